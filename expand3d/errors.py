@@ -1,0 +1,47 @@
+"""What a user did wrong, said in one line: the field, the value, the rule, the nearest legal choice.
+
+The command line prints these without a traceback and exits 2. Everything else that is raised is
+a defect of ours and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """Something that the user can mend; `str()` of it is one complete line."""
+
+
+class FactorError(UserError):
+    """A genotype that names an unknown family or factor, or a value outside its range."""
+
+
+class BudgetError(UserError):
+    """A budget that cannot be read, or that no network of the family fits."""
+
+
+class DataError(UserError):
+    """Videos, lists or labels that cannot be used; names the file."""
+
+
+class ConfigError(UserError):
+    """A study file or flag with an unknown key or an illegal value."""
+
+
+class StudyError(UserError):
+    """A study that is missing, already there, running elsewhere, or changed under its record."""
+
+
+class ExportError(UserError):
+    """A plan that the target codebase cannot express; names field, wanted and nearest."""
+
+
+def nearest(value: str, choices: Iterable[str]) -> str:
+    """The text " (did you mean X?)", or the list of choices where none is near."""
+    options = list(choices)
+    close = difflib.get_close_matches(value, options, n=1, cutoff=0.5)
+    if close:
+        return f" (did you mean {close[0]!r}?)"
+    return f" (choose from {', '.join(options)})"

@@ -1,0 +1,300 @@
+"""X3D (Feichtenhofer, CVPR 2020, arXiv 2004.04730): X2D and the six axes that expand it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from expand3d.cost.model import Cost, Operator, batch_norm, conv, linear
+from expand3d.errors import FactorError
+from expand3d.families.base import Factor, Family, Limits, Preset, Published
+from expand3d.genotype import Genotype, Plan
+
+if TYPE_CHECKING:
+    from torch import nn
+
+# Table 1 of the paper, all gammas 1.
+BASE_CROP = 112
+STEM_WIDTH = 24
+STAGE_WIDTHS = (24, 48, 96, 192)
+STAGE_DEPTHS = (1, 2, 5, 3)
+HEAD_WIDTH = 2048
+#: The paper's table prints 3; every published cost and weight needs the released code's 5.
+STEM_TEMPORAL_KERNEL = 5
+
+WIDTH_DIVISOR = 8
+SE_RATIO = 1 / 16
+CROP_GRID = 8
+#: X-Temporal doubles the frames and takes 5/6 of the stride: 2x14 to 4x12, 8x6 to 16x5.
+TEMPORAL_STRIDE_RATIO = 5 / 6
+
+
+def round_width(width: float, multiplier: float = 1.0, *, divisor: int = WIDTH_DIVISOR) -> int:
+    """Channels nearest to width x multiplier on a grid of `divisor`, never 10% below it."""
+    wanted = width * multiplier
+    rounded = max(divisor, int(wanted + divisor / 2) // divisor * divisor)
+    return rounded + divisor if rounded < 0.9 * wanted else rounded
+
+
+@dataclass(frozen=True)
+class X3DPlan(Plan):
+    """X3D's integers; tuples run over the stages res2 to res5."""
+
+    stem: int
+    widths: tuple[int, ...]
+    inners: tuple[int, ...]
+    depths: tuple[int, ...]
+    se_widths: tuple[int, ...]
+    conv5: int
+    lin5: int
+    #: False builds pytorchvideo's network, which has no BatchNorm on the first shortcut.
+    res2_shortcut_bn: bool
+
+
+class X3D(Family):
+    """Channel-wise bottlenecks with squeeze-excitation in every other block, no temporal stride."""
+
+    name = "x3d"
+    summary = "X3D: a tiny 2D network expanded along time, space, depth, width and bottleneck"
+    axes = ("gamma_tau", "gamma_t", "gamma_s", "gamma_d", "gamma_w", "gamma_b")
+    factors = {
+        factor.name: factor
+        for factor in (
+            Factor("gamma_tau", "frame stride at the target frame rate", 1, 300, integer=True),
+            Factor("gamma_t", "frames of a clip", 1, 512, integer=True),
+            Factor("gamma_s", "training crop / 112", 32 / BASE_CROP, 8),
+            Factor("gamma_d", "blocks of a stage = ceil(gamma_d x 1, 2, 5, 3)", 0.2, 10),
+            Factor("gamma_w", "width of every stage; 1 is 24 channels in the stem", 1 / 3, 8),
+            Factor("gamma_b", "inner width of a block / its width", 0.25, 8),
+        )
+    }
+    base = Genotype("x3d", dict.fromkeys(factors, 1.0))
+
+    def resolve(
+        self, genotype: Genotype, *, num_classes: int = 400, res2_shortcut_bn: bool = True
+    ) -> X3DPlan:
+        """The integers of `genotype`; every stage's width is rounded to a multiple of 8.
+
+        Rounding each stage by itself is what reproduces X3D-XL (32, 72, 136, 280 at 1.45). One
+        frame has stride 1 by definition.
+        """
+        self.check(genotype)
+        if num_classes < 1:
+            raise FactorError(f"num_classes = {num_classes} must be at least 1")
+        frames = int(genotype["gamma_t"])
+        widths = tuple(round_width(width, genotype["gamma_w"]) for width in STAGE_WIDTHS)
+        inners = tuple(int(genotype["gamma_b"] * width) for width in widths)
+        return X3DPlan(
+            family=self.name,
+            frames=frames,
+            stride=1 if frames == 1 else int(genotype["gamma_tau"]),
+            crop=round(BASE_CROP * genotype["gamma_s"]),
+            num_classes=num_classes,
+            stem=round_width(STEM_WIDTH, genotype["gamma_w"]),
+            widths=widths,
+            inners=inners,
+            depths=tuple(math.ceil(genotype["gamma_d"] * depth) for depth in STAGE_DEPTHS),
+            se_widths=tuple(round_width(inner, SE_RATIO) for inner in inners),
+            conv5=inners[-1],
+            lin5=HEAD_WIDTH,
+            res2_shortcut_bn=res2_shortcut_bn,
+        )
+
+    def plan_from_json(self, data: Mapping[str, Any]) -> X3DPlan:
+        lists = {key: tuple(value) for key, value in data.items() if isinstance(value, list)}
+        return X3DPlan(**{**data, **lists})
+
+    def cost(self, plan: Plan, *, crop: int | None = None) -> Cost:
+        """Arithmetic cost of one clip; microseconds, no torch."""
+        assert isinstance(plan, X3DPlan)
+        return Cost(tuple(_operators(plan, crop or plan.crop)))
+
+    def grow(self, axis: str, genotype: Genotype, limits: Limits) -> Iterator[Genotype]:
+        """Ever costlier settings of `axis`: crops by 8, depth by 0.1, width and bottleneck by 0.01.
+
+        gamma_tau (X-Fast) adds frames within the same duration; gamma_t (X-Temporal) adds frames
+        and takes 5/6 of the stride per doubling, so that clips grow longer and denser at once.
+        """
+        if axis in ("gamma_tau", "gamma_t"):
+            yield from _grow_time(axis, genotype, limits)
+        elif axis == "gamma_s":
+            first = round(BASE_CROP * genotype["gamma_s"]) // CROP_GRID * CROP_GRID + CROP_GRID
+            for crop in range(first, limits.crop + 1, CROP_GRID):
+                yield genotype.replace(gamma_s=crop / BASE_CROP)
+        else:
+            steps = _steps_per_unit(axis)
+            first = math.floor(genotype[axis] * steps + 1e-9) + 1
+            for step in range(first, int(self.factors[axis].high * steps) + 1):
+                yield genotype.replace(**{axis: step / steps})
+
+    def shrink(self, axis: str, genotype: Genotype) -> Iterator[Genotype]:
+        """Ever cheaper settings of `axis`; fewer frames keep the duration (16x5 to 13x6)."""
+        if axis in ("gamma_tau", "gamma_t"):
+            frames, stride = int(genotype["gamma_t"]), int(genotype["gamma_tau"])
+            for fewer in range(frames - 1, 1, -1):
+                kept = max(1, round(frames * stride / fewer))
+                yield genotype.replace(gamma_t=fewer, gamma_tau=kept)
+            if frames > 1:
+                yield genotype.replace(gamma_t=1, gamma_tau=1)
+        elif axis == "gamma_s":
+            last = math.ceil(round(BASE_CROP * genotype["gamma_s"]) / CROP_GRID) - 1
+            for crop in range(last * CROP_GRID, 31, -CROP_GRID):
+                yield genotype.replace(gamma_s=crop / BASE_CROP)
+        else:
+            steps = _steps_per_unit(axis)
+            last = math.ceil(genotype[axis] * steps - 1e-9) - 1
+            for step in range(last, math.ceil(self.factors[axis].low * steps) - 1, -1):
+                yield genotype.replace(**{axis: step / steps})
+
+    def build(self, plan: Plan, *, dropout: float = 0.5) -> nn.Module:
+        """A network from float N x 3 x T x H x W to logits N x num_classes, any T, H and W."""
+        from expand3d.families.x3d_net import X3DNet
+
+        assert isinstance(plan, X3DPlan)
+        return X3DNet(plan, dropout=dropout, temporal_kernel=STEM_TEMPORAL_KERNEL)
+
+    @property
+    def presets(self) -> Mapping[str, Preset]:  # type: ignore[override]
+        return PRESETS
+
+
+def _steps_per_unit(axis: str) -> int:
+    return 10 if axis == "gamma_d" else 100
+
+
+def _grow_time(axis: str, genotype: Genotype, limits: Limits) -> Iterator[Genotype]:
+    """More frames: within the same duration (gamma_tau), or longer and denser (gamma_t)."""
+    frames, stride = int(genotype["gamma_t"]), int(genotype["gamma_tau"])
+    if frames == 1:  # the two axes coincide: one candidate
+        first, apart = limits.first_clip
+        apart = min(apart, limits.duration // first)
+        if apart >= 1:
+            yield genotype.replace(gamma_t=first, gamma_tau=apart)
+        return
+    duration = frames * stride
+    for more in range(frames + 1, limits.duration + 1):
+        if axis == "gamma_tau":
+            new_stride = min(round(duration / more), max(duration, limits.duration) // more)
+            if new_stride < 1 or stride == 1:
+                return
+        else:
+            ratio = TEMPORAL_STRIDE_RATIO ** math.log2(more / frames)
+            new_stride = max(1, round(stride * ratio))
+            if not duration < more * new_stride <= limits.duration:
+                continue
+        yield genotype.replace(gamma_t=more, gamma_tau=new_stride)
+
+
+def _operators(plan: X3DPlan, crop: int) -> Iterator[Operator]:
+    """Every conv, BatchNorm and linear in network order; strides of 2 take the ceiling."""
+    frames = plan.frames
+    side = -(-crop // 2)
+    at = frames * side * side
+    stem = plan.stem
+    yield conv(
+        "stem.spatial", "conv1", inputs=3, outputs=stem, kernel=(1, 3, 3), positions=at
+    )
+    yield conv(
+        "stem.temporal",
+        "conv1",
+        inputs=stem,
+        outputs=stem,
+        kernel=(STEM_TEMPORAL_KERNEL, 1, 1),
+        positions=at,
+        groups=stem,
+    )
+    yield batch_norm("stem.bn", "conv1", channels=stem, positions=at)
+    width = stem
+    for index, depth in enumerate(plan.depths):
+        for block in range(depth):
+            before, side = at, -(-side // 2) if block == 0 else side
+            at = frames * side * side
+            shortcut_bn = plan.res2_shortcut_bn or index > 0
+            yield from _block(plan, index, block, width, before, at, shortcut_bn)
+            width = plan.widths[index]
+    yield conv(
+        "head.conv5", "conv5", inputs=width, outputs=plan.conv5, kernel=(1, 1, 1), positions=at
+    )
+    yield batch_norm("head.bn", "conv5", channels=plan.conv5, positions=at)
+    yield conv(
+        "head.lin5", "fc1", inputs=plan.conv5, outputs=plan.lin5, kernel=(1, 1, 1), positions=1
+    )
+    yield linear("head.fc", "fc2", inputs=plan.lin5, outputs=plan.num_classes)
+
+
+def _block(
+    plan: X3DPlan, index: int, block: int, width: int, before: int, at: int, shortcut_bn: bool
+) -> Iterator[Operator]:
+    """One bottleneck block; the channel-wise conv of a stage's first block strides over space."""
+    stage = f"res{index + 2}"
+    name = f"{stage}.{block}"
+    out, inner, se = plan.widths[index], plan.inners[index], plan.se_widths[index]
+    one = (1, 1, 1)
+    if block == 0:
+        yield conv(
+            f"{name}.shortcut", stage, inputs=width, outputs=out, kernel=one, positions=at
+        )
+        if shortcut_bn:
+            yield batch_norm(f"{name}.shortcut_bn", stage, channels=out, positions=at)
+    yield conv(f"{name}.expand", stage, inputs=width, outputs=inner, kernel=one, positions=before)
+    yield batch_norm(f"{name}.expand_bn", stage, channels=inner, positions=before)
+    yield conv(
+        f"{name}.channelwise",
+        stage,
+        inputs=inner,
+        outputs=inner,
+        kernel=(3, 3, 3),
+        positions=at,
+        groups=inner,
+    )
+    yield batch_norm(f"{name}.channelwise_bn", stage, channels=inner, positions=at)
+    if block % 2 == 0:
+        squeeze, excite = f"{name}.se.squeeze", f"{name}.se.excite"
+        yield conv(
+            squeeze, stage, inputs=inner, outputs=se, kernel=one, positions=1, bias=True
+        )
+        yield conv(excite, stage, inputs=se, outputs=inner, kernel=one, positions=1, bias=True)
+    yield conv(f"{name}.project", stage, inputs=inner, outputs=out, kernel=one, positions=at)
+    yield batch_norm(f"{name}.project_bn", stage, channels=out, positions=at)
+
+
+PAPER = "arXiv 2004.04730"
+ZOO = "PySlowFast MODEL_ZOO.md"
+
+
+def _preset(
+    name: str,
+    factors: tuple[float, ...],
+    gmacs: str,
+    params: str,
+    top1: str | None = None,
+    macs_source: str = PAPER,
+) -> Preset:
+    published = [
+        Published("macs", gmacs, "conv + linear multiply-adds, train crop, 1 view", macs_source),
+        Published("params", params, "without BatchNorm's affine pair", PAPER),
+    ]
+    if top1:
+        published.append(Published("top1", top1, "Kinetics-400, 10 views, from scratch", PAPER))
+    return Preset(
+        name, Genotype("x3d", dict(zip(X3D.axes, factors, strict=True))), 400, tuple(published)
+    )
+
+
+_S160, _S224, _S312 = 160 / BASE_CROP, 224 / BASE_CROP, 312 / BASE_CROP
+#: Factors in the order gamma_tau, t, s, d, w, b; figures as the paper prints them (Tables 1, 2, 4).
+PRESETS: Mapping[str, Preset] = {
+    preset.name: preset
+    for preset in (
+        _preset("x2d", (1, 1, 1, 1, 1, 1), "20.67 M", "1.63 M"),
+        _preset("x3d-xs", (12, 4, _S160, 2.2, 1, 2.25), "0.60 G", "3.76 M", "68.6"),
+        _preset("x3d-s", (6, 13, _S160, 2.2, 1, 2.25), "1.96 G", "3.76 M", "72.9"),
+        _preset("x3d-m", (5, 16, _S224, 2.2, 1, 2.25), "4.73 G", "3.76 M", "74.6"),
+        _preset("x3d-l", (5, 16, _S312, 5.0, 1, 2.25), "18.37 G", "6.08 M", "76.8"),
+        _preset("x3d-xl", (5, 16, _S312, 5.0, 1.45, 2.25), "35.84 G", "11.0 M", "78.4"),
+    )
+}
+
+FAMILY = X3D()

@@ -1,0 +1,150 @@
+"""X3D's network in torch, module for module the operators that `x3d.py` costs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from expand3d.families.x3d import X3DPlan
+
+
+def _pointwise(inputs: int, outputs: int, *, stride: int = 1, bias: bool = False) -> nn.Conv3d:
+    return nn.Conv3d(inputs, outputs, 1, stride=(1, stride, stride), bias=bias)
+
+
+class SqueezeExcite(nn.Module):
+    """Scales each channel by a gate computed from its mean over time and space."""
+
+    def __init__(self, channels: int, hidden: int) -> None:
+        super().__init__()
+        self.squeeze = _pointwise(channels, hidden, bias=True)
+        self.excite = _pointwise(hidden, channels, bias=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        mean = x.mean(dim=(2, 3, 4), keepdim=True)
+        gate = self.excite(torch.relu(self.squeeze(mean)))
+        return x * torch.sigmoid(gate)
+
+
+class Bottleneck(nn.Module):
+    """1x1x1 expand, channel-wise 3x3x3 (SE in even blocks), Swish, 1x1x1 project, shortcut."""
+
+    def __init__(
+        self,
+        inputs: int,
+        inner: int,
+        outputs: int,
+        *,
+        first: bool,
+        se_width: int | None,
+        shortcut_bn: bool,
+    ) -> None:
+        super().__init__()
+        stride = 2 if first else 1
+        if first:
+            self.shortcut: nn.Module = _pointwise(inputs, outputs, stride=2)
+            self.shortcut_bn = nn.BatchNorm3d(outputs) if shortcut_bn else nn.Identity()
+        else:
+            self.shortcut = self.shortcut_bn = nn.Identity()
+        self.expand = _pointwise(inputs, inner)
+        self.expand_bn = nn.BatchNorm3d(inner)
+        self.channelwise = nn.Conv3d(
+            inner, inner, 3, stride=(1, stride, stride), padding=1, groups=inner, bias=False
+        )
+        self.channelwise_bn = nn.BatchNorm3d(inner)
+        self.se = SqueezeExcite(inner, se_width) if se_width else nn.Identity()
+        self.swish = nn.SiLU()
+        self.project = _pointwise(inner, outputs)
+        self.project_bn = nn.BatchNorm3d(outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = torch.relu(self.expand_bn(self.expand(x)))
+        y = self.swish(self.se(self.channelwise_bn(self.channelwise(y))))
+        y = self.project_bn(self.project(y))
+        return torch.relu(self.shortcut_bn(self.shortcut(x)) + y)
+
+
+class Stem(nn.Module):
+    """conv1: 1x3x3 over space with stride 2, then channel-wise over time."""
+
+    def __init__(self, width: int, temporal_kernel: int) -> None:
+        super().__init__()
+        self.spatial = nn.Conv3d(
+            3, width, (1, 3, 3), stride=(1, 2, 2), padding=(0, 1, 1), bias=False
+        )
+        self.temporal = nn.Conv3d(
+            width,
+            width,
+            (temporal_kernel, 1, 1),
+            padding=(temporal_kernel // 2, 0, 0),
+            groups=width,
+            bias=False,
+        )
+        self.bn = nn.BatchNorm3d(width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu(self.bn(self.temporal(self.spatial(x))))
+
+
+class Head(nn.Module):
+    """conv5, global pooling whatever the input's size, lin5, dropout and the classifier."""
+
+    def __init__(self, inputs: int, plan: X3DPlan, dropout: float) -> None:
+        super().__init__()
+        self.conv5 = _pointwise(inputs, plan.conv5)
+        self.bn = nn.BatchNorm3d(plan.conv5)
+        self.lin5 = _pointwise(plan.conv5, plan.lin5)
+        self.dropout = nn.Dropout(dropout)
+        self.fc = nn.Linear(plan.lin5, plan.num_classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.relu(self.bn(self.conv5(x))).mean(dim=(2, 3, 4), keepdim=True)
+        x = torch.relu(self.lin5(x)).flatten(1)
+        return self.fc(self.dropout(x))
+
+
+class X3DNet(nn.Module):
+    """Float N x 3 x T x H x W to logits N x num_classes, in train and in eval mode alike."""
+
+    def __init__(self, plan: X3DPlan, *, dropout: float, temporal_kernel: int) -> None:
+        super().__init__()
+        self.stem = Stem(plan.stem, temporal_kernel)
+        width = plan.stem
+        for index, depth in enumerate(plan.depths):
+            blocks = []
+            for block in range(depth):
+                blocks.append(
+                    Bottleneck(
+                        width,
+                        plan.inners[index],
+                        plan.widths[index],
+                        first=block == 0,
+                        se_width=plan.se_widths[index] if block % 2 == 0 else None,
+                        shortcut_bn=plan.res2_shortcut_bn or index > 0,
+                    )
+                )
+                width = plan.widths[index]
+            self.add_module(f"res{index + 2}", nn.Sequential(*blocks))
+        self.head = Head(width, plan, dropout)
+        self.apply(_initialise)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for part in self.children():
+            x = part(x)
+        return x
+
+
+def _initialise(module: nn.Module) -> None:
+    """He's normal for convolutions, 0.01 for the classifier, each block's last BN at zero."""
+    if isinstance(module, nn.Conv3d):
+        nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+    elif isinstance(module, nn.Linear):
+        nn.init.normal_(module.weight, std=0.01)
+        nn.init.zeros_(module.bias)
+    elif isinstance(module, Bottleneck):
+        nn.init.zeros_(module.project_bn.weight)
