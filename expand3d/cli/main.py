@@ -1,0 +1,77 @@
+"""The `expand3d` command: finds the subcommand's module, imports that alone, runs it."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+from expand3d.errors import UserError, nearest
+from expand3d.version import __version__
+
+#: name -> (module with add_arguments(parser) and main(args) -> exit status, one line of help)
+COMMANDS = {
+    "run": ("expand3d.cli.run", "find the best network inside a budget"),
+    "resume": ("expand3d.cli.resume", "continue a study that was stopped or killed"),
+    "status": ("expand3d.cli.status", "one study: its state, best network and trials"),
+    "studies": ("expand3d.cli.studies", "list the studies here"),
+    "pareto": ("expand3d.cli.pareto", "the accuracy/cost frontier of a study"),
+    "report": ("expand3d.cli.report", "frontier as CSV, pictures and a page"),
+    "export": ("expand3d.cli.export", "a network for another codebase, with its weights"),
+    "cost": ("expand3d.cli.cost", "multiply-adds, parameters and activations of a network"),
+    "presets": ("expand3d.cli.presets", "the published networks, computed beside printed"),
+    "replay": ("expand3d.cli.replay", "the paper's expansion, re-enacted by the real driver"),
+    "data": ("expand3d.cli.data", "check, show and split labelled videos"),
+}
+
+DESCRIPTION = "Finds the video-recognition network that is most accurate inside your budget."
+
+
+def _help() -> str:
+    rows = "\n".join(f"  {name:<9} {text}" for name, (_, text) in COMMANDS.items())
+    return (
+        f"usage: expand3d COMMAND ...\n\n{DESCRIPTION}\n\ncommands:\n{rows}\n\n"
+        "examples:\n"
+        "  expand3d run --budget 0.1GFLOPs                 on the bundled clips\n"
+        "  expand3d run --budget 4GFLOPs --data videos/    on your own\n"
+        "  expand3d cost --preset x3d-s\n\n"
+        "expand3d COMMAND --help explains a command; --version prints the version."
+    )
+
+
+def parser_for(name: str) -> argparse.ArgumentParser:
+    """The argument parser of one subcommand; imports that subcommand's module."""
+    module = importlib.import_module(COMMANDS[name][0])
+    parser = argparse.ArgumentParser(
+        prog=f"expand3d {name}",
+        description=module.__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    module.add_arguments(parser)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Exit status: 0 done, 2 a user's mistake (one line on stderr), 130 stopped by Ctrl-C."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(_help())
+        return 0
+    if words[0] == "--version":
+        print(f"expand3d {__version__}")
+        return 0
+    name = words[0]
+    try:
+        if name not in COMMANDS:
+            raise UserError(f"unknown command {name!r}{nearest(name, COMMANDS)}")
+        args = parser_for(name).parse_args(words[1:])
+        return int(importlib.import_module(COMMANDS[name][0]).main(args))
+    except UserError as error:
+        print(f"expand3d {name}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 0

@@ -1,0 +1,28 @@
+"""What training needs of the data: decoded clips by number, with their labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class ClipStore(Protocol):
+    """Videos decoded at the target frame rate, in manifest order.
+
+    `keys` name the clips stably and uniquely (the path as the manifest writes it); they are what
+    augmentation and pairing of results hang on. `groups` holds the scene or person, or None.
+    """
+
+    keys: Sequence[str]
+    labels: Sequence[int]
+    groups: Sequence[str | None]
+    class_names: Sequence[str]
+
+    def __len__(self) -> int: ...
+
+    def frames(self, index: int) -> NDArray[np.uint8]:
+        """Clip `index` as read-only uint8 T x H x W x 3 (RGB), short side as cached; T >= 1."""
+        ...

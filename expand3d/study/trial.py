@@ -1,0 +1,94 @@
+"""One trial of a study: a candidate, its trainings, and the estimate that they give."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from expand3d.genotype import Genotype
+from expand3d.train.result import ClipScore, Training
+
+State = Literal["running", "complete", "failed", "infeasible"]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A network that a strategy proposes.
+
+    `step` 0 is the base. `axis` is the factor that the step changes (None for the base);
+    `merged` names other axes that led to the same network. `target` is the cost in MACs that the
+    solver aimed at, `role` is "base", "expand" or "contract".
+    """
+
+    genotype: Genotype
+    plan: Mapping[str, Any]
+    digest: str
+    macs: int
+    step: int
+    axis: str | None
+    role: str = "expand"
+    target: int | None = None
+    merged: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        return {**dataclasses.asdict(self), "genotype": self.genotype.to_json()}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Candidate:
+        return cls(
+            **{
+                **data,
+                "genotype": Genotype.from_json(data["genotype"]),
+                "merged": tuple(data["merged"]),
+            }
+        )
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A candidate with what became of it; everything here is in the record, as one JSON value.
+
+    `trainings` are keyed "fold/repeat" ("0/0" where there are neither). `cost` holds
+    `Cost.totals()`. `reason` says why there is no score. `provenance` says what produced it:
+    versions, device, threads, data fingerprint, seed, recipe.
+    """
+
+    number: int
+    state: State
+    candidate: Candidate
+    cost: Mapping[str, int]
+    trainings: Mapping[str, Training] = field(default_factory=dict)
+    reason: str | None = None
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def scores(self) -> dict[str, list[ClipScore]]:
+        """The scores of every held-out clip by key, one per repeat; folds are pooled."""
+        pooled: dict[str, list[ClipScore]] = {}
+        for key in sorted(self.trainings):
+            for score in self.trainings[key].scores:
+                pooled.setdefault(score.key, []).append(score)
+        return pooled
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "number": self.number,
+            "state": self.state,
+            "candidate": self.candidate.to_json(),
+            "cost": dict(self.cost),
+            "trainings": {key: value.to_json() for key, value in self.trainings.items()},
+            "reason": self.reason,
+            "provenance": dict(self.provenance),
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Trial:
+        trainings = {key: Training.from_json(value) for key, value in data["trainings"].items()}
+        return cls(
+            **{
+                **data,
+                "candidate": Candidate.from_json(data["candidate"]),
+                "trainings": trainings,
+            }
+        )

@@ -1,0 +1,31 @@
+"""Fixtures that several areas share; real video is used where it is present and skipped else."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+def _folder(name: str) -> Path:
+    path = SHARED_DATA / name
+    if not path.is_dir():
+        pytest.skip(f"{name} is not on this machine")
+    return path
+
+
+@pytest.fixture
+def ut_interaction() -> Path:
+    """The UT-Interaction clips with manifest.csv (research data, not part of the project)."""
+    return _folder("ut_interaction")
+
+
+@pytest.fixture
+def decoder_samples() -> Path:
+    """Odd video files: rotated, corrupt, audio only."""
+    return _folder("decoder_samples")
