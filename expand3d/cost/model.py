@@ -24,7 +24,6 @@ Kind = Literal["conv", "linear", "batch_norm"]
 FVCORE_BN_EVAL = 2
 
 
-
 class Operator(NamedTuple):
     """One layer: `name` is its module path in the built network, `flops` what fvcore counts."""
 
@@ -109,9 +108,7 @@ def conv(
 def batch_norm(name: str, stage: str, *, channels: int, positions: int) -> Operator:
     """A BatchNorm over `channels` x `positions` elements."""
     elements = channels * positions
-    return Operator(
-        name, stage, "batch_norm", FVCORE_BN_EVAL * elements, 2 * channels, elements
-    )
+    return Operator(name, stage, "batch_norm", FVCORE_BN_EVAL * elements, 2 * channels, elements)
 
 
 def linear(name: str, stage: str, *, inputs: int, outputs: int, bias: bool = True) -> Operator:

@@ -42,12 +42,16 @@ class Limits:
 
 @dataclass(frozen=True)
 class Published:
-    """A figure as printed: `what` is 'macs', 'params' or 'top1', `value` the printed text."""
+    """A figure as printed: `what` is 'macs', 'params' or 'top1', `value` the printed text.
+
+    `key` is the `Cost.totals` key that follows the same convention; None for what is not counted.
+    """
 
     what: str
     value: str
     convention: str
     source: str
+    key: str | None = None
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,8 @@ class Family(ABC):
     axes: ClassVar[tuple[str, ...]]
     base: ClassVar[Genotype]
     presets: ClassVar[Mapping[str, Preset]]
+    #: Other codebases' names of factors: name -> (factor, how many of theirs make 1 of the factor).
+    spellings: ClassVar[Mapping[str, tuple[str, float]]] = {}
 
     @abstractmethod
     def resolve(self, genotype: Genotype, *, num_classes: int = 400) -> Plan:
@@ -96,6 +102,20 @@ class Family(ABC):
     @abstractmethod
     def build(self, plan: Plan, *, dropout: float = 0.5) -> nn.Module:
         """A network that maps float N x 3 x T x H x W to logits N x num_classes."""
+
+    def pytorchvideo_variant(self, plan: Plan) -> Plan | None:
+        """The plan of what pytorchvideo builds for `plan`; None where it has no such network."""
+        return None
+
+    def spell(self, name: str, value: float) -> tuple[str, float]:
+        """The factor, and its value, that `name` = `value` says; `name` may be a spelling of it."""
+        if name in self.factors:
+            return name, value
+        if name not in self.spellings:
+            known = [*self.factors, *self.spellings]
+            raise FactorError(f"{self.name} has no factor {name!r}{nearest(name, known)}")
+        factor, unit = self.spellings[name]
+        return factor, value / unit
 
     def check(self, genotype: Genotype) -> None:
         """Raise FactorError where a factor is unknown, missing or outside its range."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -71,6 +72,15 @@ class X3D(Family):
         )
     }
     base = Genotype("x3d", dict.fromkeys(factors, 1.0))
+    #: PySlowFast's and pytorchvideo's names; their width factor counts units of 12 channels.
+    spellings = {
+        "frames": ("gamma_t", 1),
+        "frame_stride": ("gamma_tau", 1),
+        "crop": ("gamma_s", BASE_CROP),
+        "width_factor": ("gamma_w", 2),
+        "depth_factor": ("gamma_d", 1),
+        "bottleneck_factor": ("gamma_b", 1),
+    }
 
     def resolve(
         self, genotype: Genotype, *, num_classes: int = 400, res2_shortcut_bn: bool = True
@@ -121,7 +131,8 @@ class X3D(Family):
             yield from _grow_time(axis, genotype, limits)
         elif axis == "gamma_s":
             first = round(BASE_CROP * genotype["gamma_s"]) // CROP_GRID * CROP_GRID + CROP_GRID
-            for crop in range(first, limits.crop + 1, CROP_GRID):
+            last = min(limits.crop, int(self.factors[axis].high * BASE_CROP))
+            for crop in range(first, last + 1, CROP_GRID):
                 yield genotype.replace(gamma_s=crop / BASE_CROP)
         else:
             steps = _steps_per_unit(axis)
@@ -133,8 +144,9 @@ class X3D(Family):
         """Ever cheaper settings of `axis`; fewer frames keep the duration (16x5 to 13x6)."""
         if axis in ("gamma_tau", "gamma_t"):
             frames, stride = int(genotype["gamma_t"]), int(genotype["gamma_tau"])
+            slowest = int(self.factors["gamma_tau"].high)
             for fewer in range(frames - 1, 1, -1):
-                kept = max(1, round(frames * stride / fewer))
+                kept = min(slowest, max(1, round(frames * stride / fewer)))
                 yield genotype.replace(gamma_t=fewer, gamma_tau=kept)
             if frames > 1:
                 yield genotype.replace(gamma_t=1, gamma_tau=1)
@@ -155,6 +167,11 @@ class X3D(Family):
         assert isinstance(plan, X3DPlan)
         return X3DNet(plan, dropout=dropout, temporal_kernel=STEM_TEMPORAL_KERNEL)
 
+    def pytorchvideo_variant(self, plan: Plan) -> X3DPlan:
+        """The same network without BatchNorm on res2's shortcut, where the widths agree."""
+        assert isinstance(plan, X3DPlan)
+        return dataclasses.replace(plan, res2_shortcut_bn=plan.stem != plan.widths[0])
+
     @property
     def presets(self) -> Mapping[str, Preset]:  # type: ignore[override]
         return PRESETS
@@ -174,11 +191,10 @@ def _grow_time(axis: str, genotype: Genotype, limits: Limits) -> Iterator[Genoty
             yield genotype.replace(gamma_t=first, gamma_tau=apart)
         return
     duration = frames * stride
-    for more in range(frames + 1, limits.duration + 1):
+    longest = duration if axis == "gamma_tau" else limits.duration
+    for more in range(frames + 1, min(longest, int(X3D.factors["gamma_t"].high)) + 1):
         if axis == "gamma_tau":
             new_stride = min(round(duration / more), max(duration, limits.duration) // more)
-            if new_stride < 1 or stride == 1:
-                return
         else:
             ratio = TEMPORAL_STRIDE_RATIO ** math.log2(more / frames)
             new_stride = max(1, round(stride * ratio))
@@ -193,9 +209,7 @@ def _operators(plan: X3DPlan, crop: int) -> Iterator[Operator]:
     side = -(-crop // 2)
     at = frames * side * side
     stem = plan.stem
-    yield conv(
-        "stem.spatial", "conv1", inputs=3, outputs=stem, kernel=(1, 3, 3), positions=at
-    )
+    yield conv("stem.spatial", "conv1", inputs=3, outputs=stem, kernel=(1, 3, 3), positions=at)
     yield conv(
         "stem.temporal",
         "conv1",
@@ -233,9 +247,7 @@ def _block(
     out, inner, se = plan.widths[index], plan.inners[index], plan.se_widths[index]
     one = (1, 1, 1)
     if block == 0:
-        yield conv(
-            f"{name}.shortcut", stage, inputs=width, outputs=out, kernel=one, positions=at
-        )
+        yield conv(f"{name}.shortcut", stage, inputs=width, outputs=out, kernel=one, positions=at)
         if shortcut_bn:
             yield batch_norm(f"{name}.shortcut_bn", stage, channels=out, positions=at)
     yield conv(f"{name}.expand", stage, inputs=width, outputs=inner, kernel=one, positions=before)
@@ -252,9 +264,7 @@ def _block(
     yield batch_norm(f"{name}.channelwise_bn", stage, channels=inner, positions=at)
     if block % 2 == 0:
         squeeze, excite = f"{name}.se.squeeze", f"{name}.se.excite"
-        yield conv(
-            squeeze, stage, inputs=inner, outputs=se, kernel=one, positions=1, bias=True
-        )
+        yield conv(squeeze, stage, inputs=inner, outputs=se, kernel=one, positions=1, bias=True)
         yield conv(excite, stage, inputs=se, outputs=inner, kernel=one, positions=1, bias=True)
     yield conv(f"{name}.project", stage, inputs=inner, outputs=out, kernel=one, positions=at)
     yield batch_norm(f"{name}.project_bn", stage, channels=out, positions=at)
@@ -273,8 +283,10 @@ def _preset(
     macs_source: str = PAPER,
 ) -> Preset:
     published = [
-        Published("macs", gmacs, "conv + linear multiply-adds, train crop, 1 view", macs_source),
-        Published("params", params, "without BatchNorm's affine pair", PAPER),
+        Published(
+            "macs", gmacs, "conv + linear multiply-adds, train crop, 1 view", macs_source, "macs"
+        ),
+        Published("params", params, "without BatchNorm's affine pair", PAPER, "params_without_bn"),
     ]
     if top1:
         published.append(Published("top1", top1, "Kinetics-400, 10 views, from scratch", PAPER))

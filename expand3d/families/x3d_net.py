@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from expand3d.families.ops import ChannelwiseConv3d
+
 if TYPE_CHECKING:
     from expand3d.families.x3d import X3DPlan
 
@@ -51,9 +53,7 @@ class Bottleneck(nn.Module):
             self.shortcut = self.shortcut_bn = nn.Identity()
         self.expand = _pointwise(inputs, inner)
         self.expand_bn = nn.BatchNorm3d(inner)
-        self.channelwise = nn.Conv3d(
-            inner, inner, 3, stride=(1, stride, stride), padding=1, groups=inner, bias=False
-        )
+        self.channelwise = ChannelwiseConv3d(inner, (3, 3, 3), stride=stride)
         self.channelwise_bn = nn.BatchNorm3d(inner)
         self.se = SqueezeExcite(inner, se_width) if se_width else nn.Identity()
         self.swish = nn.SiLU()
@@ -75,14 +75,7 @@ class Stem(nn.Module):
         self.spatial = nn.Conv3d(
             3, width, (1, 3, 3), stride=(1, 2, 2), padding=(0, 1, 1), bias=False
         )
-        self.temporal = nn.Conv3d(
-            width,
-            width,
-            (temporal_kernel, 1, 1),
-            padding=(temporal_kernel // 2, 0, 0),
-            groups=width,
-            bias=False,
-        )
+        self.temporal = ChannelwiseConv3d(width, (temporal_kernel, 1, 1))
         self.bn = nn.BatchNorm3d(width)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -4,11 +4,57 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from expand3d.errors import ConfigError, nearest
+
+
+def _count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def _share(value: Any) -> bool:
+    return not isinstance(value, bool) and 0 <= value < 1
+
+
+def _rising(value: Any) -> bool:
+    low, high = value
+    return 1 <= low <= high < math.inf
+
+
+def _switch(value: Any) -> bool:
+    return value in ("auto", "on", "off")
+
+
+def _true(holds: Callable[[Any], bool], value: Any) -> bool:
+    """Whether a rule holds; a value of a type that it cannot judge breaks it."""
+    try:
+        return holds(value)
+    except (TypeError, ValueError):
+        return False
+
+
+#: What a field's value must do, as a test and in words, with a value that does.
+_RULES: Mapping[str, tuple[Callable[[Any], bool], str, str]] = {
+    "clip_visits": (_count, "be a whole number from 1", "1000"),
+    "epochs": (_count, "be a whole number from 1", "256"),
+    "batch": (_count, "be a whole number from 1", "16"),
+    "bn_batch": (_count, "be a whole number from 1", "16"),
+    "lr": (lambda value: 0 < value < math.inf, "be a number above 0", "0.05"),
+    "warmup": (_share, "lie in [0, 1)", "0.1"),
+    "momentum": (_share, "lie in [0, 1)", "0.9"),
+    "weight_decay": (_share, "lie in [0, 1)", "5e-5"),
+    "dropout": (_share, "lie in [0, 1)", "0.5"),
+    "label_smoothing": (_share, "lie in [0, 1)", "0.1"),
+    "jitter": (_rising, "be two rising numbers from 1", "(1.14, 1.43)"),
+    "flip": (lambda value: isinstance(value, bool), "be true or false", "false"),
+    "test_views": (_count, "be a whole number from 1", "10"),
+    "test_crops": (lambda value: value in (1, 3), "be 1 or 3", "1"),
+    "amp": (_switch, "be 'auto', 'on' or 'off'", "'auto'"),
+    "channels_last": (_switch, "be 'auto', 'on' or 'off'", "'auto'"),
+}
 
 
 @dataclass(frozen=True)
@@ -19,7 +65,8 @@ class Recipe:
     `epochs`. `lr` is for a batch of `batch` clips; a batch is made of passes of `bn_batch` clips,
     which is what BatchNorm sees, the same for every candidate. `jitter` is the range of the short
     side that a clip is resized to, relative to the crop (the paper's 182-228 for 160). Test views
-    are uniform in time; one crop is the centre, three are left, centre and right.
+    are uniform in time; one crop is the centre, three are left, centre and right. ConfigError
+    where a value is illegal.
     """
 
     profile: str
@@ -40,6 +87,23 @@ class Recipe:
     amp: str = "auto"
     channels_last: str = "auto"
 
+    def __post_init__(self) -> None:
+        if isinstance(self.jitter, list):  # as TOML and JSON write it
+            object.__setattr__(self, "jitter", tuple(self.jitter))
+        if self.epochs is None and self.clip_visits is None:
+            raise ConfigError("recipe: one of clip_visits and epochs must be given")
+        for name, (holds, rule, example) in _RULES.items():
+            value = getattr(self, name)
+            optional = value is None and name in ("clip_visits", "epochs")
+            if not optional and not _true(holds, value):
+                raise ConfigError(f"recipe: {name} = {value!r} must {rule}, for example {example}")
+        if self.batch % self.bn_batch:
+            multiple = max(1, round(self.batch / self.bn_batch)) * self.bn_batch
+            raise ConfigError(
+                f"recipe: batch = {self.batch} must be a multiple of bn_batch = {self.bn_batch}; "
+                f"the nearest is {multiple}"
+            )
+
     def epochs_for(self, clips: int) -> int:
         """Whole passes over a training set of `clips` clips."""
         if self.epochs is not None:
@@ -50,6 +114,10 @@ class Recipe:
     def visits_for(self, clips: int) -> int:
         """Training clips seen in all, over a training set of `clips` clips."""
         return self.epochs_for(clips) * clips if self.epochs is not None else self.clip_visits or 0
+
+    def steps_for(self, clips: int) -> int:
+        """Optimiser steps over a training set of `clips` clips: whole batches, rounded up."""
+        return math.ceil(self.visits_for(clips) / self.batch)
 
     def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)

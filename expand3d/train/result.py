@@ -26,8 +26,9 @@ class Training:
 
     `scores` is empty unless `status` is "ok"; otherwise `reason` says in one line what happened.
     `training_macs` counts 3 x the forward cost per clip visit (forward, and two products in the
-    backward pass). `peak_memory` is bytes of the process or the device. `curve` holds one mapping
-    per epoch (epoch, loss, lr, seconds). `notes` say what was adjusted on the way.
+    backward pass), `test_macs` the forward cost of every test view. `peak_memory` is bytes of the
+    process or the device. `curve` holds one mapping per epoch (epoch, loss, accuracy, lr,
+    seconds). `notes` say what was adjusted on the way.
     """
 
     status: Status
@@ -40,6 +41,7 @@ class Training:
     curve: tuple[Mapping[str, float], ...] = ()
     notes: tuple[str, ...] = ()
     environment: Mapping[str, Any] = field(default_factory=dict)
+    test_macs: int = 0
 
     def to_json(self) -> dict[str, Any]:
         data = dataclasses.asdict(self)

@@ -1,0 +1,46 @@
+"""The command line's verbs for Python; `import expand3d` offers them and loads no torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from expand3d.cost.model import Cost
+from expand3d.families import all_presets, get_family
+from expand3d.families.base import Preset
+from expand3d.genotype import Genotype, Plan
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from expand3d.study.record import Record
+
+
+def presets() -> dict[str, Preset]:
+    """The published networks of every family by name."""
+    return all_presets()
+
+
+def resolve(genotype: Genotype, *, num_classes: int = 400) -> Plan:
+    """The integers of `genotype`, the only step that rounds; no torch.
+
+    Raises FactorError where a factor is unknown, missing or outside its range.
+    """
+    return get_family(genotype.family).resolve(genotype, num_classes=num_classes)
+
+
+def cost(plan: Plan, *, crop: int | None = None) -> Cost:
+    """Arithmetic cost of one view at the training crop, or at another `crop`; no torch."""
+    return get_family(plan.family).cost(plan, crop=crop)
+
+
+def build(plan: Plan, *, dropout: float = 0.5) -> nn.Module:
+    """A network from float N x 3 x T x H x W to logits N x num_classes."""
+    return get_family(plan.family).build(plan, dropout=dropout)
+
+
+def load_study(name: str, *, root: str | Path = "studies", storage: str | None = None) -> Record:
+    """The record of the study `name`, to be read; StudyError names the nearest where it is not."""
+    from expand3d.study.record import Record
+
+    return Record.open(name, root=root, storage=storage)

@@ -1,0 +1,186 @@
+"""Check, show and split labelled videos.
+
+--data is a folder of class folders, a list of `path label` lines, a CSV with a header
+(path, label or label_name, optionally split and group), or "bundled".
+
+examples:
+  expand3d data check --data videos/
+  expand3d data show --data videos/ --out sheet.png
+  expand3d data split --data all.csv --out split.csv --seed 1
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import os
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from expand3d.data.check import CheckReport
+    from expand3d.data.manifest import Manifest
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    check = actions.add_parser(
+        "check",
+        help="decode every video; list those that cannot be used",
+        description="Decode every video to its end; list those that cannot be used, and why. "
+        "Exits 1 where there are any.",
+    )
+    _add_source(check)
+    check.add_argument("--fps", type=float, default=30.0, help="frame rate of the lengths shown")
+    check.add_argument("--workers", type=int, help="files decoded at once (default: all cores)")
+    check.add_argument("--json", action="store_true", help="print JSON")
+    show = actions.add_parser(
+        "show",
+        help="a contact sheet: frames of a few clips of each class",
+        description="Write a contact sheet: a row per class, each clip as a strip of frames.",
+    )
+    _add_source(show)
+    show.add_argument("--out", type=Path, required=True, metavar="FILE.png")
+    show.add_argument("--classes", type=int, default=12, metavar="N", help="rows (default 12)")
+    show.add_argument("--clips", type=int, default=2, metavar="N", help="per class (default 2)")
+    show.add_argument("--frames", type=int, default=6, metavar="N", help="per clip (default 6)")
+    split = actions.add_parser(
+        "split",
+        help="write a CSV with a training, a validation and a test part",
+        description="Write a CSV with a split column: what the data gives, drawn where it gives "
+        "none. Classes stay in proportion and groups whole.",
+    )
+    _add_source(split)
+    split.add_argument("--out", type=Path, required=True, metavar="FILE.csv")
+    split.add_argument("--seed", type=int, default=0, help="of the draw (default 0)")
+    split.add_argument("--val", type=float, default=0.2, help="share of clips (default 0.2)")
+    split.add_argument("--test", type=float, default=0.2, help="share of clips (default 0.2)")
+    split.add_argument("--test-groups", nargs="+", default=(), metavar="GROUP")
+    split.add_argument("--val-groups", nargs="+", default=(), metavar="GROUP")
+
+
+def _add_source(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--data", required=True, help="folder, list or CSV of labelled videos")
+    parser.add_argument("--prefix", type=Path, help="folder that a list's paths are relative to")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Exit status: 0, or 1 where `check` found videos that cannot be used."""
+    from expand3d.data.manifest import load_manifest
+    from expand3d.data.source import cache_root, resolve_source
+
+    manifest = load_manifest(resolve_source(args.data, cache_root()), prefix=args.prefix)
+    return {"check": _check, "show": _show, "split": _split}[args.action](manifest, args)
+
+
+def _check(manifest: Manifest, args: argparse.Namespace) -> int:
+    from expand3d.data.check import check
+
+    with _progress("checking") as progress:
+        report = check(manifest, fps=args.fps, workers=args.workers, progress=progress)
+    if args.json:
+        print(json.dumps(_as_json(manifest, report), indent=2))
+    else:
+        _print_report(manifest, report)
+    return 0 if report.ok else 1
+
+
+def _as_json(manifest: Manifest, report: CheckReport) -> dict[str, Any]:
+    return {
+        "source": manifest.source,
+        "videos": len(manifest),
+        "usable": len(report.infos),
+        "bad": [one._asdict() for one in report.bad],
+        "classes": dict(report.classes),
+        "groups": len({video.group for video in manifest.videos} - {None}),
+        "splits": dict(Counter(v.split for v in manifest.videos if v.split is not None)),
+        "fps": report.fps,
+        "median_frames": report.frames,
+        "median_short_side": report.short_side,
+        "codecs": dict(Counter(info.codec for info in report.infos.values())),
+    }
+
+
+def _print_report(manifest: Manifest, report: CheckReport) -> None:
+    facts = _as_json(manifest, report)
+    print(f"{manifest.source}: {facts['videos']} videos, {facts['usable']} of them usable")
+    if report.frames is not None and report.short_side is not None:
+        print(
+            f"  median length {report.frames:g} frames at {report.fps:g} frames/s, "
+            f"median short side {report.short_side:g} pixels"
+        )
+    print("  codecs: " + ", ".join(f"{name} {n}" for name, n in facts["codecs"].items()))
+    if facts["groups"]:
+        print(f"  {facts['groups']} groups, kept whole when the data is split")
+    given = ", ".join(f"{name} {n}" for name, n in facts["splits"].items())
+    print(f"  split given by the data: {given or 'none; it is drawn (see data split)'}")
+    print(f"  {len(report.classes)} classes:")
+    widest = max(map(len, report.classes))
+    for name, number in report.classes.items():
+        print(f"    {name:<{widest}}  {number:>5}" + ("" if number else "  no usable video"))
+    if report.bad:
+        print(f"{len(report.bad)} videos cannot be used:")
+        for key, reason in report.bad:
+            print(f"  {key}: {reason}")
+
+
+def _show(manifest: Manifest, args: argparse.Namespace) -> int:
+    from expand3d.data.show import contact_sheet
+
+    counts = {"classes": args.classes, "clips": args.clips, "frames": args.frames}
+    print(contact_sheet(manifest, args.out, **counts))
+    return 0
+
+
+def _split(manifest: Manifest, args: argparse.Namespace) -> int:
+    from expand3d.data.splits import make_splits
+
+    splits = make_splits(
+        manifest,
+        seed=args.seed,
+        val=args.val,
+        test=args.test,
+        val_groups=args.val_groups,
+        test_groups=args.test_groups,
+    )
+    parts = splits.part_of()
+    folder = args.out.absolute().parent
+    folder.mkdir(parents=True, exist_ok=True)
+    with args.out.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["path", "label", "label_name", "split", "group"])
+        for index, video in enumerate(manifest.videos):
+            name = manifest.class_names[video.label]
+            path = _path_from(folder, video.path)
+            writer.writerow([path, video.label, name, parts[index], video.group or ""])
+    held = f"{len(splits.train)} train, {len(splits.val)} validation, {len(splits.test)} test"
+    print(f"{args.out}: {held}")
+    for note in splits.notes:
+        print(f"  {note}")
+    return 0
+
+
+def _path_from(folder: Path, video: Path) -> str:
+    """The video's path relative to the list's folder where it lies below it, else absolute."""
+    relative = os.path.relpath(video, folder)
+    return str(video) if relative.startswith(os.pardir) else relative
+
+
+@contextmanager
+def _progress(title: str) -> Iterator[Callable[[int, int], None] | None]:
+    """A bar with the time left on a terminal; nothing elsewhere."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(file=sys.stderr)
+    if not console.is_terminal:
+        yield None
+        return
+    with Progress(console=console, transient=True) as bar:
+        task = bar.add_task(title, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

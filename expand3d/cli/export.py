@@ -1,0 +1,96 @@
+"""A network of a study for another codebase, with its weights where they were kept.
+
+Weights are kept of the winner's last training; every other trial exports its architecture alone.
+
+examples:
+  expand3d export quiet-heron --to pytorchvideo --out heron-ptv
+  expand3d export quiet-heron --to json --trial 7 --out heron-7
+  expand3d export quiet-heron --to json --frontier --out heron-frontier
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from expand3d.errors import ExportError
+from expand3d.export.targets import TARGETS
+from expand3d.study.folder import DEFAULT_ROOT
+
+if TYPE_CHECKING:
+    from expand3d.export.network import ExportedNetwork
+    from expand3d.report.view import StudyView
+    from expand3d.study.trial import Trial
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the flags of `expand3d export`."""
+    parser.add_argument("name", metavar="NAME", help="the study")
+    targets = "; ".join(f"{name}: {text}" for name, (_, text) in TARGETS.items())
+    parser.add_argument("--to", required=True, choices=TARGETS, help=targets)
+    parser.add_argument("--out", required=True, metavar="DIR", help="folder to write, new or empty")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--best", action="store_true", help="the winner (default)")
+    which.add_argument("--trial", type=int, metavar="N", help="the network of trial N")
+    which.add_argument("--frontier", action="store_true", help="a folder per frontier network")
+    parser.add_argument("--force", action="store_true", help="replace files that are there")
+    parser.add_argument("--root", default=DEFAULT_ROOT, help="folder where studies live")
+    parser.add_argument("--storage", help="URL of the Optuna storage that holds the record")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Write the export and print what was written; 0."""
+    from expand3d.export.targets import export, refuse_occupied
+    from expand3d.report.view import load_view
+
+    view = load_view(args.name, root=args.root, storage=args.storage)
+    out = Path(args.out)
+    refuse_occupied(out, force=args.force)
+    trials = chosen(view, number=args.trial, frontier=args.frontier)
+    for trial in trials:
+        network = as_exported(view, trial)
+        folder = out / f"trial-{trial.number:03d}" if args.frontier else out
+        files = export(network, target=args.to, out=folder, force=args.force)
+        kept = "with weights" if network.weights else "architecture only: no weights were kept"
+        print(f"{network.title} ({kept}): {folder}: {', '.join(path.name for path in files)}")
+    return 0
+
+
+def chosen(view: StudyView, *, number: int | None, frontier: bool) -> tuple[Trial, ...]:
+    """The trial of that number, the frontier's, or the winner; ExportError where there is none."""
+    if frontier:
+        found = view.frontier
+        missing = "no scored network yet"
+    elif number is not None:
+        found = tuple(trial for trial in view.trials if trial.number == number)
+        there = f"0 to {view.trials[-1].number}" if view.trials else "none yet"
+        missing = f"no trial {number}; it has {there}"
+    else:
+        found = (view.best,) if view.best else ()
+        missing = "no network within its budget yet"
+    if not found:
+        raise ExportError(f"study {view.name!r} has {missing}")
+    return found
+
+
+def as_exported(view: StudyView, trial: Trial) -> ExportedNetwork:
+    """A trial as it is exported: with the final weights if it is the one that was trained again."""
+    from expand3d.export.network import ExportedNetwork
+
+    measured = {"choosing": view.scores.get(trial.number)}
+    extra: dict[str, Any] = {}
+    final = view.final
+    if final is not None and final.trial == trial.number:
+        measured["final"] = final.score
+        extra = {"recipe": final.recipe.to_json(), "weights": final.weights}
+    scores = {name: asdict(score) for name, score in measured.items() if score is not None}
+    return ExportedNetwork.of_trial(
+        trial,
+        study=view.name,
+        classes=view.classes,
+        target_fps=view.fps,
+        scores=scores,
+        **extra,
+    )

@@ -1,0 +1,230 @@
+"""How a run looks while it runs: a live table on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from expand3d.cli.words import duration, network_text, score_text
+from expand3d.cost.budget import format_macs
+from expand3d.search.select import label
+from expand3d.study.trial import Candidate, Trial
+from expand3d.watch import Overview, Watch
+
+if TYPE_CHECKING:
+    from expand3d.train.progress import Progress
+    from expand3d.train.result import Training
+
+
+def overview_table(overview: Overview) -> Group:
+    """The plan of a run as two small tables."""
+    facts = Table.grid(padding=(0, 2))
+    facts.add_column(style="dim", no_wrap=True)
+    facts.add_column()
+    for name, text in overview.lines:
+        facts.add_row(name, text)
+    steps = Table(box=None, header_style="dim", padding=(0, 2))
+    for column in ("step", "candidates", "about", "clip visits", "training", "time"):
+        steps.add_column(column, justify="left" if column == "step" else "right")
+    rows = list(overview.steps) + ([overview.final] if overview.final else [])
+    for row in rows:
+        steps.add_row(
+            "final" if row is overview.final else str(row.step),
+            str(row.candidates),
+            format_macs(row.target),
+            f"{row.clip_visits:,}",
+            f"{row.training_macs / 1e12:.2f} TMACs",
+            duration(row.seconds),
+        )
+    steps.add_row(
+        "all",
+        str(sum(row.candidates for row in rows)),
+        "",
+        f"{sum(row.clip_visits for row in rows):,}",
+        f"{sum(row.training_macs for row in rows) / 1e12:.2f} TMACs",
+        f"about {duration(overview.seconds)}",
+        style="bold",
+    )
+    return Group(Text(f"study {overview.name}", style="bold"), facts, Text(), steps, Text())
+
+
+class PlainWatch(Watch):
+    """One line per event, for logs; progress of a training at most every `every` seconds."""
+
+    def __init__(self, console: Console | None = None, *, every: float = 30.0) -> None:
+        self.console = console or Console(file=sys.stderr, highlight=False, soft_wrap=True)
+        self._every, self._last = every, 0.0
+
+    def say(self, text: str, style: str = "") -> None:
+        self.console.print(Text(text, style=style))
+
+    def note(self, text: str) -> None:
+        self.say(text)
+
+    def decoding(self, done: int, total: int) -> None:
+        if done == total or self._due():
+            self.say(f"decoded {done} of {total} clips")
+
+    def planned(self, overview: Overview) -> None:
+        self.console.print(overview_table(overview))
+
+    def step(self, candidates: Sequence[Candidate], done: Sequence[Trial]) -> None:
+        role = candidates[0].role
+        what = {"base": "the base", "contract": "contraction"}.get(role, "candidates")
+        self.say(f"step {candidates[0].step}: {what}, {len(candidates) - len(done)} to train")
+
+    def training(self, candidate: Candidate | None, progress: Progress) -> None:
+        if self._due():
+            what = label(candidate) if candidate else "final"
+            self.say(f"  {what}: {progress_text(progress)}", style="dim")
+
+    def finished(self, trial: Trial) -> None:
+        candidate = trial.candidate
+        seconds = sum(training.seconds for training in trial.trainings.values())
+        self.say(
+            f"  {label(candidate)}: {network_text(candidate)}, {format_macs(candidate.macs)}: "
+            f"{score_text(trial)}, {duration(seconds)}"
+        )
+        for training in trial.trainings.values():
+            for text in training.notes:
+                self.say(f"    {text}", style="dim")
+
+    def decided(self, step: int, text: str) -> None:
+        self.say(text, style="bold")
+
+    def final(self, training: Training) -> None:
+        self.say(f"final training done in {duration(training.seconds)}")
+
+    def close(self) -> None:
+        """Nothing is left on the screen to take away."""
+
+    def _due(self) -> bool:
+        now = time.monotonic()
+        due = now - self._last >= self._every
+        self._last = now if due else self._last
+        return due
+
+
+def progress_text(progress: Progress) -> str:
+    """Where one training stands, and how long it still takes at this speed."""
+    left = (progress.visits_total - progress.visits_done) / max(progress.clips_per_second, 1e-9)
+    where = f"epoch {progress.epoch}/{progress.epochs}" if progress.phase == "train" else "testing"
+    return (
+        f"{where}, {progress.visits_done}/{progress.visits_total} clips, "
+        f"accuracy {progress.accuracy:.1%}, {progress.clips_per_second:.1f} clips/s, "
+        f"{duration(left)} left"
+    )
+
+
+class LiveWatch(PlainWatch):
+    """A table of the step's candidates that changes in place, above it what was decided."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        super().__init__(console, every=0.25)
+        self._live: Live | None = None
+        self._candidates: list[Candidate] = []
+        self._trials: dict[str, Trial] = {}
+        self._now: tuple[str | None, Progress] | None = None
+
+    def decoding(self, done: int, total: int) -> None:
+        if self._due() or done == total:
+            bar = Table.grid(padding=(0, 1))
+            bar.add_row("decoding", ProgressBar(total, done, width=40), f"{done}/{total} clips")
+            self._show(bar)
+        if done == total:
+            self.close()
+
+    def step(self, candidates: Sequence[Candidate], done: Sequence[Trial]) -> None:
+        self._candidates = list(candidates)
+        self._trials = {trial.candidate.digest: trial for trial in done}
+        self._show(self._table())
+
+    def training(self, candidate: Candidate | None, progress: Progress) -> None:
+        self._now = (candidate.digest if candidate else None, progress)
+        if self._due():
+            self._show(self._table())
+
+    def finished(self, trial: Trial) -> None:
+        self._trials[trial.candidate.digest] = trial
+        self._now = None
+        self._show(self._table())
+
+    def decided(self, step: int, text: str) -> None:
+        if self._candidates and self._candidates[0].step == step:
+            self._show(self._table())
+            self._keep()
+        super().decided(step, text)
+
+    def final(self, training: Training) -> None:
+        self.close()
+        super().final(training)
+
+    def close(self) -> None:
+        if self._live is not None:
+            self._live.update(Text(), refresh=True)
+            self._live.stop()
+            self._live = None
+
+    def _keep(self) -> None:
+        """Leave the last picture on the screen and go on below it."""
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+        self._candidates = []
+
+    def _show(self, what: RenderableType) -> None:
+        if self._live is None:
+            self._live = Live(console=self.console, auto_refresh=False)
+            self._live.start()
+        self._live.update(what, refresh=True)
+
+    def _table(self) -> RenderableType:
+        if not self._candidates:
+            return self._final_row()
+        title = f"step {self._candidates[0].step}"
+        table = Table(title=title, title_justify="left", title_style="bold", box=None)
+        for column in ("axis", "network", "cost", "", "result"):
+            table.add_column(column, header_style="dim", no_wrap=column != "result")
+        for candidate in self._candidates:
+            table.add_row(
+                label(candidate),
+                network_text(candidate),
+                format_macs(candidate.macs),
+                *self._state(candidate),
+            )
+        return table
+
+    def _state(self, candidate: Candidate) -> tuple[Any, str]:
+        trial = self._trials.get(candidate.digest)
+        if trial is not None and trial.state != "running":
+            return Text("done" if trial.state == "complete" else trial.state), score_text(trial)
+        if self._now is not None and self._now[0] == candidate.digest:
+            progress = self._now[1]
+            bar = ProgressBar(progress.visits_total, progress.visits_done, width=16)
+            return bar, progress_text(progress)
+        return Text("waiting", style="dim"), ""
+
+    def _final_row(self) -> RenderableType:
+        if self._now is None:
+            return Text()
+        progress = self._now[1]
+        row = Table.grid(padding=(0, 2))
+        bar = ProgressBar(progress.visits_total, progress.visits_done, width=24)
+        row.add_row("the winner's last training", bar, progress_text(progress))
+        return row
+
+
+def watch_for(*, json: bool) -> PlainWatch:
+    """The live view on a terminal, lines elsewhere; both on stderr, so stdout stays for results."""
+    console = Console(file=sys.stderr, highlight=False)
+    if console.is_terminal and not json:
+        return LiveWatch(console)
+    return PlainWatch()

@@ -1,0 +1,76 @@
+"""How a run ends: the signals that stop it, and what it says last."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from types import FrameType, TracebackType
+from typing import Any
+
+from rich.console import Console
+
+from expand3d.cli.words import network_text, score_text
+from expand3d.cost.budget import format_macs
+from expand3d.driver import Outcome
+from expand3d.report.status import final_text, status_json
+from expand3d.report.view import load_view
+from expand3d.watch import Watch
+
+
+class SignalStop:
+    """Context manager and `stop` function: Ctrl-C or SIGTERM ask for a clean end, twice kills."""
+
+    def __init__(self, watch: Watch) -> None:
+        self._watch = watch
+        self._asked = False
+        self._before: dict[int, Any] = {}
+
+    def __call__(self) -> bool:
+        return self._asked
+
+    def __enter__(self) -> SignalStop:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._before[number] = signal.signal(number, self._handle)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self._asked:
+            os._exit(128 + number)
+        self._asked = True
+        self._watch.note("stopping after this batch; once more to stop at once")
+
+
+def print_outcome(outcome: Outcome, *, as_json: bool) -> None:
+    """The best network, what its last training gave, and what to type next."""
+    view = load_view(outcome.name, root=outcome.root, storage=outcome.storage)
+    if as_json:
+        print(json.dumps({**status_json(view), "ended": outcome.reason}, indent=2))
+        return
+    console = Console(highlight=False, soft_wrap=True)
+    if view.best is not None:
+        candidate = view.best.candidate
+        console.print(
+            f"best: {candidate.genotype.family} {network_text(candidate)}, "
+            f"{format_macs(candidate.macs)} (trial {view.best.number})"
+        )
+        console.print(f"  chosen on validation clips: {score_text(view.best)}")
+    last = final_text(view)
+    if last:
+        console.print(f"  {last}")
+    if outcome.finished:
+        console.print(
+            f"look:   expand3d report {view.name} --out {view.name}-report\n"
+            f"export: expand3d export {view.name} --to pytorchvideo --out {view.name}-export"
+        )
+    else:
+        console.print(f"{outcome.reason}; continue with: {outcome.resume}")

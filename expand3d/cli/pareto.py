@@ -1,0 +1,70 @@
+"""The frontier of a study: the networks that no other one beats in accuracy and in cost.
+
+examples:
+  expand3d pareto quiet-heron
+  expand3d pareto quiet-heron --csv > frontier.csv
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+
+from expand3d.cli.tables import print_table
+from expand3d.cli.words import network_text
+from expand3d.cost.budget import format_macs
+from expand3d.search.select import label
+from expand3d.study.folder import DEFAULT_ROOT
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the flags of `expand3d pareto`."""
+    parser.add_argument("name", metavar="NAME", help="the study")
+    parser.add_argument("--root", default=DEFAULT_ROOT, help="folder where studies live")
+    parser.add_argument("--storage", help="URL of the Optuna storage that holds the record")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="the frontier and its hypervolume")
+    form.add_argument("--csv", action="store_true", help="one row per network of the frontier")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Print the frontier; 0."""
+    from expand3d.report.table import dataframe, rows
+    from expand3d.report.view import load_view
+
+    view = load_view(args.name, root=args.root, storage=args.storage)
+    if args.json:
+        found = sorted((row for row in rows(view) if row["on_frontier"]), key=lambda r: r["macs"])
+        data = {"study": view.name, "hypervolume": view.hypervolume, "frontier": found}
+        print(json.dumps(data, indent=2))
+        return 0
+    if args.csv:
+        table = dataframe(view)
+        table[table["on_frontier"]].sort_values("macs").to_csv(sys.stdout, index=False)
+        return 0
+    on_path, shown = set(view.path), []
+    for trial in view.frontier:
+        score = view.scores[trial.number]
+        low, high = score.top1_ci
+        shown.append(
+            (
+                str(trial.number),
+                f"{trial.candidate.step} {label(trial.candidate)}",
+                network_text(trial.candidate),
+                format_macs(trial.candidate.macs),
+                f"{score.top1:.1%}",
+                f"{low:.0%} to {high:.0%}",
+                f"{score.nll:.3f}",
+                "best" if trial is view.best else "path" if trial.number in on_path else "",
+            )
+        )
+    print_table(
+        f"{view.name}: {len(shown)} of {len(view.complete)} scored networks on the frontier",
+        ("trial", "step, axis", "network", "cost", "top-1", "95%", "log-loss", ""),
+        shown,
+        numbers=("trial", "cost", "top-1", "95%", "log-loss"),
+        caption=f"hypervolume {view.hypervolume:.4f} (accuracy x decades of multiply-adds, up to "
+        f"chance and twice the budget); path: chosen by a step of the expansion",
+    )
+    return 0

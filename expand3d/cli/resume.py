@@ -1,0 +1,43 @@
+"""Continue a study that was stopped or killed; what is recorded is not trained again.
+
+examples:
+  expand3d resume quiet-heron
+  expand3d resume quiet-heron --data /new/place/of/the/videos
+
+Where the data lies, the device and the workers may change; content and recipe may not.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from expand3d.cli.flags import add_config_flags, config_values
+from expand3d.study.config import MAY_CHANGE
+from expand3d.study.folder import DEFAULT_ROOT
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", metavar="NAME", help="the study")
+    add_config_flags(parser, only=MAY_CHANGE)
+    parser.add_argument("--json", action="store_true", help="print the outcome as JSON")
+
+
+def main(args: argparse.Namespace) -> int:
+    from expand3d.cli.live import watch_for
+    from expand3d.cli.outcome import SignalStop, print_outcome
+    from expand3d.driver import resume_study
+
+    study = args.name
+    args.name = None
+    changes = config_values(args)
+    root, storage = changes.pop("root", DEFAULT_ROOT), changes.pop("storage", None)
+    watch = watch_for(json=args.json)
+    with SignalStop(watch) as stop:
+        try:
+            outcome = resume_study(
+                study, root=root, storage=storage, changes=changes, watch=watch, stop=stop
+            )
+        finally:
+            watch.close()
+    print_outcome(outcome, as_json=args.json)
+    return 0 if outcome.finished else 130

@@ -1,0 +1,51 @@
+"""Find the best network inside a budget: expand a tiny one step by step on labelled videos.
+
+examples:
+  expand3d run --budget 0.1GFLOPs                      the bundled clips
+  expand3d run --budget 4GFLOPs --data videos/ --study mine
+  expand3d run --budget 4GFLOPs --data list.csv --profile standard --folds 4
+  expand3d run studies/quickstart.toml                 every flag is a key of a study file
+
+Shows the plan first, then trains; Ctrl-C stops cleanly and prints the resume command.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from expand3d.cli.flags import add_config_flags, config_values
+from expand3d.study.config import StudyConfig, read_toml
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", nargs="?", help="a study file; flags override its keys")
+    add_config_flags(parser)
+    parser.add_argument("--plan", action="store_true", help="show the plan and stop")
+    parser.add_argument("--json", action="store_true", help="print the outcome as JSON")
+
+
+def main(args: argparse.Namespace) -> int:
+    config = _config(args)
+    from expand3d.cli.live import watch_for
+    from expand3d.cli.outcome import SignalStop, print_outcome
+    from expand3d.driver import run_study
+
+    watch = watch_for(json=args.json)
+    with SignalStop(watch) as stop:
+        try:
+            outcome = run_study(config, watch=watch, stop=stop, confirm=lambda: not args.plan)
+        finally:
+            watch.close()
+    if outcome is None:  # only the plan was asked for
+        return 0
+    print_outcome(outcome, as_json=args.json)
+    return 0 if outcome.finished else 130
+
+
+def _config(args: argparse.Namespace) -> StudyConfig:
+    """The study file's keys, if there is one, with the flags on top."""
+    values = read_toml(args.file) if args.file else {}
+    flags = config_values(args)
+    if "recipe" in flags:
+        flags["recipe"] = {**values.get("recipe", {}), **flags["recipe"]}
+    return StudyConfig.from_mapping({**values, **flags}, source=args.file or "")

@@ -1,0 +1,44 @@
+"""List the studies here: their state, budget, data and number of trials.
+
+examples:
+  expand3d studies
+  expand3d studies --root /data/studies --json
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+
+from rich.console import Console
+from rich.table import Table
+
+from expand3d.study.folder import DEFAULT_ROOT
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--root", default=DEFAULT_ROOT, help="folder where studies live")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def main(args: argparse.Namespace) -> int:
+    from expand3d.study.listing import list_studies
+
+    studies = list_studies(args.root)
+    if args.json:
+        rows = [{**dataclasses.asdict(info), "path": str(info.path)} for info in studies]
+        print(json.dumps(rows, indent=2))
+        return 0
+    if not studies:
+        print(f"no studies in {args.root}; start one with: expand3d run --budget 0.1GFLOPs")
+        return 0
+    table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
+    for column in ("study", "state", "budget", "trials", "data", "started"):
+        table.add_column(column)
+    for info in studies:
+        state = info.state if info.reason in (None, info.state) else f"{info.state}: {info.reason}"
+        trials = f"{info.complete} of {info.trials}"
+        table.add_row(info.name, state, info.budget, trials, info.data, info.started)
+    Console(highlight=False).print(table)
+    return 0

@@ -1,0 +1,34 @@
+"""Networks, scores and times as the terminal says them."""
+
+from __future__ import annotations
+
+from expand3d.study.score import summarise
+from expand3d.study.trial import Candidate, Trial
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them: '42 s', '12 min', '3 h 05 min'."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def network_text(candidate: Candidate) -> str:
+    """A network on one line: clip, depth, width and bottleneck as the integers say."""
+    plan = candidate.plan
+    factors = " ".join(
+        f"{name.removeprefix('gamma_')}={value:g}"
+        for name, value in candidate.genotype.factors.items()
+        if name not in ("gamma_t", "gamma_tau", "gamma_s") and value != 1
+    )
+    return f"{plan['frames']}x{plan['stride']} {plan['crop']}px {factors}".rstrip()
+
+
+def score_text(trial: Trial) -> str:
+    """Top-1 with its interval and log-loss, or why there is none."""
+    score = summarise(trial)
+    if trial.state != "complete" or score is None:
+        return trial.reason or trial.state
+    low, high = score.top1_ci
+    return f"top-1 {score.top1:.1%} ({low:.0%} to {high:.0%}), log-loss {score.nll:.3f}"

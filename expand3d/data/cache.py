@@ -1,0 +1,277 @@
+"""Decoded clips on disk: every training reads frames from here instead of decoding again.
+
+One .npy file per clip (uint8 T x H x W x 3), named by what is in the video and how it is decoded:
+a changed video or another size is another file, a moved video is the same. Files appear whole by a
+rename, so that any number of processes may build and read one cache.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from expand3d.data.check import Bad, Progress, attempt
+from expand3d.data.decode import Frame, VideoInfo, decode, decode_frames, probe, scaled_size, verify
+from expand3d.data.hashes import FileHashes, fingerprint, unique_temporary
+from expand3d.data.manifest import Manifest, Video
+from expand3d.errors import DataError
+
+#: Part of every file's name; a change to what `decode` returns must change it.
+FORMAT = "expand3d clip 1"
+#: Left free on the disk when the cache is written.
+SPARE_BYTES = 256 * 2**20
+#: Clips beyond the cap that are kept in memory, per process.
+MEMORY_BYTES = 256 * 2**20
+#: A temporary file this old was left by a process that died.
+LEFTOVER_SECONDS = 6 * 3600
+
+
+@dataclass(frozen=True)
+class CacheSpec:
+    """How clips are kept: frames per second, and the short side in pixels that is not exceeded."""
+
+    fps: float
+    short_side: int
+
+    def file_name(self, sha: str) -> str:
+        """The cache file of a video whose content has this SHA-256, relative to the cache."""
+        name = f"{FORMAT} {sha} {float(self.fps)!r} {self.short_side}"
+        digest = hashlib.sha256(name.encode()).hexdigest()[:32]
+        return f"{digest[:2]}/{digest}.npy"
+
+
+def estimate_bytes(infos: Iterable[VideoInfo], spec: CacheSpec) -> int:
+    """Bytes that these videos take once decoded, by the facts in their headers."""
+    total = 0
+    for info in infos:
+        width, height = scaled_size(info.width, info.height, spec.short_side)
+        total += 3 * width * height * info.frames_at(spec.fps)
+    return total
+
+
+class CachedStore:
+    """A ClipStore over the cache; clips that are not in it are decoded when asked for.
+
+    `manifest` is what can be used, `bad` what was dropped. `cached_bytes` is what the clips take on
+    disk; `on_the_fly` counts those beyond the cap. May be pickled: workers open the same files.
+    """
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        spec: CacheSpec,
+        root: Path,
+        shas: Sequence[str],
+        bad: tuple[Bad, ...],
+    ) -> None:
+        self.keys = tuple(video.key for video in manifest.videos)
+        self.labels = tuple(video.label for video in manifest.videos)
+        self.groups = tuple(video.group for video in manifest.videos)
+        self.class_names = manifest.class_names
+        self.manifest = manifest
+        self.spec = spec
+        self.bad = bad
+        self.fingerprint = fingerprint(manifest, shas)
+        self._files = tuple(root / spec.file_name(sha) for sha in shas)
+        self._recent = _Recent(MEMORY_BYTES)
+        sizes = {path: path.stat().st_size for path in set(self._files) if path.is_file()}
+        self.cached_bytes = sum(sizes.values())
+        self.on_the_fly = sum(path not in sizes for path in self._files)
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def frames(self, index: int) -> NDArray[np.uint8]:
+        """Clip `index` as read-only uint8 T x H x W x 3 (RGB), short side as cached; T >= 1."""
+        clip = _load(self._files[index])
+        if clip is not None:
+            return clip
+        path = self.manifest.videos[index].path
+        return self._recent.get(
+            index, lambda: decode(path, fps=self.spec.fps, short_side=self.spec.short_side)
+        )
+
+
+def build_store(
+    manifest: Manifest,
+    spec: CacheSpec,
+    root: Path,
+    *,
+    workers: int | None = None,
+    cap_bytes: int | None = None,
+    on_bad: Literal["stop", "skip"] = "stop",
+    say: Callable[[str], None] | None = None,
+    progress: Progress | None = None,
+) -> CachedStore:
+    """The clips of a manifest, decoded into `root` where they are not there yet.
+
+    Every video is read to its end once. With `on_bad` "stop" one DataError lists the files that
+    cannot be used; "skip" leaves them out (the store's `bad` and `manifest` tell). Clips that would
+    carry the cache of this manifest above `cap_bytes` are not written but decoded when asked for.
+    `say` is told the size before anything is written, `progress` each file that is done. Raises
+    DataError where the disk is too small.
+    """
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        _sweep(root)
+        hashes = FileHashes(root / "files.json")
+        shas, bad = attempt(manifest.videos, lambda v: hashes.sha256(v.path), workers=workers)
+        work = _Fill(spec, root, hashes, workers, cap_bytes, say, progress)
+        bad += work.fill(shas)
+        hashes.save()
+    except OSError as error:
+        raise DataError(f"{root}: the clip cache cannot be written ({error.strerror})") from error
+    if bad and (on_bad == "stop" or len(bad) == len(manifest)):
+        listed = "; ".join(f"{key}: {reason}" for key, reason in sorted(bad))
+        raise DataError(f"{len(bad)} of {len(manifest)} videos cannot be used: {listed}")
+    kept = manifest.without(key for key, _ in bad)
+    return CachedStore(kept, spec, root, [shas[v] for v in kept.videos], tuple(sorted(bad)))
+
+
+@dataclass(frozen=True)
+class _Fill:
+    """One filling of the cache; the fields are the arguments of `build_store`."""
+
+    spec: CacheSpec
+    root: Path
+    hashes: FileHashes
+    workers: int | None
+    cap_bytes: int | None
+    say: Callable[[str], None] | None
+    progress: Progress | None
+
+    def fill(self, shas: Mapping[Video, str]) -> tuple[Bad, ...]:
+        """Write the clips that are missing, up to the cap; read the others to their end once."""
+        files = {video: self.root / self.spec.file_name(sha) for video, sha in shas.items()}
+        sizes = {video: _sound_bytes(file) for video, file in files.items()}
+        there = sum(sizes.values())
+        missing = [video for video, size in sizes.items() if not size]
+        infos, unopened = attempt(missing, lambda v: probe(v.path), workers=self.workers)
+        written: set[Video] = set()
+        new = 0
+        for video, info in infos.items():
+            size = estimate_bytes([info], self.spec)
+            if self.cap_bytes is None or there + new + size <= self.cap_bytes:
+                written.add(video)
+                new += size
+        self._announce(there, new, len(written), len(infos) - len(written))
+        self._check_space(new)
+
+        def read(video: Video) -> None:
+            if video in written:
+                _write(video.path, files[video], self.spec)
+            else:
+                verify(video.path)
+
+        unread = [v for v in infos if v in written or shas[v] not in self.hashes.whole]
+        done, damaged = attempt(unread, read, workers=self.workers, progress=self.progress)
+        self.hashes.whole.update(shas[video] for video in done)
+        return (*unopened, *damaged)
+
+    def _announce(self, there: int, new: int, written: int, beyond: int) -> None:
+        if self.say is None or not written + beyond:
+            return
+        self.say(
+            f"clip cache: {in_bytes(new)} to write for {written} clips at {self.spec.fps:g} frames/s "
+            f"and short side {self.spec.short_side}, {in_bytes(there)} there, in {self.root}"
+        )
+        if beyond:
+            self.say(f"clip cache: {beyond} clips are beyond its cap and decoded when needed")
+
+    def _check_space(self, needed: int) -> None:
+        free = shutil.disk_usage(self.root).free
+        if needed and needed + SPARE_BYTES > free:
+            raise DataError(
+                f"{self.root}: the clip cache needs {in_bytes(needed)} more and the disk has "
+                f"{in_bytes(free)} free; lower the cap of the cache or give it another place"
+            )
+
+
+def _write(video: Path, file: Path, spec: CacheSpec) -> None:
+    """Decode a video into its cache file, frame by frame; the file appears whole or not at all."""
+    frames = decode_frames(video, fps=spec.fps, short_side=spec.short_side)
+    header = {
+        "descr": np.lib.format.dtype_to_descr(frames[0].dtype),
+        "fortran_order": False,
+        "shape": (len(frames), *frames[0].shape),
+    }
+    file.parent.mkdir(exist_ok=True)
+    temporary = unique_temporary(file)
+    try:
+        with temporary.open("wb") as out:
+            np.lib.format.write_array_header_1_0(out, header)
+            for frame in frames:
+                out.write(frame.data)
+        os.replace(temporary, file)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _load(file: Path) -> Frame | None:
+    """The clip in a cache file, mapped and read-only; None where the file is missing or damaged."""
+    try:
+        return np.asarray(np.load(file, mmap_mode="r"))
+    except (OSError, ValueError, EOFError):
+        return None
+
+
+def _sound_bytes(file: Path) -> int:
+    """Bytes of a cache file, 0 where it is missing or not whole."""
+    return 0 if _load(file) is None else file.stat().st_size
+
+
+def _sweep(root: Path) -> None:
+    """Remove what killed processes left half written (old enough to be nobody's)."""
+    for leftover in root.rglob(".*.tmp"):
+        with suppress(FileNotFoundError):
+            if time.time() - leftover.stat().st_mtime > LEFTOVER_SECONDS:
+                leftover.unlink()
+
+
+def in_bytes(number: float) -> str:
+    """A size for people, in decimal units: "12.3 GB"."""
+    for unit in ("B", "kB", "MB"):
+        if number < 1000:
+            return f"{number:.3g} {unit}"
+        number /= 1000
+    return f"{number:,.1f} GB"
+
+
+class _Recent:
+    """The clips asked for last, as many as fit into `limit` bytes (and always one)."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._clips: OrderedDict[int, Frame] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, index: int, make: Callable[[], Frame]) -> Frame:
+        with self._lock:
+            clip = self._clips.pop(index, None)
+        if clip is None:
+            clip = make()
+            clip.setflags(write=False)
+        with self._lock:
+            self._clips[index] = clip
+            while len(self._clips) > 1 and self._bytes() > self._limit:
+                self._clips.popitem(last=False)
+        return clip
+
+    def _bytes(self) -> int:
+        return sum(clip.nbytes for clip in self._clips.values())
+
+    def __reduce__(self) -> tuple[type[_Recent], tuple[int]]:
+        # A copy in another process starts empty; a lock cannot travel.
+        return _Recent, (self._limit,)

@@ -1,0 +1,135 @@
+"""Which videos can be used: every file decoded to its end, and what the good ones are like."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from statistics import median
+from typing import NamedTuple, TypeVar
+
+from expand3d.data.decode import VideoInfo, probe, verify
+from expand3d.data.manifest import Manifest, Video
+from expand3d.errors import DataError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+#: Told after each file how many are done, of how many.
+Progress = Callable[[int, int], None]
+
+
+class Bad(NamedTuple):
+    """A video that cannot be used: its key in the manifest, and why in one line."""
+
+    key: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """What a manifest's files are: facts of the good ones by key, and the bad with reasons.
+
+    `frames` is the median length in frames at `fps`; `short_side` the median in pixels (display
+    size); `classes` counts good clips per class. The medians are None where no file is good.
+    """
+
+    infos: Mapping[str, VideoInfo]
+    bad: tuple[Bad, ...]
+    classes: Mapping[str, int]
+    fps: float
+    frames: float | None
+    short_side: float | None
+
+    @property
+    def ok(self) -> bool:
+        """Whether every file can be used."""
+        return not self.bad
+
+
+def check(
+    manifest: Manifest,
+    *,
+    fps: float = 30.0,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> CheckReport:
+    """Facts of every video, found by decoding it to its end; bad files are reported, never raised.
+
+    Truncated and damaged files open without complaint, so nothing less than decoding finds them.
+    """
+    found = attempt(manifest.videos, lambda v: verify(v.path), workers=workers, progress=progress)
+    return _report(manifest, *found, fps=fps)
+
+
+def check_headers(
+    manifest: Manifest,
+    *,
+    fps: float = 30.0,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> CheckReport:
+    """As `check`, by what the headers say: quick facts, and only the files that do not open."""
+    found = attempt(manifest.videos, lambda v: probe(v.path), workers=workers, progress=progress)
+    return _report(manifest, *found, fps=fps)
+
+
+def _report(
+    manifest: Manifest, infos: Mapping[Video, VideoInfo], bad: tuple[Bad, ...], *, fps: float
+) -> CheckReport:
+    counts = Counter(manifest.class_names[video.label] for video in infos)
+    return CheckReport(
+        infos={video.key: info for video, info in infos.items()},
+        bad=bad,
+        classes={name: counts[name] for name in manifest.class_names},
+        fps=fps,
+        frames=median(info.frames_at(fps) for info in infos.values()) if infos else None,
+        short_side=median(info.short_side for info in infos.values()) if infos else None,
+    )
+
+
+def attempt(
+    videos: Iterable[Video],
+    work: Callable[[Video], Result],
+    *,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> tuple[dict[Video, Result], tuple[Bad, ...]]:
+    """What `work` returned for each video, and those for which it raised DataError, in order."""
+    todo = tuple(videos)
+    done: dict[Video, Result] = {}
+    bad: list[Bad] = []
+
+    def guarded(video: Video) -> Result | DataError:
+        try:
+            return work(video)
+        except DataError as error:
+            return error
+
+    for number, (video, result) in enumerate(in_parallel(todo, guarded, workers=workers), 1):
+        if isinstance(result, DataError):
+            bad.append(Bad(video.key, str(result).removeprefix(f"{video.path}: ")))
+        else:
+            done[video] = result
+        if progress:
+            progress(number, len(todo))
+    return done, tuple(bad)
+
+
+def in_parallel(
+    items: Iterable[Item], work: Callable[[Item], Result], *, workers: int | None
+) -> Iterator[tuple[Item, Result]]:
+    """Each item with its result, in the order of the items, computed by a pool of threads.
+
+    Decoding, hashing and writing leave Python's lock, so threads are enough. An exception, Ctrl-C
+    included, drops what has not begun.
+    """
+    pool = ThreadPoolExecutor(max_workers=workers or os.cpu_count() or 1)
+    try:
+        futures = [(item, pool.submit(work, item)) for item in items]
+        for item, future in futures:
+            yield item, future.result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)

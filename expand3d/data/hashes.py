@@ -1,0 +1,75 @@
+"""What is in each file: its SHA-256, computed once per change of the file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from expand3d.data.decode import require_file
+from expand3d.data.manifest import Manifest
+from expand3d.errors import DataError
+
+
+class FileHashes:
+    """SHA-256 of files, remembered by path, size and times in one JSON file.
+
+    It is a shortcut and nothing more: what is lost or overwritten by another process is computed
+    again. `whole` holds the hashes of files that were decoded to their end without a fault.
+    """
+
+    def __init__(self, index: Path) -> None:
+        self._index = index
+        self._known, self.whole = self._read()
+
+    def sha256(self, path: Path) -> str:
+        """The file's hash in hexadecimal; DataError where it cannot be read."""
+        stat = require_file(path)
+        # ctime too: a copy that keeps its times is noticed.
+        state = [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]
+        known = self._known.get(str(path))
+        if known is not None and known[:-1] == state:
+            return str(known[-1])
+        try:
+            with path.open("rb") as file:
+                sha = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise DataError(f"{path}: cannot be read ({error.strerror})") from None
+        self._known[str(path)] = [*state, sha]
+        return sha
+
+    def save(self) -> None:
+        """Write what is known, joined with what others wrote meanwhile."""
+        known, whole = self._read()
+        known.update(self._known)
+        temporary = unique_temporary(self._index)
+        with temporary.open("w") as file:
+            json.dump({"files": known, "whole": sorted(whole | self.whole)}, file)
+        os.replace(temporary, self._index)
+
+    def _read(self) -> tuple[dict[str, list[int | str]], set[str]]:
+        try:
+            data = json.loads(self._index.read_text())
+            return dict(data["files"]), set(data["whole"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return {}, set()
+
+
+def unique_temporary(path: Path) -> Path:
+    """A name beside `path` that no other process or thread uses; hidden, ends in .tmp."""
+    return path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
+
+
+def fingerprint(manifest: Manifest, shas: Sequence[str]) -> str:
+    """32 hexadecimal digits that change with the content, labels, groups or order of the videos.
+
+    They do not change when the data moves to another place.
+    """
+    digest = hashlib.sha256(json.dumps(manifest.class_names).encode())
+    for video, sha in zip(manifest.videos, shas, strict=True):
+        line = [video.key, video.label, video.group, video.split, sha]
+        digest.update(json.dumps(line).encode())
+    return digest.hexdigest()[:32]

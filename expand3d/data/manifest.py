@@ -1,0 +1,210 @@
+"""Which videos there are and what each shows: what `--data` names, read into one table.
+
+Three forms are read:
+
+- a folder of class folders, or of train/, val/ and test/ folders that hold class folders. A folder
+  with a manifest.csv is that file; one with train.csv (.txt, .list) and val.csv is those lists;
+- a list without header, `path label` a line, parted by spaces, tabs or a comma. What stands last
+  is the label, so paths may hold spaces; `path frames label` is read too;
+- a CSV with a header: path, label and/or label_name, optionally split and group.
+
+Paths are relative to the list's own folder, or to a prefix.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from expand3d.data.listing import SPLIT_WORDS, Row, Split, read_listing
+from expand3d.errors import DataError, nearest
+
+VIDEO_SUFFIXES = (
+    *(".3gp", ".asf", ".avi", ".flv", ".gif", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg"),
+    *(".mpg", ".mts", ".ogv", ".ts", ".webm", ".wmv"),
+)
+LIST_SUFFIXES = (".csv", ".txt", ".list", ".tsv")
+
+
+@dataclass(frozen=True)
+class Video:
+    """One video: where it is, its unique stable name, its class, and what the list says besides."""
+
+    path: Path
+    key: str
+    label: int
+    group: str | None = None
+    split: Split | None = None
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Labelled videos; `class_names[label]` names a class; `source` is what was read."""
+
+    videos: tuple[Video, ...]
+    class_names: tuple[str, ...]
+    source: str
+
+    def __len__(self) -> int:
+        return len(self.videos)
+
+    def without(self, keys: Iterable[str]) -> Manifest:
+        """The manifest that lacks the videos named by `keys`; the classes stay as they are."""
+        dropped = set(keys)
+        kept = tuple(video for video in self.videos if video.key not in dropped)
+        return replace(self, videos=kept)
+
+
+def load_manifest(source: Path | str, *, prefix: Path | None = None) -> Manifest:
+    """The labelled videos that a folder or a list names; files are not opened yet.
+
+    Raises DataError naming file, line and rule.
+    """
+    path = Path(source)
+    if path.is_dir():
+        lists = _lists_in(path)
+        base = prefix if prefix and lists else path
+        rows = _from_lists(lists, base) if lists else _from_folder(path)
+    elif path.is_file():
+        if path.suffix.lower() in VIDEO_SUFFIXES:
+            raise DataError(f"{path}: one video is not a data set; give a folder or a list of them")
+        base = prefix or path.parent
+        rows = read_listing(path, base=base)
+    else:
+        raise DataError(f"{path}: no such file or folder{_neighbour(path)}")
+    return _assemble(rows, source=path, base=base)
+
+
+def _assemble(rows: list[Row], *, source: Path, base: Path) -> Manifest:
+    """Rows with labels as numbers or names, made one table with unique paths."""
+    seen: dict[str, Row] = {}
+    for row in rows:
+        place = os.path.normpath(base / row.path)
+        if place in seen:
+            raise DataError(f"{row.where}: {row.path} stands already in {seen[place].where}")
+        seen[place] = row
+    names = _class_names(rows, source)
+    numbers = {name: number for number, name in enumerate(names)}
+    keys = _keys([row.path for row in rows])
+    videos = tuple(
+        Video(
+            path=Path(os.path.abspath(base / row.path)),
+            key=key,
+            label=numbers[row.name] if row.label is None else row.label,
+            group=row.group,
+            split=row.split,
+        )
+        for row, key in zip(rows, keys, strict=True)
+    )
+    return Manifest(videos=videos, class_names=names, source=str(source))
+
+
+def _class_names(rows: list[Row], source: Path) -> tuple[str, ...]:
+    """The name of each label: as given, or the number; DataError on contradictions and gaps."""
+    if rows[0].label is None:
+        return tuple(sorted({row.name for row in rows}))
+    by_label: dict[int, Row] = {}
+    by_name: dict[str, Row] = {}
+    for row in rows:
+        assert row.label is not None
+        first = by_label.setdefault(row.label, row)
+        if first.name != row.name:
+            raise DataError(
+                f"{row.where}: label {row.label} is {row.name!r} here and {first.name!r} in "
+                f"{first.where}"
+            )
+        first = by_name.setdefault(row.name, row)
+        if first.label != row.label:
+            raise DataError(
+                f"{row.where}: {row.name!r} has label {row.label} here and {first.label} in "
+                f"{first.where}"
+            )
+    highest = max(by_label)
+    missing = next((label for label in range(highest) if label not in by_label), None)
+    if missing is not None:
+        raise DataError(
+            f"{source}: no clip has label {missing}, but {by_label[highest].where} has label "
+            f"{highest}; labels are 0, 1, 2, ... without gaps"
+        )
+    return tuple(by_label[label].name for label in range(highest + 1))
+
+
+def _keys(paths: list[str]) -> list[str]:
+    """Names that stay when the data moves: absolute paths are cut to what differs among them."""
+    if len(paths) < 2 or not all(os.path.isabs(path) for path in paths):
+        return paths
+    common = os.path.commonpath(paths)
+    return [Path(os.path.relpath(path, common)).as_posix() for path in paths]
+
+
+def _lists_in(folder: Path) -> dict[str, Path]:
+    """Lists that a folder holds under the names that training codebases give them, by split."""
+    whole = folder / "manifest.csv"
+    if whole.is_file():
+        return {"": whole}
+    found = {
+        split: folder / f"{split}{suffix}"
+        for split in ("train", "val", "test")
+        for suffix in LIST_SUFFIXES
+        if (folder / f"{split}{suffix}").is_file()
+    }
+    return found if {"train", "val"} <= set(found) else {}
+
+
+def _from_lists(lists: dict[str, Path], base: Path) -> list[Row]:
+    rows: list[Row] = []
+    for split, path in lists.items():
+        for row in read_listing(path, base=base):
+            rows.append(replace(row, split=SPLIT_WORDS[split]) if split else row)
+    if len({row.label is None for row in rows}) > 1:
+        raise DataError(f"{lists['train'].parent}: some lists give labels and some only label_name")
+    return rows
+
+
+def _from_folder(folder: Path) -> list[Row]:
+    """A row per video of class folders, or of class folders inside train, val and test folders."""
+    tops = _folders(folder)
+    splits = {top.name: SPLIT_WORDS.get(top.name.lower()) for top in tops}
+    # One class may well be called "train"; two of the words together are a split.
+    if "train" in splits.values() and len(set(splits.values()) - {None}) > 1:
+        for name, split in splits.items():
+            if split is None:
+                hint = nearest(name, sorted(SPLIT_WORDS))
+                raise DataError(f"{folder / name}: not a split, beside folders that are{hint}")
+        return [row for top in tops for row in _class_rows(folder, top, splits[top.name])]
+    return _class_rows(folder, folder, None)
+
+
+def _class_rows(root: Path, parent: Path, split: Split | None) -> list[Row]:
+    """A row per video below each class folder in `parent`, in the order of the names."""
+    rows = []
+    for folder in _folders(parent):
+        videos = sorted(path for path in folder.rglob("*") if _is_video(path, folder))
+        if not videos:
+            raise DataError(f"{folder}: a class folder without a video; remove it or fill it")
+        for path in videos:
+            key = path.relative_to(root).as_posix()
+            rows.append(Row(where=str(folder), path=key, name=folder.name, split=split))
+    if not rows:
+        raise DataError(f"{parent}: holds no class folders (one folder of videos per class)")
+    return rows
+
+
+def _folders(parent: Path) -> list[Path]:
+    return sorted(p for p in parent.iterdir() if p.is_dir() and not p.name.startswith("."))
+
+
+def _is_video(path: Path, below: Path) -> bool:
+    hidden = any(part.startswith(".") for part in path.relative_to(below).parts)
+    return path.suffix.lower() in VIDEO_SUFFIXES and not hidden and path.is_file()
+
+
+def _neighbour(path: Path) -> str:
+    """A hint at what is there instead."""
+    if not path.parent.is_dir():
+        return ""
+    names = [entry.name for entry in path.parent.iterdir()]
+    hint = nearest(path.name, names)
+    return hint if "did you mean" in hint else ""

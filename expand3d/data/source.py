@@ -1,0 +1,52 @@
+"""What `--data` names, and where decoded and generated data is kept."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from expand3d.study.config import BUNDLED
+
+
+def cache_root() -> Path:
+    """The folder for data that can be made again: EXPAND3D_CACHE, or expand3d in the user's cache.
+
+    The user's cache is XDG_CACHE_HOME, or ~/.cache.
+    """
+    chosen = os.environ.get("EXPAND3D_CACHE")
+    if chosen:
+        return Path(chosen).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "expand3d"
+
+
+def resolve_source(data: str, root: Path) -> Path:
+    """The folder or list that `data` names; "bundled" is generated below `root` once.
+
+    A folder that is itself called bundled is reached as ./bundled.
+    """
+    if data != BUNDLED:
+        return Path(data).expanduser()
+    home = root / BUNDLED
+    if not (home / "manifest.csv").is_file():
+        _generate(home)
+    return home / "manifest.csv"
+
+
+def _generate(home: Path) -> None:
+    """Make the bundled clips beside `home` and rename them into place, whole or not at all."""
+    from expand3d.data import bundled
+
+    home.parent.mkdir(parents=True, exist_ok=True)
+    making = Path(tempfile.mkdtemp(prefix=f".{home.name}-", dir=home.parent))
+    try:
+        bundled.generate(making)
+        try:
+            making.rename(home)
+        except OSError:
+            # Another process was first; what both made is the same.
+            if not (home / "manifest.csv").is_file():
+                raise
+    finally:
+        shutil.rmtree(making, ignore_errors=True)

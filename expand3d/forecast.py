@@ -1,0 +1,108 @@
+"""What a run will take, before it starts: candidates, clip visits, multiply-adds and time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from expand3d.evaluate import Bench
+from expand3d.families import get_family, plan_from_json
+from expand3d.genotype import Plan
+from expand3d.prepare import Prepared
+from expand3d.search.expand import Offer
+from expand3d.study.trial import Candidate
+from expand3d.watch import Overview, PlannedStep
+
+#: Networks up to this many times the base's cost are timed; larger ones are extrapolated, since
+#: timing them would itself take minutes on a CPU.
+TIMED_RATIO = 8
+#: A training takes two products of the forward pass's cost for the gradients.
+TRAINING_FACTOR = 3
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Seconds of a training clip visit and of a test view as a power law of the activations.
+
+    Memory traffic, not arithmetic, takes the time of channel-wise 3D networks, so time follows
+    the elements that convolutions write rather than their multiply-adds.
+    """
+
+    train: tuple[float, float]
+    test: tuple[float, float]
+
+    def seconds(self, activations: int, *, visits: int, views: int) -> float:
+        """Expected time of one training and its test."""
+        (a, power_a), (b, power_b) = self.train, self.test
+        return a * activations**power_a * visits + b * activations**power_b * views
+
+
+def forecast(ready: Prepared) -> Overview:
+    """The plan of a run with its expected time on this device, from two short calibrations."""
+    offers = ready.strategy.plan_ahead()
+    pace = _calibrate(ready, offers)
+    steps = tuple(
+        _row(ready.bench, pace, offer.step, offer.target, offer.candidates) for offer in offers
+    )
+    last = None
+    if ready.config.final:
+        best = offers[-1].candidates[:1]
+        last = _row(ready.final, pace, offers[-1].step + 1, best[0].macs, best)
+    assert ready.config.name is not None
+    return Overview(ready.config.name, ready.lines, steps, last)
+
+
+def _row(
+    bench: Bench, pace: Pace, step: int, target: int, candidates: Sequence[Candidate]
+) -> PlannedStep:
+    visits = sum(bench.recipe.steps_for(len(job.train)) * bench.recipe.batch for job in bench.jobs)
+    clips = sum(len(job.held_out) for job in bench.jobs)
+    views = clips * bench.recipe.test_views * bench.recipe.test_crops
+    return PlannedStep(
+        step=step,
+        candidates=len(candidates),
+        target=target,
+        clip_visits=visits * len(candidates),
+        training_macs=sum(TRAINING_FACTOR * c.macs * visits for c in candidates),
+        seconds=sum(
+            pace.seconds(_activations(plan_from_json(c.plan)), visits=visits, views=views)
+            for c in candidates
+        ),
+    )
+
+
+def _activations(plan: Plan) -> int:
+    return get_family(plan.family).cost(plan).activations
+
+
+def _calibrate(ready: Prepared, offers: Sequence[Offer]) -> Pace:
+    """The power laws through the base and the costliest network that is quick to time."""
+    from expand3d.train.throughput import calibrate
+
+    base = offers[0].candidates[0]
+    small = [
+        candidate
+        for offer in offers
+        for candidate in offer.candidates
+        if candidate.macs <= TIMED_RATIO * base.macs
+    ]
+    plans = [plan_from_json(c.plan) for c in (base, max(small, key=lambda c: c.macs))]
+    bench = ready.bench
+    speeds = [
+        calibrate(plan, recipe=bench.recipe, device=bench.device, threads=bench.threads)
+        for plan in plans
+    ]
+    sizes = [_activations(plan) for plan in plans]
+    return Pace(
+        train=_power_law(sizes, [speed.train_seconds for speed in speeds]),
+        test=_power_law(sizes, [speed.test_seconds for speed in speeds]),
+    )
+
+
+def _power_law(sizes: Sequence[int], seconds: Sequence[float]) -> tuple[float, float]:
+    """(a, k) of seconds = a x size ** k through two points; proportional where they coincide."""
+    if sizes[0] == sizes[1]:
+        return seconds[0] / sizes[0], 1.0
+    power = math.log(seconds[1] / seconds[0]) / math.log(sizes[1] / sizes[0])
+    return seconds[0] / sizes[0] ** power, power

@@ -1,0 +1,301 @@
+"""From a study's configuration to what its candidates are trained on: data, device, strategy."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from expand3d.cost.budget import Budget, format_macs, parse_budget
+from expand3d.data.cache import CachedStore, CacheSpec, build_store, in_bytes
+from expand3d.data.check import CheckReport, check
+from expand3d.data.manifest import Manifest, load_manifest
+from expand3d.data.source import cache_root, resolve_source
+from expand3d.data.splits import Splits, folds, make_splits
+from expand3d.errors import BudgetError, ConfigError, StudyError
+from expand3d.evaluate import Bench, make_jobs
+from expand3d.families import get_family, get_preset
+from expand3d.families.base import Family, Limits
+from expand3d.genotype import Genotype, digest
+from expand3d.search.expand import Expansion
+from expand3d.search.select import default_metric, resolvable_difference
+from expand3d.study.config import StudyConfig
+from expand3d.study.units import parse_duration, parse_size
+from expand3d.train.recipe import Recipe, get_profile
+from expand3d.watch import Watch
+
+CROP_GRID = 8
+#: Shares of all clips where neither the data nor the user says otherwise.
+VAL, TEST = 0.2, 0.2
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Everything of a run that does not change while it runs.
+
+    `bench` trains candidates, `final` the winner. `lines` say in words what the run stands on.
+    """
+
+    config: StudyConfig
+    budget: Budget
+    strategy: Expansion
+    bench: Bench
+    final: Bench
+    store: CachedStore
+    lines: tuple[tuple[str, str], ...]
+
+    def identity(self) -> dict[str, Any]:
+        """What the record keeps of the data, to notice changes: content by clip, and skipped."""
+        return {
+            "fingerprint": self.store.fingerprint,
+            "classes": list(self.store.class_names),
+            "clips": dict(zip(self.store.keys, (sha[:16] for sha in self.store.shas), strict=True)),
+            "skipped": {bad.key: bad.reason for bad in self.store.bad},
+        }
+
+
+def prepare(config: StudyConfig, watch: Watch) -> Prepared:
+    """Read, split and decode the data, choose the device and set up the strategy.
+
+    What is wrong with budget, family or list is said before anything is decoded.
+    """
+    assert config.name is not None
+    budget = parse_budget(config.budget)
+    family, start = _family_and_start(config)
+    prefix = Path(config.prefix) if config.prefix else None
+    manifest = load_manifest(resolve_source(config.data, say=watch.note), prefix=prefix)
+    _refuse_small_budget(budget, family, start, classes=len(manifest.class_names))
+    recipe = config.training_recipe()
+    report = check(manifest, fps=config.fps, deep=False, workers=config.workers)
+    limits = _limits(report, family, start, config)
+    store = _store(config, manifest, budget, family, start, limits, recipe, watch)
+    parts = _parts(config, store.manifest)
+    for note in parts.notes:
+        watch.note(note)
+    device, threads = _device(config.device), config.threads or len(os.sched_getaffinity(0))
+    config = dataclasses.replace(config, device=device, threads=threads)
+    bench = _bench(config, store, parts, recipe)
+    scored = sum(len(job.held_out) for job in bench.jobs) // config.repeats
+    strategy = Expansion(
+        family=family.name,
+        num_classes=len(store.class_names),
+        budget=budget.macs,
+        limits=limits,
+        start=start,
+        schedule=config.schedule,  # type: ignore[arg-type]
+        metric=default_metric(scored) if config.select == "auto" else config.select,  # type: ignore[arg-type]
+        seed=config.seed,
+        ratio=config.ratio,
+    )
+    return Prepared(
+        config=config,
+        budget=budget,
+        strategy=strategy,
+        bench=bench,
+        final=_final_bench(bench, parts, config.seed),
+        store=store,
+        lines=_lines(config, budget, strategy, bench, store, parts, scored),
+    )
+
+
+def refuse_changed_data(kept: Mapping[str, Any], ready: Prepared) -> None:
+    """StudyError that names what changed where the data is not the one that the study began with."""
+    now = ready.identity()
+    if now["fingerprint"] == kept["fingerprint"]:
+        return
+    before, after = kept["clips"], now["clips"]
+    changed = sorted(key for key in before.keys() & after.keys() if before[key] != after[key])
+    for keys, what in (
+        (changed, "changed"),
+        (sorted(before.keys() - after.keys()), "missing"),
+        (sorted(after.keys() - before.keys()), "new"),
+    ):
+        if keys:
+            more = f" and {len(keys) - 1} more" if len(keys) > 1 else ""
+            what_changed = f"{keys[0]} is {what}{more}"
+            break
+    else:
+        what_changed = "labels, groups, splits or their order differ"
+    raise StudyError(
+        f"the data of study {ready.config.name!r} is not what it began with: {what_changed}; "
+        "restore it, or start a new study"
+    )
+
+
+def _family_and_start(config: StudyConfig) -> tuple[Family, Genotype]:
+    family = get_family(config.family)
+    start = get_preset(config.start).genotype if config.start else family.base
+    if start.family != family.name:
+        raise ConfigError(
+            f"start = {config.start!r} belongs to family {start.family!r}, not {family.name!r}"
+        )
+    return family, start
+
+
+def _refuse_small_budget(
+    budget: Budget, family: Family, start: Genotype, *, classes: int
+) -> None:
+    base = family.cost(family.resolve(start, num_classes=classes)).macs
+    if base > budget.macs:
+        raise BudgetError(
+            f"budget = {budget.text!r} is less than the smallest {family.name} network costs; "
+            f"the least is {format_macs(base)}"
+        )
+
+
+def _limits(
+    report: CheckReport, family: Family, start: Genotype, config: StudyConfig
+) -> Limits:
+    """Where the data ends: its median short side (on a grid of 8) and its median duration.
+
+    What the start needs is always allowed, enlarged or padded if it must be.
+    """
+    plan = family.resolve(start)
+    side = int(report.short_side or 0) // CROP_GRID * CROP_GRID
+    return Limits(
+        crop=max(plan.crop, side),
+        duration=max(plan.duration, int(report.frames or 0)),
+        first_clip=config.first_clip,
+    )
+
+
+def _largest_crop(family: Family, start: Genotype, limits: Limits, macs: int) -> int:
+    """The largest crop in pixels that any axis alone can reach from the start within `macs`."""
+    largest = family.resolve(start).crop
+    for axis in family.axes:
+        for genotype in family.grow(axis, start, limits):
+            plan = family.resolve(genotype)
+            if family.cost(plan).macs > macs:
+                break
+            largest = max(largest, plan.crop)
+    return largest
+
+
+def _store(
+    config: StudyConfig,
+    manifest: Manifest,
+    budget: Budget,
+    family: Family,
+    start: Genotype,
+    limits: Limits,
+    recipe: Recipe,
+    watch: Watch,
+) -> CachedStore:
+    overshoot = config.ratio if config.schedule == "paper" else 1.0
+    crop = _largest_crop(family, start, limits, round(budget.macs * overshoot))
+    spec = CacheSpec(fps=config.fps, short_side=2 * math.ceil(recipe.jitter[1] * crop / 2))
+    store = build_store(
+        manifest,
+        spec,
+        cache_root(),
+        workers=config.workers,
+        cap_bytes=parse_size(config.cache_cap),
+        on_bad="skip" if config.skip_bad else "stop",
+        say=watch.note,
+        progress=lambda stage, done, total: watch.decoding(done, total)
+        if stage == "decoding"
+        else None,
+    )
+    for bad in store.bad:
+        watch.note(f"skipped {bad.key}: {bad.reason}")
+    return store
+
+
+def _parts(config: StudyConfig, manifest: Manifest) -> Splits:
+    return make_splits(
+        manifest,
+        seed=config.seed,
+        val=VAL if config.val is None else config.val,
+        test=TEST if config.test is None else config.test,
+        val_groups=config.val_groups,
+        test_groups=config.test_groups,
+    )
+
+
+def _device(wanted: str) -> str:
+    """The device that 'auto' stands for here; what was named is taken as named."""
+    if wanted != "auto":
+        return wanted
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _bench(config: StudyConfig, store: CachedStore, parts: Splits, recipe: Recipe) -> Bench:
+    held_out = (
+        folds(
+            sorted((*parts.train, *parts.val)),
+            store.labels,
+            store.groups,
+            k=config.folds,
+            seed=config.seed,
+        )
+        if config.folds > 1
+        else ()
+    )
+    return Bench(
+        store=store,
+        recipe=recipe,
+        jobs=make_jobs(
+            train=parts.train,
+            val=parts.val,
+            folds=held_out,
+            repeats=config.repeats,
+            seed=config.seed,
+        ),
+        device=config.device,
+        threads=config.threads or 1,
+        fingerprint=store.fingerprint,
+        timeout=parse_duration(config.candidate_timeout) if config.candidate_timeout else None,
+    )
+
+
+def _final_bench(bench: Bench, parts: Splits, seed: int) -> Bench:
+    """Everything but the test part trains, the test part scores; the seed is a fresh one."""
+    (job,) = make_jobs(
+        train=sorted((*parts.train, *parts.val)),
+        val=parts.test,
+        folds=(),
+        repeats=1,
+        seed=int(digest(seed, "final")[:8], 16),
+    )
+    return dataclasses.replace(bench, recipe=get_profile("final"), jobs=(job,), timeout=None)
+
+
+def _lines(
+    config: StudyConfig,
+    budget: Budget,
+    strategy: Expansion,
+    bench: Bench,
+    store: CachedStore,
+    parts: Splits,
+    scored: int,
+) -> tuple[tuple[str, str], ...]:
+    """What the run stands on, for people."""
+    recipe = bench.recipe
+    grouped = {store.groups[i] for job in bench.jobs for i in job.held_out} - {None}
+    pool = len(parts.train) + len(parts.val) if config.folds == 1 else None
+    resolution = resolvable_difference(scored, groups=len(grouped) or None, pool=pool)
+    visits = recipe.steps_for(len(bench.jobs[0].train)) * recipe.batch
+    data = (
+        f"{config.data}: {len(store)} clips, {len(store.class_names)} classes; "
+        f"{len(parts.train)} train, {len(parts.val)} choose"
+        + (f" (taking turns in {config.folds} folds)" if config.folds > 1 else "")
+        + f", {len(parts.test)} test; {in_bytes(store.cached_bytes)} decoded"
+    )
+    return (
+        ("budget", budget.convention),
+        ("data", data),
+        ("limits", strategy.limits_text()),
+        (
+            "training",
+            f"profile {recipe.profile}: {visits:,} clip visits"
+            f"{f' x {len(bench.jobs)} trainings' if len(bench.jobs) > 1 else ''} a candidate, "
+            f"batch {recipe.batch}; {bench.device}, {bench.threads} threads",
+        ),
+        ("choosing", f"by {strategy.metric}: {resolution.text}"),
+    )

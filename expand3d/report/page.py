@@ -1,0 +1,205 @@
+"""The report as one HTML file that needs nothing else: the picture, the steps, the provenance."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from expand3d.cost.budget import format_macs
+from expand3d.cost.views import short
+from expand3d.report.chance import format_p
+from expand3d.report.style import PAGE
+from expand3d.report.view import StudyView
+from expand3d.search.expand import StepSummary
+from expand3d.search.select import label
+from expand3d.study.trial import Candidate, Trial
+from expand3d.train.metrics import Summary
+
+
+def save_page(view: StudyView, path: Path, *, svg: str) -> Path:
+    """Write the page with `svg` (the picture's text) inside it and return its path."""
+    text = PAGE.substitute(
+        title=escape(view.name),
+        lead=_lead(view),
+        cards=_cards(view),
+        svg=svg[svg.index("<svg") :],
+        steps=_steps(view),
+        frontier=_frontier(view),
+        unscored=_unscored(view),
+        facts=_table((), ((_cell(key), _cell(value)) for key, value in view.facts.items())),
+    )
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def _lead(view: StudyView) -> str:
+    spent = sum(run.training_macs for trial in view.trials for run in trial.trainings.values())
+    return escape(
+        f"{view.family.upper()}, budget {view.budget_text} = {format_macs(view.budget)} a clip "
+        f"(multiply-adds of conv + linear at the training crop); {view.state}; "
+        f"{len(view.complete)} of {len(view.trials)} networks scored for "
+        f"{short(spent)}MACs of training"
+    )
+
+
+def _cards(view: StudyView) -> str:
+    """The numbers to take away: the winner, its cost, its final accuracy against chance."""
+    cards = []
+    if view.best:
+        score = view.scores[view.best.number]
+        cards += [
+            _card("winner", f"trial {view.best.number}", _clip(view.best.candidate)),
+            _card("cost", format_macs(view.best.candidate.macs), _share(view, view.best)),
+            _card("choosing clips", f"{score.top1:.1%}", f"top-1, 95% {_interval(score)}"),
+        ]
+    if view.final and view.final.score:
+        score, p_value = view.final.score, view.final_p_value
+        assert p_value is not None
+        hits = f"{view.final.hits} of {score.clips} clips, 95% {_interval(score)}"
+        against = f"{format_p(p_value)} against chance ({view.chance:.1%}, exact binomial)"
+        cards.append(
+            _card(
+                "final training",
+                f"{score.top1:.1%}",
+                f"{hits}; {against}; {view.final.measured_on}",
+                kind="final",
+            )
+        )
+    elif view.final:
+        cards.append(_card("final training", "no score", view.final.training.reason or ""))
+    return "".join(cards)
+
+
+def _card(name: str, value: str, note: str, kind: str = "") -> str:
+    return (
+        f'<div class="card {kind}"><span>{escape(name)}</span><strong>{escape(value)}</strong>'
+        f"<small>{escape(note)}</small></div>"
+    )
+
+
+def _share(view: StudyView, trial: Trial) -> str:
+    params = trial.cost.get("params", 0)
+    return (
+        f"{trial.candidate.macs / view.budget:.0%} of the budget; {params / 1e6:.2f} M parameters"
+    )
+
+
+def _steps(view: StudyView) -> str:
+    """A heading, the candidates and the decision of every step."""
+    parts = []
+    before: Candidate | None = None
+    for step in view.steps:
+        parts.append(_step(view, step, before))
+        before = step.winner
+    return "".join(parts) or "<p>This study is not an expansion: it has no steps.</p>"
+
+
+def _step(view: StudyView, step: StepSummary, before: Candidate | None) -> str:
+    offer = step.offer
+    heading = f"Step {offer.step}" if before else "Base"
+    aim = f" near {format_macs(offer.target)}" if before else ""
+    body = []
+    for candidate, trial in zip(offer.candidates, step.trials, strict=True):
+        won = step.winner is not None and candidate.digest == step.winner.digest
+        cells = (
+            _cell(label(candidate)),
+            _cell(_change(candidate, before)),
+            _cell(_clip(candidate)),
+            *_measured(view, candidate, trial),
+        )
+        body.append(_row(cells, "won" if won else ""))
+    missing = "".join(
+        f"<li>{escape(axis)} offers nothing: {escape(why)}</li>" for axis, why in offer.exhausted
+    )
+    columns = ("axis", "change", "clip", "cost", "top-1 (95%)", "log-loss")
+    return (
+        f"<h3>{heading}<em>{escape(aim)}</em></h3>{_table(columns, body)}"
+        f'<p class="decision">{escape(step.text)}</p>' + (f"<ul>{missing}</ul>" if missing else "")
+    )
+
+
+def _change(candidate: Candidate, before: Candidate | None) -> str:
+    """The factors that differ from the network before, each as 'old to new'."""
+    if before is None:
+        return "all factors at their start"
+    changes = (
+        f"{name} {before.genotype[name]:.4g} → {value:.4g}"
+        for name, value in candidate.genotype.factors.items()
+        if before.genotype[name] != value
+    )
+    return ", ".join(changes)
+
+
+def _clip(candidate: Candidate) -> str:
+    plan = candidate.plan
+    return f"{plan['frames']} × {plan['stride']} frames at {plan['crop']} px"
+
+
+def _measured(view: StudyView, candidate: Candidate, trial: Trial | None) -> tuple[str, ...]:
+    score = view.scores.get(trial.number) if trial else None
+    cost = _cell(format_macs(candidate.macs), "number")
+    if score is None:
+        why = (trial.reason or trial.state) if trial else "not finished"
+        return cost, f'<td colspan="2" class="none">{escape(why)}</td>'
+    top1 = f"{score.top1:.1%} ({_interval(score)})"
+    return cost, _cell(top1, "number"), _cell(f"{score.nll:.3f}", "number")
+
+
+def _frontier(view: StudyView) -> str:
+    on_path = set(view.path)
+    body = [
+        _row(
+            (
+                _cell(trial.number, "number"),
+                _cell(f"step {trial.candidate.step}, {label(trial.candidate)}"),
+                _cell(_clip(trial.candidate)),
+                *_measured(view, trial.candidate, trial),
+                _cell("chosen" if trial.number in on_path else ""),
+            )
+        )
+        for trial in view.frontier
+    ]
+    note = (
+        f'<p class="decision">Hypervolume {view.hypervolume:.4f}: accuracy x decades of '
+        f"multiply-adds, up to chance ({view.chance:.1%}) and twice the budget.</p>"
+    )
+    columns = ("trial", "from", "clip", "cost", "top-1 (95%)", "log-loss", "path")
+    return _table(columns, body) + note
+
+
+def _unscored(view: StudyView) -> str:
+    items = (
+        f"<li>trial {trial.number} ({escape(label(trial.candidate))}, step "
+        f"{trial.candidate.step}): {escape(trial.reason or trial.state)}</li>"
+        for trial in view.trials
+        if trial.number not in view.scores
+    )
+    text = "".join(items)
+    return f"<h2>Without a score</h2><ul>{text}</ul>" if text else ""
+
+
+def _interval(score: Summary) -> str:
+    low, high = score.top1_ci
+    return f"{low:.1%} to {high:.1%}"
+
+
+def _cell(value: Any, kind: str = "") -> str:
+    return (
+        f'<td class="{kind}">{escape(str(value))}</td>'
+        if kind
+        else f"<td>{escape(str(value))}</td>"
+    )
+
+
+def _row(cells: Iterable[str], kind: str = "") -> str:
+    opening = f'<tr class="{kind}">' if kind else "<tr>"
+    return f"{opening}{''.join(cells)}</tr>"
+
+
+def _table(columns: Iterable[str], body: Iterable[Any]) -> str:
+    head = "".join(f"<th>{escape(column)}</th>" for column in columns)
+    rows = "".join(row if isinstance(row, str) else _row(row) for row in body)
+    table = f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+    return f'<div class="scroll">{table}</div>'

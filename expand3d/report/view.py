@@ -1,0 +1,133 @@
+"""A study as it is reported and exported: plain values, nothing to ask and nothing open."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from expand3d.families import get_family
+from expand3d.families.base import Preset
+from expand3d.report.chance import p_value_against_chance
+from expand3d.report.frontier import Point, frontier, hypervolume
+from expand3d.search.expand import StepSummary
+from expand3d.search.select import Metric
+from expand3d.study.score import summarise
+from expand3d.study.trial import Trial
+from expand3d.train.metrics import Summary, summary
+from expand3d.train.recipe import Recipe
+from expand3d.train.result import Training
+
+
+@dataclass(frozen=True)
+class Final:
+    """The last training of trial `trial`: `measured_on` says which clips its scores are of."""
+
+    trial: int
+    training: Training
+    recipe: Recipe
+    measured_on: str
+    weights: Path | None = None
+
+    @cached_property
+    def score(self) -> Summary | None:
+        """Accuracies, their interval and log-loss; None where the training gave none."""
+        scores = self.training.scores
+        return summary({score.key: [score] for score in scores}) if scores else None
+
+    @property
+    def hits(self) -> int:
+        """Clips whose true class came first."""
+        return sum(score.rank == 0 for score in self.training.scores)
+
+
+@dataclass(frozen=True)
+class StudyView:
+    """One study at one moment.
+
+    `budget` is in multiply-adds. `steps` is empty where the strategy is not an expansion. `best`
+    is the winner so far. `facts` are the lines of provenance that the page prints, by title.
+    """
+
+    name: str
+    state: str
+    family: str
+    budget: int
+    budget_text: str
+    metric: Metric
+    classes: tuple[str, ...]
+    trials: tuple[Trial, ...]
+    steps: tuple[StepSummary, ...] = ()
+    best: Trial | None = None
+    final: Final | None = None
+    fps: float = 30.0
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def chance(self) -> float:
+        """Accuracy of guessing: 1 / classes."""
+        return 1 / len(self.classes)
+
+    @cached_property
+    def scores(self) -> dict[int, Summary]:
+        """What each complete trial's trainings add up to, by its number."""
+        found = {trial.number: summarise(trial) for trial in self.trials if _complete(trial)}
+        return {number: score for number, score in found.items() if score is not None}
+
+    @cached_property
+    def complete(self) -> tuple[Trial, ...]:
+        """The trials that have a score, in order of number."""
+        return tuple(trial for trial in self.trials if trial.number in self.scores)
+
+    @cached_property
+    def frontier(self) -> tuple[Trial, ...]:
+        """The trials that no other dominates in top-1 and multiply-adds, cheapest first."""
+        return tuple(self.complete[place] for place in frontier(self._points))
+
+    @property
+    def _points(self) -> list[Point]:
+        return [
+            Point(self.scores[trial.number].top1, trial.candidate.macs) for trial in self.complete
+        ]
+
+    @property
+    def path(self) -> tuple[int, ...]:
+        """Numbers of the trials that won a step, in the order of the steps."""
+        return tuple(step.choice.best.number for step in self.steps if step.choice)
+
+    @property
+    def hypervolume(self) -> float:
+        """What the frontier dominates up to (chance, twice the budget), in accuracy x decades."""
+        return hypervolume(self._points, Point(self.chance, 2 * self.budget))
+
+    @property
+    def final_p_value(self) -> float | None:
+        """Exact binomial p-value of the final score against chance, None without one."""
+        if self.final is None or self.final.score is None:
+            return None
+        clips = len(self.final.training.scores)
+        return p_value_against_chance(self.final.hits, clips, self.chance)
+
+    def trial(self, number: int) -> Trial:
+        """The trial of that number, which is there."""
+        return next(trial for trial in self.trials if trial.number == number)
+
+    def nearest_preset(self) -> tuple[Preset, int] | None:
+        """The published network, and its multiply-adds, nearest in cost to the winner.
+
+        Of the family's presets with a printed accuracy; cost is compared as a ratio.
+        """
+        family = get_family(self.family)
+        here = self.best.candidate.macs if self.best else self.budget
+        presets = [
+            (preset, family.cost(family.resolve(preset.genotype)).macs)
+            for preset in family.presets.values()
+            if any(figure.what == "top1" for figure in preset.published)
+        ]
+        return min(presets, key=lambda item: max(item[1] / here, here / item[1]), default=None)
+
+
+def _complete(trial: Trial) -> bool:
+    return trial.state == "complete"

@@ -1,0 +1,278 @@
+"""The configuration of a study: every key of a study file, each of which is also a flag of `run`.
+
+A study file is TOML: the keys below at the top, and `[recipe]` for fields of the profile that are
+to differ. The flag of a key is the key with dashes (`time_limit`, `--time-limit`); `name` alone
+is `--study`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from expand3d.errors import ConfigError, StudyError, nearest
+from expand3d.study import rules
+from expand3d.study.folder import DEFAULT_ROOT, check_name, hide_password
+from expand3d.study.rules import Rule
+from expand3d.train.recipe import PROFILES, Recipe, get_profile
+
+BUNDLED = "bundled"
+
+
+def _key(help: str, rule: Rule, default: Any = dataclasses.MISSING) -> Any:
+    """A field with the text that `--help` shows and the rule that its value obeys."""
+    metadata = {"help": help, "rule": rule}
+    if isinstance(default, dict):
+        return field(default_factory=dict, metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+def _recipe(value: Any) -> dict[str, Any]:
+    """The table of replaced recipe fields, each of its field's type."""
+    if not isinstance(value, Mapping):
+        raise ValueError("a table of recipe fields")
+    fields = {item.name: str(item.type) for item in dataclasses.fields(Recipe)}
+    fields.pop("profile")
+    for key in value:
+        if key not in fields:
+            raise ConfigError(f"the recipe has no key {key!r}{nearest(key, fields)}")
+    return {
+        key: rules.apply(_RECIPE_RULES[fields[key]], f"recipe.{key}", item)
+        for key, item in value.items()
+    }
+
+
+def _jitter(value: Any) -> tuple[float, float]:
+    if not isinstance(value, (list, tuple)) or len(value) != 2:
+        raise ValueError("two numbers such as [1.14, 1.43]")
+    low, high = (rules.number(0)(item) for item in value)
+    return (low, high)
+
+
+#: By the annotation of the recipe's field; the recipe itself knows its ranges.
+_RECIPE_RULES: Mapping[str, Rule] = {
+    "int": rules.whole(0),
+    "int | None": rules.optional(rules.whole(1)),
+    "float": rules.number(0),
+    "bool": rules.flag,
+    "str": rules.text("auto"),
+    "tuple[float, float]": _jitter,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyConfig:
+    """Everything that `run` needs; ConfigError where a value is not legal.
+
+    What names a family, a preset or a file is looked up when the study starts.
+    """
+
+    budget: str = _key("what one clip may cost, such as 4GFLOPs or 600M", rules.text("4GFLOPs"))
+    name: str | None = _key(
+        "the study's name; made up if left out", rules.optional(check_name), None
+    )
+    data: str = _key("folder, list or CSV of labelled videos", rules.text("videos/"), BUNDLED)
+    prefix: str | None = _key(
+        "folder that the paths in a list start from", rules.optional(rules.text("videos/")), None
+    )
+    family: str = _key("network family", rules.text("x3d"), "x3d")
+    start: str | None = _key(
+        "preset to expand from; the family's base if left out",
+        rules.optional(rules.text("x3d-xs")),
+        None,
+    )
+    profile: str = _key("how candidates are trained", rules.choice(PROFILES), "quick")
+    recipe: Mapping[str, Any] = _key("fields of the profile that differ", _recipe, {})
+    seed: int = _key("seed of splits, weights and augmentation", rules.whole(0), 0)
+    schedule: str = _key(
+        "fit: stop within the budget; paper: overshoot, then contract",
+        rules.choice(("fit", "paper")),
+        "fit",
+    )
+    ratio: float = _key("cost of a step over the step before", rules.number(1, open_low=True), 2.0)
+    first_clip: tuple[int, int] = _key(
+        "frames and stride when time is first expanded", rules.pair, (2, 14)
+    )
+    select: str = _key(
+        "what decides a step; auto: nll below 1000 validation clips",
+        rules.choice(("auto", "top1", "nll")),
+        "auto",
+    )
+    folds: int = _key("folds of cross-validation; 1 is a single split", rules.whole(1), 1)
+    repeats: int = _key("seeds that each candidate is trained with", rules.whole(1), 1)
+    fps: float = _key("target frame rate", rules.number(0, open_low=True), 30.0)
+    val: float | None = _key(
+        "share of clips for validation, where the data names none",
+        rules.optional(rules.number(0, 1, open_low=True)),
+        None,
+    )
+    test: float | None = _key(
+        "share of clips for the test part, where the data names none",
+        rules.optional(rules.number(0, 1)),
+        None,
+    )
+    val_groups: tuple[str, ...] = _key("groups that form the validation part", rules.names, ())
+    test_groups: tuple[str, ...] = _key("groups that form the test part", rules.names, ())
+    skip_bad: bool = _key("go on without videos that cannot be read", rules.flag, False)
+    cache_cap: str = _key("most disk for decoded clips", rules.size, "20GiB")
+    final: bool = _key("train the winner once more with profile final", rules.flag, True)
+    device: str = _key(
+        "auto, cpu, cuda, cuda:N or mps",
+        rules.pattern(r"auto|cpu|mps|cuda(:\d+)?", "auto, cpu, cuda, cuda:N or mps"),
+        "auto",
+    )
+    threads: int | None = _key(
+        "CPU threads of a training; all cores if left out", rules.optional(rules.whole(1)), None
+    )
+    workers: int = _key("candidates trained at the same time", rules.whole(1), 1)
+    time_limit: str | None = _key(
+        "end cleanly after this time, such as 2h", rules.optional(rules.duration), None
+    )
+    candidate_timeout: str | None = _key(
+        "give up on a candidate after this time", rules.optional(rules.duration), None
+    )
+    storage: str | None = _key(
+        "URL of an Optuna storage for the record; NAME/study.db if left out",
+        rules.optional(rules.pattern(r"\w+(\+\w+)?://.*", "a URL such as postgresql://host/db")),
+        None,
+    )
+    root: str = _key("folder where studies live", rules.text("studies"), DEFAULT_ROOT)
+
+    def __post_init__(self) -> None:
+        for item in dataclasses.fields(self):
+            checked = rules.apply(item.metadata["rule"], item.name, getattr(self, item.name))
+            object.__setattr__(self, item.name, checked)
+        if self.recipe.get("epochs") and self.recipe.get("clip_visits"):
+            raise ConfigError("recipe.epochs and recipe.clip_visits exclude each other; set one")
+        self.training_recipe()
+        if (self.val or 0) + (self.test or 0) >= 1:
+            raise ConfigError(f"val = {self.val:g} and test = {self.test:g} leave nothing to train")
+        twice = sorted(set(self.val_groups) & set(self.test_groups))
+        if twice:
+            raise ConfigError(f"group {twice[0]!r} stands in val_groups and in test_groups")
+
+    @classmethod
+    def from_mapping(cls, values: Mapping[str, Any], *, source: str = "") -> StudyConfig:
+        """The configuration of a mapping of keys; errors start with `source` (a file's name)."""
+        try:
+            refuse_unknown(values)
+            if "budget" not in values:
+                raise ConfigError("budget is missing; write one such as budget = '4GFLOPs'")
+            return cls(**values)
+        except ConfigError as error:
+            raise ConfigError(f"{source}: {error}" if source else str(error)) from None
+
+    def to_json(self) -> dict[str, Any]:
+        """The resolved whole, as `from_mapping` reads it; a storage's password is left out."""
+        data = dataclasses.asdict(self)
+        lists = {key: list(value) for key, value in data.items() if isinstance(value, tuple)}
+        recipe = {
+            key: list(value) if isinstance(value, tuple) else value
+            for key, value in self.recipe.items()
+        }
+        storage = None if self.storage is None else hide_password(self.storage)
+        return {**data, **lists, "recipe": recipe, "storage": storage}
+
+    def training_recipe(self) -> Recipe:
+        """How candidates are trained: the profile with this study's fields."""
+        fields = dict(self.recipe)
+        if fields.get("clip_visits"):  # the length is one or the other
+            fields.setdefault("epochs", None)
+        return get_profile(self.profile, fields)
+
+    def absolute(self) -> StudyConfig:
+        """The same study with the paths of its data independent of the working folder."""
+        if self.data == BUNDLED:
+            return self
+        prefix = None if self.prefix is None else _absolute(self.prefix)
+        return dataclasses.replace(self, data=_absolute(self.data), prefix=prefix)
+
+
+def _absolute(path: str) -> str:
+    return str(Path(path).expanduser().resolve())
+
+
+def keys() -> dict[str, dataclasses.Field[Any]]:
+    """Every key's field by name, in the order of `--help`; `metadata["help"]` says what it is."""
+    return {item.name: item for item in dataclasses.fields(StudyConfig)}
+
+
+def flag_of(key: str) -> str:
+    """The flag of `expand3d run` that sets a key."""
+    return "--study" if key == "name" else f"--{key.replace('_', '-')}"
+
+
+def refuse_unknown(values: Mapping[str, Any]) -> None:
+    """ConfigError with the nearest known key where a key is unknown."""
+    for key in values:
+        if key not in keys():
+            raise ConfigError(f"unknown key {key!r}{nearest(key, keys())}")
+
+
+def read_toml(path: str | Path) -> dict[str, Any]:
+    """The keys of a study file, known ones only but unchecked; ConfigError names the file."""
+    try:
+        values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        refuse_unknown(values)
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: there is no such study file") from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read as TOML: {error}") from None
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None
+    return values
+
+
+def load_toml(path: str | Path) -> StudyConfig:
+    """The configuration that a study file holds; ConfigError names the file and the key."""
+    return StudyConfig.from_mapping(read_toml(path), source=str(path))
+
+
+def with_flags(config: StudyConfig, flags: Mapping[str, Any]) -> StudyConfig:
+    """The configuration with the keys in `flags` replaced; recipe fields add to those there."""
+    refuse_unknown(flags)
+    changed = dict(flags)
+    if "recipe" in changed:
+        changed["recipe"] = {**config.recipe, **changed["recipe"]}
+    return dataclasses.replace(config, **changed)
+
+
+#: Where things are and how fast they run: what cannot change a score, or is checked by content.
+MAY_CHANGE = frozenset(
+    ["data", "prefix", "device", "threads", "workers", "time_limit", "cache_cap", "storage", "root"]
+)
+
+
+@dataclass(frozen=True)
+class Differences:
+    """Keys that differ between a record's configuration and another: free to change, and not."""
+
+    allowed: tuple[str, ...]
+    refused: tuple[str, ...]
+
+
+def differences(old: StudyConfig, new: StudyConfig) -> Differences:
+    """Which keys differ, and which of them a study may change when it is resumed."""
+    before, after = old.to_json(), new.to_json()
+    changed = [key for key in before if before[key] != after[key]]
+    return Differences(
+        tuple(key for key in changed if key in MAY_CHANGE),
+        tuple(key for key in changed if key not in MAY_CHANGE),
+    )
+
+
+def check_resume(old: StudyConfig, new: StudyConfig) -> None:
+    """StudyError that names what may not change under a record."""
+    refused = differences(old, new).refused
+    if refused:
+        changes = ", ".join(
+            f"{key} ({getattr(old, key)!r} to {getattr(new, key)!r})" for key in refused
+        )
+        raise StudyError(
+            f"study {old.name!r} cannot change {changes} on the way; start a new study with it, "
+            f"or change only {', '.join(sorted(MAY_CHANGE))}"
+        )

@@ -1,0 +1,142 @@
+"""Where the things of a study live, and what it may be called.
+
+`ROOT/NAME/` holds study.db (the record, unless it is in another storage), lock, checkpoints/ and
+weights/.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import tempfile
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+from expand3d.errors import ConfigError, StudyError, nearest
+
+DEFAULT_ROOT = "studies"
+MAX_NAME = 64
+#: Names that Windows keeps for devices; a study folder may be copied there.
+RESERVED = {"con", "prn", "aux", "nul"} | {f"{d}{n}" for d in ("com", "lpt") for n in range(1, 10)}
+ADJECTIVES = ("amber", "brisk", "calm", "eager", "gentle", "keen", "quiet", "rapid", "steady")
+NOUNS = ("badger", "crane", "finch", "gecko", "heron", "lynx", "otter", "raven", "stoat", "wren")
+
+
+def check_name(name: str) -> str:
+    """`name` itself where it is a portable file name; ConfigError with the nearest else."""
+    legal = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-._")[:MAX_NAME].rstrip(".") or "study"
+    if legal.split(".")[0].lower() in RESERVED:
+        legal = f"study-{legal}"[:MAX_NAME]
+    if name != legal:
+        raise ConfigError(
+            f"study name {name!r} must be a portable file name of at most {MAX_NAME} letters, "
+            f"digits, '.', '_' and '-'; the nearest is {legal!r}"
+        )
+    return name
+
+
+def made_up_name(existing: Collection[str], *, seed: int | None = None) -> str:
+    """A name such as 'quiet-heron' that no study in `existing` has ('quiet-heron-2' if one has)."""
+    choose = random.Random(seed).choice
+    name = f"{choose(ADJECTIVES)}-{choose(NOUNS)}"
+    number = 2
+    made = name
+    while made in existing:
+        made = f"{name}-{number}"
+        number += 1
+    return made
+
+
+@dataclass(frozen=True)
+class StudyFolder:
+    """The paths of one study."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def database(self) -> Path:
+        return self.path / "study.db"
+
+    @property
+    def lock(self) -> Path:
+        return self.path / "lock"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def weights(self) -> Path:
+        return self.path / "weights"
+
+    def make(self) -> StudyFolder:
+        """The same folder, now there with checkpoints/ and weights/."""
+        for path in (self.checkpoints, self.weights):
+            path.mkdir(parents=True, exist_ok=True)
+        return self
+
+
+def study_folder(name: str, root: str | Path = DEFAULT_ROOT) -> StudyFolder:
+    """The paths of study `name` under `root`, whether it is there or not."""
+    return StudyFolder(Path(root) / check_name(name))
+
+
+def study_names(root: str | Path = DEFAULT_ROOT) -> list[str]:
+    """Names of the studies whose record lies under `root`, sorted."""
+    return sorted(path.parent.name for path in Path(root).glob("*/study.db"))
+
+
+def find_study(name: str, root: str | Path = DEFAULT_ROOT) -> StudyFolder:
+    """The folder of a study that is there; StudyError names the nearest where it is not."""
+    folder = StudyFolder(Path(root) / name)
+    names = study_names(root)
+    if name not in names:
+        hint = nearest(name, names) if names else ""
+        raise StudyError(
+            f"there is no study {name!r} in {root}{hint}; "
+            "--root says where studies live, --storage where else a record is kept"
+        )
+    return folder
+
+
+def resume_command(
+    name: str, *, root: str | Path = DEFAULT_ROOT, storage: str | None = None
+) -> str:
+    """What to type to continue the study."""
+    words = ["expand3d resume", name]
+    if str(root) != DEFAULT_ROOT:
+        words.append(f"--root {root}")
+    if storage is not None:
+        words.append(f"--storage {hide_password(storage)}")
+    return " ".join(words)
+
+
+def hide_password(url: str) -> str:
+    """The URL, or a text with URLs in it, with *** for a password."""
+    return re.sub(r"(://[^:/@\s]*:)[^/\s]*@", r"\1***@", url)
+
+
+def write_atomic(path: str | Path, content: bytes) -> None:
+    """Write a file so that a reader, or a crash, finds the old content or the new, never a part."""
+    path = Path(path)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    directory = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(directory)  # the rename itself must survive a power loss
+    finally:
+        os.close(directory)

@@ -1,0 +1,271 @@
+"""The record of a study: every candidate a trial, kept as one JSON attribute in an Optuna study.
+
+A trial's attribute is written before Optuna is told that the trial finished, so the attribute is
+the truth and Optuna's state follows it: a reader needs no other source, and `settle` repeats what
+a crash cut off. Each write is one transaction. One process writes, under the study's lock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from expand3d.errors import StudyError, nearest
+from expand3d.study import storage as backend
+from expand3d.study.config import StudyConfig
+from expand3d.study.encoding import decode_trial, encode_trial, without_nan
+from expand3d.study.folder import (
+    DEFAULT_ROOT,
+    StudyFolder,
+    find_study,
+    resume_command,
+    study_folder,
+)
+from expand3d.study.score import summarise
+from expand3d.study.session import Session
+from expand3d.study.trial import Candidate, State, Trial
+from expand3d.train.result import Training
+
+if TYPE_CHECKING:
+    from optuna.storages import RDBStorage
+
+#: The trial attribute that holds everything, and the attributes of the study.
+TRIAL = "trial"
+CONFIG = "config"
+FINAL = "final"
+SESSION = "session"
+#: Why a trial that has no result here was finished all the same.
+FOREIGN = "finished from outside expand3d, without a result"
+
+
+class Record:
+    """The trials of one study, read once when opened and kept in step with our own writes."""
+
+    def __init__(
+        self, storage: RDBStorage, study: int, folder: StudyFolder, *, url: str | None
+    ) -> None:
+        self.folder = folder
+        self._url = url
+        self._storage = storage
+        self._study = study
+        self._attributes: dict[str, Any] = storage.get_study_user_attrs(study)
+        self._trials: dict[int, Trial] = {}
+        self._ids: dict[int, int] = {}
+        self._untold: list[int] = []
+        self._count = 0
+        self._read()
+
+    @classmethod
+    def create(cls, config: StudyConfig) -> Record:
+        """A new, empty record; StudyError with the resume command where the study is there.
+
+        `config.name` must be set. Call it under the study's lock.
+        """
+        assert config.name is not None, "a study has its name before it has a record"
+        folder = study_folder(config.name, config.root).make()
+        storage = backend.open_storage(folder, config.storage)
+        there = backend.study_id(storage, config.name)
+        if there is not None:
+            _refuse_existing(storage, there, config)
+        with backend.writing(config.name):
+            study = backend.make_study(storage, config.name)
+            storage.set_study_user_attr(study, CONFIG, config.absolute().to_json())
+        return cls(storage, study, folder, url=config.storage)
+
+    @classmethod
+    def open(
+        cls, name: str, *, root: str | Path = DEFAULT_ROOT, storage: str | None = None
+    ) -> Record:
+        """The record of a study that is there; StudyError names the nearest where it is not.
+
+        Reading needs no lock. A driver holds the lock and calls `settle`.
+        """
+        folder = find_study(name, root) if storage is None else study_folder(name, root)
+        opened = backend.open_storage(folder, storage)
+        study = backend.study_id(opened, name)
+        if study is None:
+            names = [item.study_name for item in opened.get_all_studies()]
+            hint = nearest(name, names) if names else ""
+            raise StudyError(f"the storage holds no study {name!r}{hint}")
+        record = cls(opened, study, folder, url=storage)
+        if CONFIG not in record._attributes:
+            raise StudyError(
+                f"study {name!r} was not started by expand3d, or killed while it started; "
+                "start it again with expand3d run"
+            )
+        return record
+
+    def _read(self) -> None:
+        for frozen in self._storage.get_all_trials(self._study, deepcopy=False):
+            self._count = max(self._count, frozen.number + 1)
+            data = frozen.user_attrs.get(TRIAL)
+            if data is None:  # added with other tools; not ours to judge
+                continue
+            trial = decode_trial({**data, "number": frozen.number})
+            told = frozen.state.is_finished()
+            if told and trial.state == "running":
+                trial = replace(trial, state="failed", reason=FOREIGN)
+            elif not told and trial.state != "running":
+                self._untold.append(frozen.number)
+            self._keep(trial, frozen._trial_id)
+
+    def _keep(self, trial: Trial, identifier: int) -> None:
+        self._trials[trial.number] = trial
+        self._ids[trial.number] = identifier
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+    def config(self) -> StudyConfig:
+        """The configuration that the study was started with, at the place where it is now."""
+        stored = StudyConfig.from_mapping(self._attributes[CONFIG], source=f"study {self.name}")
+        return replace(stored, root=str(self.folder.path.parent), storage=self._url)
+
+    def trials(self) -> tuple[Trial, ...]:
+        """Every trial in order of number, running ones with the trainings that they have so far."""
+        return tuple(self._trials[number] for number in sorted(self._trials))
+
+    def trial(self, number: int) -> Trial:
+        """One trial; StudyError where there is none of that number."""
+        if number not in self._trials:
+            raise StudyError(f"study {self.name!r} has no trial {number}; it has {self._range()}")
+        return self._trials[number]
+
+    def _range(self) -> str:
+        return f"0 to {max(self._trials)}" if self._trials else "none yet"
+
+    def find(self, digest: str) -> Trial | None:
+        """The trial of this identity, a complete one before others and then the first; or None."""
+        same = [trial for trial in self._trials.values() if trial.candidate.digest == digest]
+        same.sort(key=lambda trial: (trial.state != "complete", trial.number))
+        return same[0] if same else None
+
+    def begin(
+        self,
+        candidate: Candidate,
+        cost: Mapping[str, int],
+        provenance: Mapping[str, Any],
+        *,
+        ranges: Mapping[str, tuple[float, float]] | None = None,
+    ) -> int:
+        """Number of a new running trial.
+
+        Its factors are the parameters that Optuna and its dashboard show, within `ranges` (the
+        family's low and high by factor).
+        """
+        trial = Trial(self._count, "running", candidate, cost, provenance=provenance)
+        data = encode_trial(trial)
+        with backend.writing(self.name):
+            identifier = backend.add_running(
+                self._storage,
+                self._study,
+                params=candidate.genotype.factors,
+                ranges=ranges or {},
+                attributes={TRIAL: data},
+            )
+            number = self._storage.get_trial_number_from_id(identifier)
+        self._count = number + 1
+        self._keep(decode_trial({**data, "number": number}), identifier)
+        return number
+
+    def put_training(self, number: int, key: str, training: Training) -> None:
+        """Keep one finished training ("fold/repeat") of a running trial."""
+        trial = self._running(number)
+        self._write(replace(trial, trainings={**trial.trainings, key: training}))
+
+    def finish(self, number: int, state: State, reason: str | None = None) -> Trial:
+        """The finished trial: complete with its trainings' score, or without one for a reason."""
+        assert state != "running"
+        assert (reason is None) == (state == "complete"), "no score, and only that, has a reason"
+        trial = replace(self._running(number), state=state, reason=reason)
+        values = _values(trial)
+        self._write(trial)
+        with backend.writing(self.name):
+            backend.tell(self._storage, self._ids[number], values)
+        return self._trials[number]
+
+    def settle(self) -> tuple[int, ...]:
+        """Numbers of the trials that had a result and were told only now, after a crash.
+
+        Trials that still run after this have no result: they are to be continued.
+        """
+        told = tuple(self._untold)
+        with backend.writing(self.name):
+            for number in told:
+                backend.tell(self._storage, self._ids[number], _values(self._trials[number]))
+        self._untold.clear()
+        return told
+
+    def _running(self, number: int) -> Trial:
+        trial = self.trial(number)
+        assert trial.state == "running", f"trial {number} is {trial.state}"
+        return trial
+
+    def _write(self, trial: Trial) -> None:
+        data = encode_trial(trial)
+        identifier = self._ids[trial.number]
+        with backend.writing(self.name):
+            self._storage.set_trial_user_attr(identifier, TRIAL, data)
+        self._keep(decode_trial(data), identifier)
+
+    def attribute(self, key: str) -> Any:
+        """A JSON value of the study as a whole, or None."""
+        return self._attributes.get(key)
+
+    def set_attribute(self, key: str, value: Any) -> None:
+        """Keep a JSON value of the study as a whole, in place of an older one under that key."""
+        clean = without_nan(value)
+        with backend.writing(self.name):
+            self._storage.set_study_user_attr(self._study, key, clean)
+        self._attributes[key] = clean
+
+    def final(self) -> dict[str, Any] | None:
+        """What the training of the winner gave, as `set_final` kept it, or None."""
+        found: dict[str, Any] | None = self.attribute(FINAL)
+        return found
+
+    def set_final(self, value: Mapping[str, Any]) -> None:
+        """Keep what the training of the winner gave (its result, the path of its weights)."""
+        self.set_attribute(FINAL, dict(value))
+
+    def sessions(self) -> tuple[Session, ...]:
+        """Every process that drove the study, first to last."""
+        keys = [key for key in self._attributes if key.startswith(f"{SESSION}/")]
+        keys.sort(key=lambda key: int(key.rpartition("/")[2]))
+        return tuple(Session.from_json(self._attributes[key]) for key in keys)
+
+    def start_session(self) -> int:
+        """Number of a new session, kept before anything that it does."""
+        number = len(self.sessions())
+        self.set_attribute(f"{SESSION}/{number}", Session.start().to_json())
+        return number
+
+    def stop_session(self, number: int, reason: str) -> None:
+        """Keep why a session ended: "finished", "interrupted", "time limit", or a failure."""
+        session = self.sessions()[number].stop(reason)
+        self.set_attribute(f"{SESSION}/{number}", session.to_json())
+
+
+def _values(trial: Trial) -> tuple[float, float] | None:
+    """What Optuna is told: accuracy and MACs, or None for a trial without a score."""
+    if trial.state != "complete":
+        return None
+    score = summarise(trial)
+    assert score is not None, "a complete trial has scores"
+    return (score.top1, float(trial.candidate.macs))
+
+
+def _refuse_existing(storage: RDBStorage, study: int, config: StudyConfig) -> None:
+    """StudyError unless what is there is only the beginning of a start that was killed."""
+    assert config.name is not None
+    if CONFIG in storage.get_study_user_attrs(study):
+        command = resume_command(config.name, root=config.root, storage=config.storage)
+        raise StudyError(f"study {config.name!r} is already there; continue it with: {command}")
+    if storage.get_n_trials(study):
+        raise StudyError(
+            f"the storage holds an Optuna study {config.name!r} that expand3d did not start; "
+            "choose another name with --study"
+        )

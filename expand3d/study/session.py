@@ -1,0 +1,65 @@
+"""Who is at work: the process, machine and versions behind a lock or a part of a run."""
+
+from __future__ import annotations
+
+import os
+import platform
+import socket
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from importlib import metadata
+from typing import Any
+
+from expand3d.study.folder import hide_password
+from expand3d.version import __version__
+
+#: Packages whose version can change a number that the record keeps.
+PACKAGES = ("torch", "numpy", "av", "optuna")
+
+
+def versions() -> dict[str, str]:
+    """Version by name of expand3d, Python and the packages that numbers depend on."""
+    found = {"expand3d": __version__, "python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def now() -> str:
+    """The time as ISO text in UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+@dataclass(frozen=True)
+class Session:
+    """One process that drives or drove a study; `stopped` stays None if it was killed."""
+
+    pid: int
+    host: str
+    started: str
+    command: str
+    versions: Mapping[str, str]
+    stopped: str | None = None
+    reason: str | None = None
+
+    @classmethod
+    def start(cls) -> Session:
+        """This process, from now."""
+        command = hide_password(" ".join(sys.argv))
+        return cls(os.getpid(), socket.gethostname(), now(), command, versions())
+
+    def stop(self, reason: str) -> Session:
+        """The same session, ended now because of `reason`."""
+        return replace(self, stopped=now(), reason=reason)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Session:
+        return cls(**data)

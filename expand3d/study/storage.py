@@ -1,0 +1,126 @@
+"""The Optuna study behind a record: opening, making and telling, in single transactions."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import warnings
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from expand3d.errors import StudyError
+from expand3d.study.folder import StudyFolder, hide_password
+
+if TYPE_CHECKING:
+    from optuna.storages import RDBStorage
+
+METRICS = ("accuracy", "macs")
+#: A dashboard that reads while we write makes SQLite wait; it must not make a run fail.
+SQLITE_TIMEOUT_SECONDS = 60.0
+
+
+def open_storage(folder: StudyFolder, url: str | None) -> RDBStorage:
+    """The storage of a study: its SQLite file, or the one at `url`; StudyError says what failed."""
+    from optuna.exceptions import StorageInternalError
+    from optuna.storages import RDBStorage
+    from sqlalchemy.exc import SQLAlchemyError
+
+    place = str(folder.database) if url is None else hide_password(url)
+    try:
+        if url is not None:
+            return RDBStorage(url)
+        # The creator takes any path; a URL would give '?', '#' and '{' in it a meaning.
+        path = str(folder.database.resolve())
+        return RDBStorage(
+            "sqlite:///study.db",
+            engine_kwargs={
+                "creator": lambda: sqlite3.connect(path, timeout=SQLITE_TIMEOUT_SECONDS)
+            },
+        )
+    except (SQLAlchemyError, StorageInternalError, ImportError, RuntimeError) as error:
+        cause = error.__cause__ or error
+        raise StudyError(f"{place}: cannot be opened as a record: {_first_line(cause)}") from error
+
+
+def study_id(storage: RDBStorage, name: str) -> int | None:
+    """Number of the study called `name` in the storage, or None."""
+    try:
+        return storage.get_study_id_from_name(name)
+    except KeyError:
+        return None
+
+
+def make_study(storage: RDBStorage, name: str) -> int:
+    """Number of a study with our two objectives, made now or left by a start that was killed."""
+    import optuna
+
+    level = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        study = optuna.create_study(
+            storage=storage,
+            study_name=name,
+            directions=["maximize", "minimize"],
+            load_if_exists=True,
+        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            study.set_metric_names(list(METRICS))
+    finally:
+        optuna.logging.set_verbosity(level)
+    number = study_id(storage, name)
+    assert number is not None
+    return number
+
+
+def add_running(
+    storage: RDBStorage,
+    study: int,
+    *,
+    params: Mapping[str, float],
+    ranges: Mapping[str, tuple[float, float]],
+    attributes: Mapping[str, Any],
+) -> int:
+    """Optuna's identifier of a new running trial, made with all it has in one transaction."""
+    from optuna.distributions import FloatDistribution
+    from optuna.trial import TrialState, create_trial
+
+    distributions = {
+        name: FloatDistribution(*ranges.get(name, (value, value))) for name, value in params.items()
+    }
+    template = create_trial(
+        state=TrialState.RUNNING,
+        params={name: float(value) for name, value in params.items()},
+        distributions=dict(distributions),
+        user_attrs=dict(attributes),
+    )
+    return storage.create_new_trial(study, template_trial=template)
+
+
+def tell(storage: RDBStorage, trial: int, values: tuple[float, float] | None) -> None:
+    """Finish a trial: complete with its two values, or failed where there are none."""
+    from optuna.exceptions import UpdateFinishedTrialError
+    from optuna.trial import TrialState
+
+    state = TrialState.FAIL if values is None else TrialState.COMPLETE
+    with contextlib.suppress(UpdateFinishedTrialError):  # told before a crash
+        storage.set_trial_state_values(trial, state, values)
+
+
+@contextlib.contextmanager
+def writing(name: str) -> Iterator[None]:
+    """Turn a write that the storage refuses (disk full, gone, value too long) into a StudyError."""
+    from optuna.exceptions import StorageInternalError
+
+    try:
+        yield
+    except StorageInternalError as error:
+        cause = error.__cause__ or error
+        raise StudyError(
+            f"the record of study {name!r} cannot be written: {_first_line(cause)}"
+        ) from error
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).splitlines()
+    return lines[0] if lines else type(error).__name__

@@ -1,0 +1,89 @@
+"""What a training tells while it runs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+Phase = Literal["train", "test"]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a training stands: clip visits while it trains, views while it is tested.
+
+    `loss` (nats) and `accuracy` are means over the epoch so far; in the test, accuracy is over the
+    clips so far and loss and lr are 0. `clips_per_second` is of this phase in this process.
+    """
+
+    phase: Phase
+    epoch: int
+    epochs: int
+    visits_done: int
+    visits_total: int
+    loss: float
+    lr: float
+    clips_per_second: float
+    accuracy: float
+
+
+@dataclass
+class Meter:
+    """Sums over the clip visits of an epoch so far."""
+
+    loss_sum: float = 0.0
+    correct: int = 0
+    seen: int = 0
+
+    def add(self, *, loss: float, correct: int, clips: int) -> None:
+        self.loss_sum += loss * clips
+        self.correct += correct
+        self.seen += clips
+
+    @property
+    def loss(self) -> float:
+        return self.loss_sum / max(1, self.seen)
+
+    @property
+    def accuracy(self) -> float:
+        return self.correct / max(1, self.seen)
+
+
+class Reporter:
+    """Tells a listener, if there is one, how one phase goes, with its speed so far."""
+
+    def __init__(
+        self,
+        listener: Callable[[Progress], None] | None,
+        phase: Phase,
+        *,
+        epochs: int,
+        done: int,
+        total: int,
+    ) -> None:
+        self._listener = listener
+        self._phase: Phase = phase
+        self._epochs, self._total = epochs, total
+        self._first, self._started = done, time.monotonic()
+
+    def tell(
+        self, done: int, *, epoch: int, accuracy: float, loss: float = 0.0, lr: float = 0.0
+    ) -> None:
+        if self._listener is None:
+            return
+        seconds = time.monotonic() - self._started
+        self._listener(
+            Progress(
+                phase=self._phase,
+                epoch=epoch,
+                epochs=self._epochs,
+                visits_done=done,
+                visits_total=self._total,
+                loss=loss,
+                lr=lr,
+                clips_per_second=(done - self._first) / max(seconds, 1e-9),
+                accuracy=accuracy,
+            )
+        )

@@ -1,0 +1,76 @@
+"""How fast a network trains and is tested on this machine, from a few real steps."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from expand3d.families import get_family
+from expand3d.genotype import Plan
+from expand3d.train.augment import test_crop
+from expand3d.train.loader import Batch
+from expand3d.train.placement import Placement, place
+from expand3d.train.recipe import Recipe
+from expand3d.train.scoring import Scorer
+from expand3d.train.step import forward_backward, make_optimiser
+
+
+@dataclass(frozen=True)
+class Throughput:
+    """Seconds of one training clip visit, and of one test view; reading clips is not in them."""
+
+    train_seconds: float
+    test_seconds: float
+
+
+def calibrate(
+    plan: Plan,
+    *,
+    recipe: Recipe,
+    device: str = "cpu",
+    threads: int | None = None,
+    seconds: float = 2.0,
+) -> Throughput:
+    """The fastest of at least two timed passes of `bn_batch` clips, of either kind.
+
+    Each kind is timed for about `seconds`, after one pass that warms up; the clips are noise.
+    """
+    placement = place(recipe, device=device, threads=threads)
+    with placement.active():
+        model = placement.model(get_family(plan.family).build(plan, dropout=recipe.dropout))
+        optimiser = make_optimiser(model, recipe)
+        model.train()
+        clips = recipe.bn_batch
+        labels = torch.zeros(clips, dtype=torch.long)
+        train_views = _noise(clips, plan.frames, plan.crop)
+        test_views = _noise(clips, plan.frames, test_crop(plan.crop, recipe.test_crops))
+
+        def train() -> None:
+            optimiser.zero_grad(set_to_none=True)
+            batch = Batch(train_views, labels)
+            forward_backward(model, batch, recipe=recipe, placement=placement)
+            optimiser.step()
+
+        train_seconds = _fastest(train, seconds, placement) / clips
+        scorer = Scorer(model, placement, views=clips)
+        test = _fastest(lambda: scorer.probabilities(test_views), seconds, placement)
+        return Throughput(train_seconds, test / clips)
+
+
+def _noise(clips: int, frames: int, side: int) -> torch.Tensor:
+    return torch.randint(256, (clips, frames, side, side, 3), dtype=torch.uint8)
+
+
+def _fastest(work: Callable[[], object], seconds: float, placement: Placement) -> float:
+    """Seconds of the fastest of two or more runs of `work`, repeated until `seconds` are over."""
+    times: list[float] = []
+    while len(times) < 3 or sum(times) < seconds:
+        started = time.perf_counter()
+        work()
+        if placement.on_gpu:
+            torch.cuda.synchronize(placement.device)
+        times.append(time.perf_counter() - started)
+    return min(times[1:])

@@ -1,0 +1,74 @@
+"""What a run tells whoever looks on: nothing here decides anything."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from expand3d.study.trial import Candidate, Trial
+
+if TYPE_CHECKING:
+    from expand3d.train.progress import Progress
+    from expand3d.train.result import Training
+
+
+@dataclass(frozen=True)
+class PlannedStep:
+    """What a step is expected to take, before anything was trained."""
+
+    step: int
+    candidates: int
+    target: int
+    clip_visits: int
+    training_macs: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Overview:
+    """The plan of a run: what limits it, what it will train, how long that should take."""
+
+    name: str
+    lines: tuple[tuple[str, str], ...]
+    steps: tuple[PlannedStep, ...]
+    final: PlannedStep | None
+
+    @property
+    def seconds(self) -> float:
+        """Expected wall time of everything."""
+        rows = [*self.steps, self.final] if self.final else self.steps
+        return sum(row.seconds for row in rows)
+
+    @property
+    def candidates(self) -> int:
+        """Networks to be trained and compared, the base included."""
+        return sum(row.candidates for row in self.steps)
+
+
+class Watch:
+    """Looks on and says nothing; a rendering overrides what it shows."""
+
+    def note(self, text: str) -> None:
+        """Something that the user should know: a skipped file, a default that was taken."""
+
+    def decoding(self, done: int, total: int) -> None:
+        """`done` of `total` clips are in the cache."""
+
+    def planned(self, overview: Overview) -> None:
+        """The plan, before the first training."""
+
+    def step(self, candidates: Sequence[Candidate], done: Sequence[Trial]) -> None:
+        """A step begins, or goes on after a resume: `done` were trained before."""
+
+    def training(self, candidate: Candidate | None, progress: Progress) -> None:
+        """How far one training is; no candidate stands for the winner's last training."""
+
+    def finished(self, trial: Trial) -> None:
+        """A candidate has its scores, or the reason why it has none."""
+
+    def decided(self, step: int, text: str) -> None:
+        """What a step chose and how sure that is."""
+
+    def final(self, training: Training) -> None:
+        """The winner's last training is done."""

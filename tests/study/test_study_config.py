@@ -1,0 +1,203 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from expand3d.errors import ConfigError, StudyError
+from expand3d.study.config import (
+    StudyConfig,
+    check_resume,
+    differences,
+    flag_of,
+    keys,
+    load_toml,
+    with_flags,
+)
+
+SHIPPED = Path(__file__).resolve().parents[2] / "studies"
+
+
+def _write(path: Path, text: str) -> Path:
+    path.write_text(text)
+    return path
+
+
+def test_a_file_holds_keys_and_recipe_fields(tmp_path: Path) -> None:
+    path = _write(
+        tmp_path / "s.toml",
+        'budget = "4GFLOPs"\ndata = "videos"\nfirst_clip = [4, 7]\nval_groups = ["a", "b"]\n'
+        "[recipe]\nlr = 0.1\njitter = [1.0, 1.25]\nepochs = 4\n",
+    )
+    config = load_toml(path)
+    assert (config.budget, config.data, config.first_clip) == ("4GFLOPs", "videos", (4, 7))
+    assert config.val_groups == ("a", "b")
+    assert config.recipe == {"lr": 0.1, "jitter": (1.0, 1.25), "epochs": 4}
+    assert (config.training_recipe().lr, config.training_recipe().epochs) == (0.1, 4)
+    assert config.seed == 0 and config.final and config.fps == 30 and config.ratio == 2
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("tim_limit = '2h'", "unknown key 'tim_limit' (did you mean 'time_limit'?)"),
+        ("Budget = '4G'", "unknown key 'Budget' (did you mean 'budget'?)"),
+        ("[recipe]\nmomentun = 0.8", "the recipe has no key 'momentun' (did you mean 'momentum'?)"),
+        ("[recipe]\nlr = 'high'", "recipe.lr = 'high' must be a number"),
+        ("[recipe]\nflip = 1", "recipe.flip = 1 must be true or false"),
+        ("[recipe]\nepochs = 2\nclip_visits = 9", "exclude each other"),
+        ("schedule = 'papr'", "one of fit, paper (did you mean 'paper'?)"),
+        ("profile = 'quik'", "(did you mean 'quick'?)"),
+        ("folds = 0", "folds = 0 must be a whole number of at least 1"),
+        ("repeats = 1.5", "repeats = 1.5 must be a whole number"),
+        ("workers = true", "workers = True must be a whole number"),
+        ("seed = -1", "seed = -1"),
+        ("ratio = 1", "ratio = 1 must be a number above 1"),
+        ("fps = inf", "fps = inf must be a number above 0"),
+        ("val = 1.0", "val = 1.0 must be a number above 0 and below 1"),
+        ("val = 0.5\ntest = 0.5", "leave nothing to train"),
+        ("val_groups = ['a']\ntest_groups = ['b', 'a']", "group 'a' stands in"),
+        ("test_groups = [3]", "a list of names"),
+        ("first_clip = [2]", "two whole numbers"),
+        ("time_limit = 7200", "time_limit = 7200 must be text such as '2h'"),
+        ("time_limit = '2 hours'", "time_limit = '2 hours' is not a duration"),
+        ("cache_cap = '20G'", "cache_cap = '20G' is not a size"),
+        ("device = 'gpu'", "auto, cpu, cuda, cuda:N or mps"),
+        ("storage = 'db.sqlite'", "a URL such as"),
+        ("name = 'a/b'", "the nearest is 'a-b'"),
+        ("skip_bad = 'yes'", "true or false"),
+        ("final = 0", "true or false"),
+        ("budget = ", "cannot be read as TOML"),
+    ],
+)
+def test_errors_are_one_line_and_name_file_and_key(tmp_path: Path, line: str, said: str) -> None:
+    path = _write(tmp_path / "s.toml", f"{line}\n" if "budget" in line else f"budget='1G'\n{line}")
+    if line.startswith("Budget"):
+        path = _write(path, line)
+    with pytest.raises(ConfigError) as caught:
+        load_toml(path)
+    message = str(caught.value)
+    assert message.startswith(f"{path}: ") and said in message and "\n" not in message
+
+
+def test_a_budget_is_needed_and_is_text(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="budget is missing"):
+        load_toml(_write(tmp_path / "none.toml", "seed = 1"))
+    with pytest.raises(ConfigError, match=r"budget = 4 must be text such as '4GFLOPs'"):
+        load_toml(_write(tmp_path / "number.toml", "budget = 4"))
+    with pytest.raises(ConfigError, match="no such study file"):
+        load_toml(tmp_path / "missing.toml")
+
+
+def test_flags_override_the_file() -> None:
+    config = StudyConfig(budget="1G", recipe={"lr": 0.1, "batch": 8, "bn_batch": 8})
+    changed = with_flags(config, {"budget": "2G", "recipe": {"lr": 0.2}, "workers": 2})
+    assert (changed.budget, changed.workers) == ("2G", 2)
+    assert changed.recipe == {"lr": 0.2, "batch": 8, "bn_batch": 8}
+    with pytest.raises(ConfigError, match=r"did you mean 'workers'\?"):
+        with_flags(config, {"worker": 2})
+    with pytest.raises(ConfigError, match="folds = -3"):
+        with_flags(config, {"folds": -3})
+
+
+def test_the_number_of_clip_visits_replaces_a_profiles_epochs() -> None:
+    config = StudyConfig(budget="1G", profile="paper", recipe={"clip_visits": 500})
+    assert config.training_recipe().visits_for(100) == 500
+
+
+_optional_share = st.none() | st.floats(0.01, 0.49)
+_VALUES: dict[str, st.SearchStrategy[Any]] = {
+    "budget": st.sampled_from(["4GFLOPs", "600M", "0.5 GMACs"]),
+    "name": st.none() | st.from_regex(r"s[a-z0-9_-]{0,20}[a-z0-9]", fullmatch=True),
+    "data": st.text("abc/._é ", min_size=1).filter(lambda text: text.strip() == text),
+    "prefix": st.none() | st.just("videos"),
+    "start": st.none() | st.just("x3d-xs"),
+    "profile": st.sampled_from(["quick", "standard", "paper", "final"]),
+    "recipe": st.fixed_dictionaries(
+        {}, optional={"lr": st.floats(0.001, 9), "flip": st.booleans(), "jitter": st.just((1, 2))}
+    ),
+    "seed": st.integers(0, 2**31),
+    "schedule": st.sampled_from(["fit", "paper"]),
+    "ratio": st.floats(1.01, 10),
+    "first_clip": st.tuples(st.integers(1, 16), st.integers(1, 30)),
+    "select": st.sampled_from(["auto", "top1", "nll"]),
+    "folds": st.integers(1, 10),
+    "repeats": st.integers(1, 5),
+    "fps": st.floats(0.5, 240),
+    "val": _optional_share,
+    "test": _optional_share,
+    "val_groups": st.just(()) | st.just(("a",)),
+    "test_groups": st.lists(st.text("xyz", min_size=1)).map(tuple),
+    "skip_bad": st.booleans(),
+    "cache_cap": st.just("5GB"),
+    "final": st.booleans(),
+    "device": st.sampled_from(["auto", "cpu", "cuda:1"]),
+    "threads": st.none() | st.integers(1, 64),
+    "workers": st.integers(1, 8),
+    "time_limit": st.none() | st.just("1h30m"),
+    "candidate_timeout": st.none() | st.just("45m"),
+    "storage": st.none() | st.just("postgresql+psycopg2://me@host/db"),
+}
+
+
+@given(
+    values=st.fixed_dictionaries(
+        {"budget": _VALUES["budget"]},
+        optional={key: value for key, value in _VALUES.items() if key != "budget"},
+    )
+)
+def test_json_gives_the_same_configuration_back(values: dict[str, Any]) -> None:
+    config = StudyConfig.from_mapping(values)
+    text = json.dumps(config.to_json(), allow_nan=False)
+    assert StudyConfig.from_mapping(json.loads(text)) == config
+    for key, value in values.items():
+        assert getattr(config, key) == value
+
+
+def test_the_property_test_knows_every_key() -> None:
+    assert set(_VALUES) | {"root", "family"} == set(keys())
+
+
+def test_a_password_is_not_kept() -> None:
+    config = StudyConfig(budget="1G", storage="mysql://me:s3cret@host:3306/db?x=a@b")
+    assert config.to_json()["storage"] == "mysql://me:***@host:3306/db?x=a@b"
+
+
+def test_resume_may_change_where_and_how_fast_but_not_what() -> None:
+    old = StudyConfig(budget="1G", name="birds", data="/a", ratio=2)
+    free = {"data": "/b", "device": "cpu", "workers": 2, "threads": 1, "time_limit": "1h"}
+    free |= {"storage": "sqlite:///x.db", "cache_cap": "1GB", "root": "elsewhere", "prefix": "p"}
+    check_resume(old, with_flags(old, free))
+    assert set(differences(old, with_flags(old, free)).allowed) == set(free)
+    new = with_flags(old, {"workers": 2, "ratio": 3.0, "recipe": {"lr": 0.1}})
+    assert differences(old, new).refused == ("recipe", "ratio")
+    with pytest.raises(StudyError, match=r"'birds' cannot change .*ratio \(2.0 to 3.0\)"):
+        check_resume(old, new)
+
+
+def test_paths_become_absolute_but_the_bundled_data_has_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = StudyConfig(budget="1G", data="videos", prefix="frames").absolute()
+    assert (config.data, config.prefix) == (str(tmp_path / "videos"), str(tmp_path / "frames"))
+    assert StudyConfig(budget="1G").absolute().data == "bundled"
+
+
+def test_every_key_has_a_flag_and_a_help_text() -> None:
+    assert flag_of("time_limit") == "--time-limit" and flag_of("name") == "--study"
+    assert all(item.metadata["help"] for item in keys().values())
+    assert len({flag_of(key) for key in keys()}) == len(dataclasses.fields(StudyConfig))
+
+
+@pytest.mark.parametrize("name", ["quickstart", "paper", "small-dataset"])
+def test_shipped_studies_load_and_say_their_command(name: str) -> None:
+    path = SHIPPED / f"{name}.toml"
+    header = [line for line in path.read_text().splitlines() if line.startswith("#")]
+    assert any(f"expand3d run studies/{name}.toml" in line for line in header)
+    assert load_toml(path).name == name

@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from expand3d.errors import ConfigError, StudyError
+from expand3d.study.folder import (
+    check_name,
+    find_study,
+    hide_password,
+    made_up_name,
+    resume_command,
+    study_folder,
+    study_names,
+    write_atomic,
+)
+
+
+@pytest.mark.parametrize("name", ["birds", "a", "quiet-heron-2", "v1.2_b", "x" * 64])
+def test_portable_names_are_kept(name: str) -> None:
+    assert check_name(name) == name
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [
+        ("my birds", "my-birds"),
+        ("../up", "up"),
+        ("-flag", "flag"),
+        (".hidden", "hidden"),
+        ("dot.", "dot"),
+        ("con", "study-con"),
+        ("NUL.txt", "study-NUL.txt"),
+        ("", "study"),
+        ("x" * 65, "x" * 64),
+        ("vögel", "v-gel"),
+    ],
+)
+def test_other_names_are_refused_with_the_nearest(name: str, nearest: str) -> None:
+    with pytest.raises(ConfigError, match=f"the nearest is '{nearest}'"):
+        check_name(name)
+    assert check_name(nearest) == nearest
+
+
+def test_made_up_names_are_portable_and_new() -> None:
+    taken: list[str] = []
+    for _ in range(4):
+        name = made_up_name(taken, seed=3)
+        assert check_name(name) == name and name not in taken
+        taken.append(name)
+    assert taken[1:] == [f"{taken[0]}-{number}" for number in (2, 3, 4)]
+    assert len({made_up_name([]) for _ in range(50)}) > 5
+
+
+def test_a_missing_study_is_named_with_the_nearest(tmp_path: Path) -> None:
+    for name in ("birds", "fish"):
+        study_folder(name, tmp_path).make().database.touch()
+    (tmp_path / "notes").mkdir()
+    assert study_names(tmp_path) == ["birds", "fish"]
+    assert find_study("fish", tmp_path).database == tmp_path / "fish" / "study.db"
+    with pytest.raises(StudyError, match=r"no study 'bird' in .* \(did you mean 'birds'\?\)"):
+        find_study("bird", tmp_path)
+    with pytest.raises(StudyError, match="no study 'x' in nowhere;"):
+        find_study("x", "nowhere")
+
+
+def test_the_resume_command_names_only_what_differs() -> None:
+    assert resume_command("birds") == "expand3d resume birds"
+    assert (
+        resume_command("birds", root="/r", storage="mysql://u:p@h/d")
+        == "expand3d resume birds --root /r --storage mysql://u:***@h/d"
+    )
+    assert hide_password("sqlite:////a/b@c.db") == "sqlite:////a/b@c.db"
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "f"
+    write_atomic(path, b"old")
+
+    def full(_: int) -> None:
+        raise OSError("disk full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(OSError, match="disk full"):
+            write_atomic(path, b"new")
+    assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]
+    write_atomic(path, b"new")
+    assert path.read_bytes() == b"new"

@@ -1,0 +1,146 @@
+"""The house: imports go down only and never in a circle; families are named in families/ only."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import expand3d
+from expand3d.families import FAMILIES
+
+ROOT = Path(expand3d.__file__).parent
+
+#: From the ground up; a module may import from its own level and from those below. The longest
+#: prefix of a module's name says where it stands.
+LEVELS = (
+    ("errors", "version", "genotype"),
+    ("train.recipe", "train.result"),  # pure data
+    ("study",),
+    ("families", "cost", "train", "data"),
+    ("evaluate",),
+    ("search", "execute"),
+    ("watch", "prepare", "forecast", "driver"),
+    ("report", "export", "api"),
+    ("cli",),
+    ("__init__", "__main__"),
+)
+#: On one level, but nothing to each other: who proposes, and who runs.
+STRANGERS = ({"search", "execute"},)
+#: Where a family may be called by its name, and why.
+FAMILIAR = {
+    "families": "its home",
+    "export": "its names in other codebases",
+    "search.replay": "re-enacts the paper of one family",
+    "cli.replay": "the same, as a command",
+    "study.config": "the default of the key `family`; no family can be asked at that level",
+}
+
+
+def modules() -> dict[str, ast.Module]:
+    """Every module's syntax tree by its name below the package; a package has its own name."""
+    found = {}
+    for path in sorted(ROOT.rglob("*.py")):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        name = ".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts)
+        found[name] = ast.parse(path.read_text(encoding="utf-8"), str(path))
+    return found
+
+
+MODULES = modules()
+
+
+def type_only(tree: ast.Module) -> Iterator[ast.AST]:
+    """What stands under `if TYPE_CHECKING:`."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            yield from ast.walk(node)
+
+
+def imports(name: str, *, types: bool = True) -> Iterator[str]:
+    """The package's modules that `name` imports, inside functions and for `types` too."""
+    hidden = set() if types else set(type_only(MODULES[name]))
+    for node in ast.walk(MODULES[name]):
+        if node in hidden:
+            continue
+        if isinstance(node, ast.Import):
+            wanted = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{name} imports relatively"
+            wanted = [f"{node.module}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        for full in wanted:
+            top, _, inner = full.partition(".")
+            if top != "expand3d":
+                continue
+            while inner and inner not in MODULES:  # from a.b import name
+                inner = inner.rpartition(".")[0]
+            yield inner or "__init__"
+
+
+def level(name: str) -> int:
+    parts = name.split(".")
+    for end in range(len(parts), 0, -1):
+        for number, prefixes in enumerate(LEVELS):
+            if ".".join(parts[:end]) in prefixes:
+                return number
+    raise AssertionError(f"{name} stands on no level: add it to LEVELS")
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_imports_go_down_only(name: str) -> None:
+    up = {other for other in imports(name) if level(other) > level(name)}
+    assert not up, f"{name} imports upward: {', '.join(sorted(up))}"
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_strangers_do_not_import_each_other(name: str) -> None:
+    package = name.split(".")[0]
+    others = set().union(*(group - {package} for group in STRANGERS if package in group))
+    assert not {other for other in imports(name) if other.split(".")[0] in others}
+
+
+def test_imports_make_no_circle() -> None:
+    arrows = {name: sorted(set(imports(name, types=False)) - {name}) for name in MODULES}
+    done: set[str] = set()
+
+    def visit(name: str, path: tuple[str, ...]) -> None:
+        assert name not in path, f"circle: {' > '.join((*path[path.index(name) :], name))}"
+        if name not in done:
+            for other in arrows[name]:
+                visit(other, (*path, name))
+            done.add(name)
+
+    for name in MODULES:
+        visit(name, ())
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in MODULES if not {name, name.split(".")[0]} & set(FAMILIAR)]
+)
+def test_no_family_is_named_outside_its_place(name: str) -> None:
+    literals = {
+        node.value
+        for node in ast.walk(MODULES[name])
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+    assert not literals & set(FAMILIES), "a family is called by its name"
+    own = {target.partition(":")[0].removeprefix("expand3d.") for target in FAMILIES.values()}
+    assert not {other for other in imports(name) if any(other.startswith(path) for path in own)}
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_a_module_fits_in_a_head(name: str) -> None:
+    path = ROOT.joinpath(*name.split("."))
+    path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 400
+
+
+def test_the_table_reads_what_is_there() -> None:
+    """The helpers see the arrows that are known by eye, so that the tests above can fail."""
+    assert {"families.base", "cost.model", "genotype"} <= set(imports("families.x3d"))
+    assert "families.x3d_net" in set(imports("families.x3d"))  # inside a function
+    assert level("train.recipe") < level("study.trial") < level("train.loop") < level("cli.main")

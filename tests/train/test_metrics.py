@@ -1,0 +1,66 @@
+"""Scores and intervals against hand-worked and published values."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from expand3d.train.metrics import clip_score, summary, wilson
+from expand3d.train.result import ClipScore
+
+
+@pytest.mark.parametrize(
+    ("hits", "trials", "low", "high"),
+    [
+        # Newcombe, Statistics in Medicine 17 (1998), table I, method 3
+        (81, 263, 0.2553, 0.3662),
+        (15, 148, 0.0624, 0.1605),
+        (0, 20, 0.0000, 0.1611),
+        (1, 29, 0.0061, 0.1718),
+    ],
+)
+def test_wilson_interval_is_as_published(hits: int, trials: int, low: float, high: float) -> None:
+    assert wilson(hits, trials) == pytest.approx((low, high), abs=5e-5)
+
+
+def test_wilson_stays_inside_zero_and_one() -> None:
+    for trials in range(1, 200):
+        assert 1 - 1e-12 < wilson(trials, trials)[1] <= 1
+        assert 0 <= wilson(0, trials)[0] < 1e-12
+
+
+def test_ties_count_against_the_true_class() -> None:
+    tied = np.array([0.25, 0.25, 0.25, 0.25])
+    assert clip_score(tied, key="a", label=0).rank == 3
+    clear = clip_score(np.array([0.1, 0.6, 0.3]), key="a", label=2, group="g")
+    assert clear == ClipScore("a", 2, 1, pytest.approx(-math.log(0.3)), "g")
+
+
+def test_log_loss_is_bounded() -> None:
+    score = clip_score(np.array([1.0, 0.0]), key="a", label=1)
+    assert score.rank == 1 and score.nll == pytest.approx(12 * math.log(10))
+
+
+def test_summary_averages_repeats_within_a_clip_first() -> None:
+    def score(rank: int, nll: float) -> ClipScore:
+        return ClipScore("k", 0, rank, nll)
+
+    result = summary(
+        {
+            "a": [score(0, 0.2), score(1, 0.4)],
+            "b": [score(0, 0.1)],
+            "c": [score(7, 3.0), score(4, 2.0)],
+            "d": [score(2, 1.0)],
+        }
+    )
+    assert result.top1 == pytest.approx((0.5 + 1 + 0 + 0) / 4)
+    assert result.top5 == pytest.approx((1 + 1 + 0.5 + 1) / 4)
+    assert result.nll == pytest.approx((0.3 + 0.1 + 2.5 + 1.0) / 4)
+    assert result.clips == 4 and result.top1_ci == wilson(1.5, 4)
+
+
+def test_no_scores_have_no_summary() -> None:
+    with pytest.raises(ValueError, match="no clip"):
+        summary({})
