@@ -15,7 +15,7 @@ from expand3d.evaluate import Bench, Job, evaluate, train_once
 from expand3d.families import get_family, plan_from_json
 from expand3d.forecast import forecast
 from expand3d.prepare import Prepared, prepare, refuse_changed_data
-from expand3d.search.base import Batch, answers
+from expand3d.search.base import Batch, answers, drive
 from expand3d.study.config import StudyConfig, check_resume
 from expand3d.study.folder import made_up_name, resume_command, study_folder, study_names
 from expand3d.study.listing import FINISHED
@@ -76,8 +76,7 @@ def run_study(
         watch.planned(forecast(ready))
         if not confirm():
             return None
-        record = Record.create(ready.config)
-        record.set_attribute(DATA, ready.identity())
+        record = Record.create(ready.config, attributes={DATA: ready.identity()})
         return _Run(record, ready, watch, stop).go()
 
 
@@ -145,19 +144,18 @@ class _Run:
 
     def _search(self) -> None:
         """Ask and answer until the strategy is done."""
-        strategy, shown = self.ready.strategy, 0
-        while True:
-            ask = strategy.ask(self.record.trials())
+        shown = 0
+
+        def look(batch: Batch) -> None:
+            nonlocal shown
             shown = self._tell_decisions(shown)
-            if not isinstance(ask, Batch):
-                self.watch.note(f"expansion done: {ask.reason}")
-                return
             known = answers(self.record.trials())
-            done = [known[c.digest] for c in ask.candidates if c.digest in known]
-            self.watch.step(ask.candidates, done)
-            for candidate in ask.candidates:
-                if candidate.digest not in known:
-                    self._try(candidate)
+            done = [known[c.digest] for c in batch.candidates if c.digest in known]
+            self.watch.step(batch.candidates, done)
+
+        ended = drive(self.ready.strategy, self.record.trials, self._answer, look)
+        self._tell_decisions(shown)
+        self.watch.note(f"expansion done: {ended.reason}")
 
     def _tell_decisions(self, shown: int) -> int:
         """Keep and show what each newly finished step has chosen; how many steps have been."""
@@ -171,7 +169,7 @@ class _Run:
             self.watch.decided(step.offer.step, step.text)
         return len(decided)
 
-    def _try(self, candidate: Candidate) -> None:
+    def _answer(self, candidate: Candidate) -> None:
         """Train one candidate, or go on with it where a killed process left it."""
         begun = self.record.find(candidate.digest)
         trial = begun if begun is not None and begun.state == "running" else self._begin(candidate)

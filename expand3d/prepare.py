@@ -67,7 +67,7 @@ def prepare(config: StudyConfig, watch: Watch) -> Prepared:
     budget = parse_budget(config.budget)
     family, start = _family_and_start(config)
     prefix = Path(config.prefix) if config.prefix else None
-    manifest = load_manifest(resolve_source(config.data, say=watch.note), prefix=prefix)
+    manifest = load_manifest(resolve_source(config.data, cache_root()), prefix=prefix)
     _refuse_small_budget(budget, family, start, classes=len(manifest.class_names))
     recipe = config.training_recipe()
     report = check(manifest, fps=config.fps, deep=False, workers=config.workers)
@@ -196,9 +196,7 @@ def _store(
         cap_bytes=parse_size(config.cache_cap),
         on_bad="skip" if config.skip_bad else "stop",
         say=watch.note,
-        progress=lambda stage, done, total: watch.decoding(done, total)
-        if stage == "decoding"
-        else None,
+        progress=watch.decoding,
     )
     for bad in store.bad:
         watch.note(f"skipped {bad.key}: {bad.reason}")

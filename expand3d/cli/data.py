@@ -72,9 +72,10 @@ def _add_source(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Exit status: 0, or 1 where `check` found videos that cannot be used."""
     from expand3d.data.manifest import load_manifest
-    from expand3d.data.source import cache_root, resolve_source
+    from expand3d.data.source import resolve_source
 
-    manifest = load_manifest(resolve_source(args.data, cache_root()), prefix=args.prefix)
+    source = resolve_source(args.data, say=lambda line: print(line, file=sys.stderr))
+    manifest = load_manifest(source, prefix=args.prefix)
     return {"check": _check, "show": _show, "split": _split}[args.action](manifest, args)
 
 

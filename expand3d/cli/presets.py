@@ -46,7 +46,7 @@ def main(args: argparse.Namespace) -> int:
         "published networks, computed beside printed (clip: frames x stride, crop)",
         (
             "preset",
-            "frames x stride, crop",
+            "clip",
             "figure",
             "computed",
             "printed",

@@ -19,7 +19,7 @@ def print_table(
 ) -> None:
     """Print `rows` under `columns`; the first and those in `numbers` are never cut or wrapped."""
     from rich import box
-    from rich.console import Console
+    from rich.console import Console, JustifyMethod
     from rich.table import Table
     from rich.text import Text
 
@@ -27,7 +27,8 @@ def print_table(
     for name in columns:
         right = name in numbers
         whole = right or name == columns[0]
-        table.add_column(name, justify="right" if right else "left", no_wrap=whole)
+        side: JustifyMethod = "right" if right else "left"
+        table.add_column(name, justify=side, no_wrap=whole, overflow="fold")
     for row in rows:
         table.add_row(*map(Text, row))
     console = Console(width=None if sys.stdout.isatty() else PIPE_WIDTH)

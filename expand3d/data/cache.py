@@ -64,7 +64,8 @@ def estimate_bytes(infos: Iterable[VideoInfo], spec: CacheSpec) -> int:
 class CachedStore:
     """A ClipStore over the cache; clips that are not in it are decoded when asked for.
 
-    `manifest` is what can be used, `bad` what was dropped. `cached_bytes` is what the clips take on
+    `manifest` is what can be used, `bad` what was dropped; `shas` are the SHA-256 of
+    the videos' content. `cached_bytes` is what the clips take on
     disk; `on_the_fly` counts those beyond the cap. May be pickled: workers open the same files.
     """
 
@@ -76,12 +77,13 @@ class CachedStore:
         shas: Sequence[str],
         bad: tuple[Bad, ...],
     ) -> None:
-        self.keys = tuple(video.key for video in manifest.videos)
-        self.labels = tuple(video.label for video in manifest.videos)
-        self.groups = tuple(video.group for video in manifest.videos)
-        self.class_names = manifest.class_names
+        self.keys: Sequence[str] = tuple(video.key for video in manifest.videos)
+        self.labels: Sequence[int] = tuple(video.label for video in manifest.videos)
+        self.groups: Sequence[str | None] = tuple(video.group for video in manifest.videos)
+        self.class_names: Sequence[str] = manifest.class_names
         self.manifest = manifest
         self.spec = spec
+        self.shas = tuple(shas)
         self.bad = bad
         self.fingerprint = fingerprint(manifest, shas)
         self._files = tuple(root / spec.file_name(sha) for sha in shas)
@@ -120,7 +122,7 @@ def build_store(
     Every video is read to its end once. With `on_bad` "stop" one DataError lists the files that
     cannot be used; "skip" leaves them out (the store's `bad` and `manifest` tell). Clips that would
     carry the cache of this manifest above `cap_bytes` are not written but decoded when asked for.
-    `say` is told the size before anything is written, `progress` each file that is done. Raises
+    `say` is told the size before anything is written, `progress` each video that was read. Raises
     DataError where the disk is too small.
     """
     try:
@@ -142,7 +144,7 @@ def build_store(
 
 @dataclass(frozen=True)
 class _Fill:
-    """One filling of the cache; the fields are the arguments of `build_store`."""
+    """One filling of the cache; the fields are arguments of `build_store`."""
 
     spec: CacheSpec
     root: Path
@@ -183,12 +185,15 @@ class _Fill:
     def _announce(self, there: int, new: int, written: int, beyond: int) -> None:
         if self.say is None or not written + beyond:
             return
+        beside = f" beside {in_bytes(there)}" if there else ""
         self.say(
-            f"clip cache: {in_bytes(new)} to write for {written} clips at {self.spec.fps:g} frames/s "
-            f"and short side {self.spec.short_side}, {in_bytes(there)} there, in {self.root}"
+            f"clip cache: {in_bytes(new)} to write{beside} in {self.root} ({written} clips, "
+            f"{self.spec.fps:g} frames/s, short side {self.spec.short_side})"
         )
         if beyond:
-            self.say(f"clip cache: {beyond} clips are beyond its cap and decoded when needed")
+            self.say(
+                f"clip cache: {beyond} clips do not fit under its cap and are decoded when needed"
+            )
 
     def _check_space(self, needed: int) -> None:
         free = shutil.disk_usage(self.root).free
@@ -243,7 +248,7 @@ def _sweep(root: Path) -> None:
 def in_bytes(number: float) -> str:
     """A size for people, in decimal units: "12.3 GB"."""
     for unit in ("B", "kB", "MB"):
-        if number < 1000:
+        if number < 999.5:
             return f"{number:.3g} {unit}"
         number /= 1000
     return f"{number:,.1f} GB"

@@ -53,32 +53,19 @@ def check(
     manifest: Manifest,
     *,
     fps: float = 30.0,
+    deep: bool = True,
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> CheckReport:
     """Facts of every video, found by decoding it to its end; bad files are reported, never raised.
 
     Truncated and damaged files open without complaint, so nothing less than decoding finds them.
+    Without `deep` only the headers are read: quick facts, and only the files that do not open.
     """
-    found = attempt(manifest.videos, lambda v: verify(v.path), workers=workers, progress=progress)
-    return _report(manifest, *found, fps=fps)
-
-
-def check_headers(
-    manifest: Manifest,
-    *,
-    fps: float = 30.0,
-    workers: int | None = None,
-    progress: Progress | None = None,
-) -> CheckReport:
-    """As `check`, by what the headers say: quick facts, and only the files that do not open."""
-    found = attempt(manifest.videos, lambda v: probe(v.path), workers=workers, progress=progress)
-    return _report(manifest, *found, fps=fps)
-
-
-def _report(
-    manifest: Manifest, infos: Mapping[Video, VideoInfo], bad: tuple[Bad, ...], *, fps: float
-) -> CheckReport:
+    look = verify if deep else probe
+    infos, bad = attempt(
+        manifest.videos, lambda v: look(v.path), workers=workers, progress=progress
+    )
     counts = Counter(manifest.class_names[video.label] for video in infos)
     return CheckReport(
         infos={video.key: info for video, info in infos.items()},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,9 +37,8 @@ def contact_sheet(
     from matplotlib.figure import Figure
 
     names = manifest.class_names[:classes]
-    chosen = [
-        _spread([v for v in manifest.videos if v.label == n], clips) for n in range(len(names))
-    ]
+    members = [[v for v in manifest.videos if v.label == label] for label in range(len(names))]
+    chosen = [_spread(videos, clips) for videos in members]
     strip = frames * (BOX_WIDTH + GAP) - GAP
     columns = max(map(len, chosen))
     width = NAMES + columns * (strip + MARGIN)
@@ -47,10 +47,12 @@ def contact_sheet(
     canvas = FigureCanvasAgg(figure)
     for row, (name, videos) in enumerate(zip(names, chosen, strict=True)):
         top = height - MARGIN - row * (BOX_HEIGHT + CAPTION)
-        total = sum(video.label == row for video in manifest.videos)
         at = (top - 18 - BOX_HEIGHT / 2) / height
-        figure.text(MARGIN / width, at, name, color=INK, size=11, weight="bold", va="bottom")
-        figure.text(MARGIN / width, at, f"\n{total} clips", color=FAINT, size=8, va="center")
+        title = textwrap.fill(name.replace("_", " "), 14)
+        figure.text(MARGIN / width, at, title, color=INK, size=10, weight="bold", va="bottom")
+        figure.text(
+            MARGIN / width, at, f"\n{len(members[row])} clips", color=FAINT, size=8, va="center"
+        )
         for column, video in enumerate(videos):
             left = NAMES + column * (strip + MARGIN)
             bottom = top - 18 - BOX_HEIGHT
@@ -69,24 +71,24 @@ def contact_sheet(
 def _draw_clip(axes: Axes, video: Video, frames: int) -> None:
     """One clip's strip, its name above, the seconds below."""
     axes.set_axis_off()
-    title = {"loc": "left", "pad": 4, "fontsize": 7, "color": FAINT}
     try:
         info = probe(video.path)
         fps = frames / info.duration_s
         taken = decode(video.path, fps=fps, short_side=BOX_HEIGHT)
     except DataError as error:
         reason = str(error).removeprefix(f"{video.path}: ")
-        axes.set_title(video.key, **title)
+        axes.set_title(video.key, loc="left", pad=4, fontsize=7, color=FAINT)
         axes.text(0.0, 0.5, reason, color="#b3261e", size=8, transform=axes.transAxes)
         return
     at = np.minimum(np.arange(frames), len(taken) - 1)
     axes.imshow(_strip([taken[k] for k in at]), interpolation="none", aspect="auto")
-    axes.set_title(f"{video.key}   {info.duration_s:.1f} s, {info.width}x{info.height}", **title)
+    title = f"{video.key}   {info.duration_s:.1f} s, {info.width}x{info.height}"
+    axes.set_title(title, loc="left", pad=4, fontsize=7, color=FAINT)
     for k in range(frames):
         middle = k * (BOX_WIDTH + GAP) + BOX_WIDTH / 2
         axes.text(
             middle,
-            BOX_HEIGHT + 9,
+            BOX_HEIGHT + 12,
             f"{k / fps:.1f} s",
             color=FAINT,
             size=6,

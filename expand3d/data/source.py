@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from expand3d.study.config import BUNDLED
@@ -21,15 +22,19 @@ def cache_root() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "expand3d"
 
 
-def resolve_source(data: str, root: Path) -> Path:
-    """The folder or list that `data` names; "bundled" is generated below `root` once.
+def resolve_source(
+    data: str, root: Path | None = None, *, say: Callable[[str], None] | None = None
+) -> Path:
+    """The folder or list that `data` names; "bundled" is generated below the cache's root once.
 
     A folder that is itself called bundled is reached as ./bundled.
     """
     if data != BUNDLED:
         return Path(data).expanduser()
-    home = root / BUNDLED
+    home = (root or cache_root()) / BUNDLED
     if not (home / "manifest.csv").is_file():
+        if say:
+            say(f"generating the bundled clips in {home}")
         _generate(home)
     return home / "manifest.csv"
 

@@ -16,10 +16,17 @@ class ClipStore(Protocol):
     augmentation and pairing of results hang on. `groups` holds the scene or person, or None.
     """
 
-    keys: Sequence[str]
-    labels: Sequence[int]
-    groups: Sequence[str | None]
-    class_names: Sequence[str]
+    @property
+    def keys(self) -> Sequence[str]: ...
+
+    @property
+    def labels(self) -> Sequence[int]: ...
+
+    @property
+    def groups(self) -> Sequence[str | None]: ...
+
+    @property
+    def class_names(self) -> Sequence[str]: ...
 
     def __len__(self) -> int: ...
 

@@ -77,21 +77,29 @@ def spell(rule: Rule, wanted: Integers, preferred: float) -> float:
     """`preferred` where it rounds to `wanted`, else the shortest multiplier that does."""
     if rule.integers(preferred) == wanted:
         return preferred
-
-    def reaches(multiplier: float) -> bool:
-        return all(a >= b for a, b in zip(rule.integers(multiplier), wanted, strict=True))
-
     for digits in DIGITS:
-        unit = 10**digits
-        steps = bisect_left(range(LARGEST * unit), True, key=lambda k: reaches(k / unit))
-        multiplier = steps / unit
+        below, multiplier = _around(rule, wanted, 10**digits)
         if rule.integers(multiplier) == wanted:
             return multiplier
-    below = rule.integers((steps - 1) / unit)
-    around = [(above := rule.integers(multiplier)), below]
-    closest = min(around, key=lambda got: sum(abs(a - b) for a, b in zip(got, wanted, strict=True)))
-    value = multiplier if closest == above else (steps - 1) / unit
-    raise _refusal(rule.field, wanted, closest, f"{rule.argument} (the nearest is {value:g})")
+    closest = min((below, multiplier), key=lambda m: _distance(rule.integers(m), wanted))
+    argument = f"{rule.argument} (the nearest is {closest:g})"
+    raise _refusal(rule.field, wanted, rule.integers(closest), argument)
+
+
+def _around(rule: Rule, wanted: Integers, per_unit: int) -> tuple[float, float]:
+    """The largest multiplier that falls short of `wanted` somewhere, and the next one."""
+
+    def reaches(step: int) -> bool:
+        got = rule.integers(step / per_unit)
+        return all(a >= b for a, b in zip(got, wanted, strict=True))
+
+    # From 1: create_x3d takes a multiplier of 0 for none at all.
+    step = 1 + bisect_left(range(1, LARGEST * per_unit), True, key=reaches)
+    return max(step - 1, 1) / per_unit, step / per_unit
+
+
+def _distance(got: Integers, wanted: Integers) -> int:
+    return sum(abs(a - b) for a, b in zip(got, wanted, strict=True))
 
 
 def _widths(width_factor: float) -> Integers:

@@ -6,7 +6,7 @@ import dataclasses
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from expand3d.cost.model import Cost, Operator, batch_norm, conv, linear
 from expand3d.errors import FactorError
@@ -60,7 +60,7 @@ class X3D(Family):
     name = "x3d"
     summary = "X3D: a tiny 2D network expanded along time, space, depth, width and bottleneck"
     axes = ("gamma_tau", "gamma_t", "gamma_s", "gamma_d", "gamma_w", "gamma_b")
-    factors = {
+    factors: ClassVar[Mapping[str, Factor]] = {
         factor.name: factor
         for factor in (
             Factor("gamma_tau", "frame stride at the target frame rate", 1, 300, integer=True),
@@ -73,7 +73,7 @@ class X3D(Family):
     }
     base = Genotype("x3d", dict.fromkeys(factors, 1.0))
     #: PySlowFast's and pytorchvideo's names; their width factor counts units of 12 channels.
-    spellings = {
+    spellings: ClassVar[Mapping[str, tuple[str, float]]] = {
         "frames": ("gamma_t", 1),
         "frame_stride": ("gamma_tau", 1),
         "crop": ("gamma_s", BASE_CROP),

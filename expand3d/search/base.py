@@ -49,14 +49,33 @@ def answers(history: Sequence[Trial]) -> Mapping[str, Trial]:
     return found
 
 
-def expand_all(strategy: Strategy, evaluate: Callable[[Candidate], Trial]) -> list[Trial]:
-    """Every trial of a whole run in this process, numbered in the order they were evaluated."""
-    history: list[Trial] = []
-    while isinstance(ask := strategy.ask(history), Batch):
-        known = answers(history)
+def drive(
+    strategy: Strategy,
+    trials: Callable[[], Sequence[Trial]],
+    answer: Callable[[Candidate], None],
+    watch: Callable[[Batch], None] = lambda batch: None,
+) -> Done:
+    """Why the strategy ended: the one loop, whatever answers and wherever the record is.
+
+    `trials` reads the record, `answer` adds a finished trial for one candidate to it; `watch` is
+    told of each batch before its candidates are answered.
+    """
+    while isinstance(ask := strategy.ask(trials()), Batch):
+        watch(ask)
+        known = answers(trials())
         wanted = [candidate for candidate in ask.candidates if candidate.digest not in known]
         assert wanted, f"the strategy asks again for what it knows: {ask.note}"
         for candidate in wanted:
-            trial = evaluate(candidate)
-            history.append(dataclasses.replace(trial, number=len(history)))
+            answer(candidate)
+    return ask
+
+
+def expand_all(strategy: Strategy, evaluate: Callable[[Candidate], Trial]) -> list[Trial]:
+    """Every trial of a whole run in memory, numbered in the order they were evaluated."""
+    history: list[Trial] = []
+
+    def answer(candidate: Candidate) -> None:
+        history.append(dataclasses.replace(evaluate(candidate), number=len(history)))
+
+    drive(strategy, lambda: history, answer)
     return history

@@ -58,21 +58,30 @@ class Record:
         self._read()
 
     @classmethod
-    def create(cls, config: StudyConfig) -> Record:
-        """A new, empty record; StudyError with the resume command where the study is there.
+    def create(cls, config: StudyConfig, *, attributes: Mapping[str, Any] | None = None) -> Record:
+        """A new record without trials; StudyError with the resume command where the study is there.
 
-        `config.name` must be set. Call it under the study's lock.
+        `config.name` must be set. Call it under the study's lock. The record counts as made once
+        its configuration is in, which comes after `attributes`: whoever opens it finds both.
         """
         assert config.name is not None, "a study has its name before it has a record"
         folder = study_folder(config.name, config.root).make()
         storage = backend.open_storage(folder, config.storage)
-        there = backend.study_id(storage, config.name)
-        if there is not None:
-            _refuse_existing(storage, there, config)
+        _refuse_existing(storage, config)
         with backend.writing(config.name):
             study = backend.make_study(storage, config.name)
+            for key, value in (attributes or {}).items():
+                storage.set_study_user_attr(study, key, without_nan(value))
             storage.set_study_user_attr(study, CONFIG, config.absolute().to_json())
         return cls(storage, study, folder, url=config.storage)
+
+    @classmethod
+    def refuse_existing(cls, config: StudyConfig) -> None:
+        """StudyError with the resume command where the study is there; writes nothing."""
+        assert config.name is not None, "a study has its name before it has a record"
+        folder = study_folder(config.name, config.root)
+        if config.storage is not None or folder.database.exists():
+            _refuse_existing(backend.open_storage(folder, config.storage), config)
 
     @classmethod
     def open(
@@ -258,9 +267,12 @@ def _values(trial: Trial) -> tuple[float, float] | None:
     return (score.top1, float(trial.candidate.macs))
 
 
-def _refuse_existing(storage: RDBStorage, study: int, config: StudyConfig) -> None:
-    """StudyError unless what is there is only the beginning of a start that was killed."""
+def _refuse_existing(storage: RDBStorage, config: StudyConfig) -> None:
+    """StudyError unless there is nothing, or only the beginning of a start that was killed."""
     assert config.name is not None
+    study = backend.study_id(storage, config.name)
+    if study is None:
+        return
     if CONFIG in storage.get_study_user_attrs(study):
         command = resume_command(config.name, root=config.root, storage=config.storage)
         raise StudyError(f"study {config.name!r} is already there; continue it with: {command}")

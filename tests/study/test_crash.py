@@ -19,13 +19,14 @@ from sqlalchemy.engine import Engine
 from expand3d.errors import StudyError
 from expand3d.study.record import Record
 
+DATA = {"data": {"clips": 24, "fingerprint": "ab12"}}
 COST = {"macs": 20_670_000}
 PLAN = ((1.5, "ok"), (2.0, "diverged"))
 Log = Callable[[str], None]
 
 
 def _create(root: Path, log: Log) -> None:
-    Record.create(config(root))
+    Record.create(config(root), attributes=DATA)
     log("created")
 
 
@@ -124,8 +125,9 @@ def test_a_start_that_was_killed_at_any_write_can_be_started_again(tmp_path: Pat
         if killed:
             with pytest.raises(StudyError):
                 Record.open("birds", root=root)
-            assert Record.create(config(root)).trials() == ()
-        assert Record.open("birds", root=root).config() == config(root)
+            assert Record.create(config(root), attributes=DATA).trials() == ()
+        record = Record.open("birds", root=root)
+        assert record.config() == config(root) and record.attribute("data") == DATA["data"]
     assert at > 4, "schema, version, study, metric names and configuration are written one by one"
 
 

@@ -116,9 +116,12 @@ def test_optuna_dashboard_lists_the_study_and_its_trials(tmp_path: Path) -> None
 
 
 def test_a_study_that_is_there_is_refused_with_the_resume_command(tmp_path: Path) -> None:
+    Record.refuse_existing(config(tmp_path / "new"))
+    assert not (tmp_path / "new").exists()
     Record.create(config(tmp_path))
-    with pytest.raises(StudyError, match=rf"expand3d resume birds --root {tmp_path}$"):
-        Record.create(config(tmp_path))
+    for refuse in (Record.create, Record.refuse_existing):
+        with pytest.raises(StudyError, match=rf"expand3d resume birds --root {tmp_path}$"):
+            refuse(config(tmp_path))
 
 
 def test_opening_names_what_is_missing_and_makes_nothing(tmp_path: Path) -> None:
