@@ -120,7 +120,7 @@ def _work(pipe: Connection, variant: str, network: Network, clips: int, threads:
         keep_freed_memory()
     else:
         _use_plain_convolutions(net)
-    net = net.to(memory_format=layout)
+    net.to(memory_format=layout)  # type: ignore[call-overload]
     shape = (clips, 3, network.frames, network.crop, network.crop)
     x = torch.randn(shape).to(memory_format=layout)
     labels = torch.randint(0, 10, (clips,))
@@ -142,7 +142,8 @@ def _use_plain_convolutions(net: Any) -> None:
 
     for module in net.modules():
         if isinstance(module, ChannelwiseConv3d):
-            module.__class__ = nn.Conv3d  # same attributes and parameters; only forward differs
+            # Same attributes and parameters: only forward differs.
+            module.__class__ = nn.Conv3d  # type: ignore[assignment]
 
 
 def _line(row: dict[str, Any]) -> str:

@@ -16,19 +16,18 @@ from expand3d.families import get_family, plan_from_json
 from expand3d.forecast import forecast
 from expand3d.prepare import Prepared, prepare, refuse_changed_data
 from expand3d.search.base import Batch, answers, drive
+from expand3d.search.saved import strategy_from_json, strategy_to_json
 from expand3d.study.config import StudyConfig, check_resume
 from expand3d.study.folder import made_up_name, resume_command, study_folder, study_names
 from expand3d.study.listing import FINISHED
 from expand3d.study.lock import StudyLock
-from expand3d.study.record import Record
+from expand3d.study.record import DATA, STRATEGY, Record
 from expand3d.study.session import versions
 from expand3d.study.trial import Candidate, Trial
 from expand3d.study.units import parse_duration
 from expand3d.train.result import Interrupted, Training
 from expand3d.watch import Watch
 
-#: The record's attribute that says which data the study began with.
-DATA = "data"
 STOPPED = "interrupted"
 TIME_LIMIT = "time limit"
 WINNER_WEIGHTS = "winner.safetensors"
@@ -76,7 +75,8 @@ def run_study(
         watch.planned(forecast(ready))
         if not confirm():
             return None
-        record = Record.create(ready.config, attributes={DATA: ready.identity()})
+        began = {DATA: ready.identity(), STRATEGY: strategy_to_json(ready.strategy)}
+        record = Record.create(ready.config, attributes=began)
         return _Run(record, ready, watch, stop).go()
 
 
@@ -103,6 +103,7 @@ def resume_study(
         check_resume(before, config)
         ready = prepare(config.absolute(), watch)
         refuse_changed_data(record.attribute(DATA), ready)
+        ready = dataclasses.replace(ready, strategy=strategy_from_json(record.attribute(STRATEGY)))
         return _Run(record, ready, watch, stop).go()
 
 

@@ -16,8 +16,9 @@ Needs torch, pytorchvideo (0.1.5) and safetensors, not expand3d.
     $state
     logits = network(normalise(clip))
 
-`clip` is RGB, uint8, N x 3 x $frames x $crop x $crop: $frames frames, every $stride of a video at
-TARGET_FPS. Logits agree with expand3d's only at this size, since pytorchvideo pools a fixed window.
+`clip` is RGB, uint8, N x 3 x $frames x $crop x $crop: $frames frames, $stride apart in a video at
+TARGET_FPS frames a second. Logits agree with expand3d's only at this size, since pytorchvideo
+pools a fixed window.
 """
 
 from pathlib import Path
@@ -31,9 +32,11 @@ TARGET_FPS = $fps
 FRAMES, STRIDE, CROP = $frames, $stride, $crop
 MEAN, STD = $mean, $std
 
-CREATE_X3D = $arguments
+CREATE_X3D = {
+$arguments}
 
-CLASSES = $classes
+CLASSES = [
+$classes]
 
 
 def normalise(clip: torch.Tensor) -> torch.Tensor:

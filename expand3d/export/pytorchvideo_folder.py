@@ -8,7 +8,8 @@ the description that the json target writes.
 from __future__ import annotations
 
 import dataclasses
-import pprint
+import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -53,8 +54,8 @@ def _model_source(network: ExportedNetwork, arguments: dict[str, Any]) -> str:
         fps=network.target_fps,
         mean=MEAN,
         std=STD,
-        arguments=_literal(arguments),
-        classes=_literal(list(network.classes)),
+        arguments=_entries(f'"{name}": {value!r}' for name, value in arguments.items()),
+        classes=_entries(json.dumps(name, ensure_ascii=False) for name in network.classes),
     )
 
 
@@ -86,5 +87,6 @@ def _write_tensors(network: ExportedNetwork, plan: X3DPlan, folder: Path) -> Non
     save_file({"clip": clip, "logits": logits}, folder / "check.safetensors")
 
 
-def _literal(value: Any) -> str:
-    return pprint.pformat(value, width=96, sort_dicts=False)
+def _entries(lines: Iterable[str]) -> str:
+    """The inside of a Python literal with one entry a line."""
+    return "".join(f"    {line},\n" for line in lines)

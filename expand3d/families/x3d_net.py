@@ -61,10 +61,10 @@ class Bottleneck(nn.Module):
         self.project_bn = nn.BatchNorm3d(outputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = torch.relu(self.expand_bn(self.expand(x)))
+        y = torch.relu_(self.expand_bn(self.expand(x)))
         y = self.swish(self.se(self.channelwise_bn(self.channelwise(y))))
         y = self.project_bn(self.project(y))
-        return torch.relu(self.shortcut_bn(self.shortcut(x)) + y)
+        return torch.relu_(self.shortcut_bn(self.shortcut(x)) + y)
 
 
 class Stem(nn.Module):
@@ -79,7 +79,7 @@ class Stem(nn.Module):
         self.bn = nn.BatchNorm3d(width)
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.relu(self.bn(self.temporal(self.spatial(x))))
+        return torch.relu_(self.bn(self.temporal(self.spatial(x))))
 
 
 class Head(nn.Module):
@@ -94,7 +94,7 @@ class Head(nn.Module):
         self.fc = nn.Linear(plan.lin5, plan.num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = torch.relu(self.bn(self.conv5(x))).mean(dim=(2, 3, 4), keepdim=True)
+        x = torch.relu_(self.bn(self.conv5(x))).mean(dim=(2, 3, 4), keepdim=True)
         x = torch.relu(self.lin5(x)).flatten(1)
         return self.fc(self.dropout(x))
 

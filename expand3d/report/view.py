@@ -19,7 +19,7 @@ from expand3d.search.select import Metric
 from expand3d.study.config import StudyConfig
 from expand3d.study.folder import DEFAULT_ROOT
 from expand3d.study.listing import state_of
-from expand3d.study.record import Record
+from expand3d.study.record import DATA, STRATEGY, Record
 from expand3d.study.score import summarise
 from expand3d.study.session import Session
 from expand3d.study.trial import Trial
@@ -28,7 +28,6 @@ from expand3d.train.recipe import Recipe
 from expand3d.train.result import Training
 
 #: Attributes of the study that the driver writes before its first trial.
-DATA, STRATEGY = "data", "strategy"
 
 
 @dataclass(frozen=True)
@@ -202,7 +201,7 @@ def _facts(
     made = [trial.provenance for trial in trials]
     facts = {
         "Data": f"{config.data}: {len(data['clips'])} clips of {len(data['classes'])} classes, "
-        f"{len(data['skipped'])} unreadable ones left out; fingerprint {data['fingerprint']}",
+        f"{len(data['skipped'])} unreadable left out; fingerprint {data['fingerprint']}",
         "Training of a candidate": _listed(
             {key: value for key, value in recipe.items() if value is not None}
         ),
@@ -219,7 +218,13 @@ def _facts(
 
 
 def _listed(values: Mapping[str, Any]) -> str:
-    return ", ".join(f"{key} {value}" for key, value in values.items())
+    return ", ".join(f"{key} {_text(value)}" for key, value in values.items())
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, tuple):
+        return " to ".join(map(_text, value))
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _distinct(texts: Any) -> str:

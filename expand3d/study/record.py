@@ -36,6 +36,9 @@ TRIAL = "trial"
 CONFIG = "config"
 FINAL = "final"
 SESSION = "session"
+#: Which data the study began with, and the strategy with the limits that the data set it.
+DATA = "data"
+STRATEGY = "strategy"
 #: Why a trial that has no result here was finished all the same.
 FOREIGN = "finished from outside expand3d, without a result"
 

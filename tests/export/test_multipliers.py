@@ -97,7 +97,7 @@ def test_the_shortest_spelling_is_found() -> None:
     [
         ("widths", (24, 40, 96, 192), r"\(24, 48, 96, 192\)"),
         ("depths", (3, 5, 11, 9), r"\(3, 6, 14, 9\)"),
-        ("inners", (54, 108, 216, 433), r"\(54, 108, 217, 434\)|\(54, 108, 216, 432\)"),
+        ("inners", (54, 108, 216, 440), r"\(54, 109, 219, 439\)"),
         ("stem", 32, "24"),
         ("se_widths", (8, 8, 8, 8), r"\(8, 8, 16, 32\)"),
         ("conv5", 500, "432"),
@@ -107,7 +107,7 @@ def test_the_shortest_spelling_is_found() -> None:
 def test_what_cannot_be_expressed_is_refused_by_name(field: str, wanted: Any, nearest: str) -> None:
     genotype = PRESETS["x3d-s"].genotype
     plan = dataclasses.replace(FAMILY.resolve(genotype), **{field: wanted})
-    with pytest.raises(ExportError, match=f"{field} = .*nearest it builds is ({nearest})") as error:
+    with pytest.raises(ExportError, match=f"{field} = .*nearest it builds is {nearest}") as error:
         create_x3d_arguments(plan, genotype)
     assert str(wanted) in str(error.value)
     assert "\n" not in str(error.value)

@@ -27,7 +27,7 @@ def test_a_folder_with_something_in_it_is_refused(tmp_path: Path, target: str) -
     out = tmp_path / "out"
     out.mkdir()
     export(exported(tmp_path, trained=False), target=target, out=out)  # empty: fine
-    with pytest.raises(ExportError, match="is not empty.*--force"):
+    with pytest.raises(ExportError, match=r"is not empty.*--force"):
         export(exported(tmp_path, trained=False), target=target, out=out)
 
 

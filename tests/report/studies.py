@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from pathlib import Path
 
 from expand3d.cost.budget import parse_budget
 from expand3d.families import get_family
@@ -11,6 +12,9 @@ from expand3d.families.base import Limits
 from expand3d.report.view import Final, StudyView
 from expand3d.search.base import expand_all
 from expand3d.search.expand import Expansion
+from expand3d.search.saved import strategy_to_json
+from expand3d.study.config import StudyConfig
+from expand3d.study.record import Record
 from expand3d.study.trial import Candidate, Trial
 from expand3d.train.recipe import get_profile
 from expand3d.train.result import ClipScore, Training
@@ -44,12 +48,17 @@ def scored(candidate: Candidate, *, clips: int, seed: int) -> Trial:
     return Trial(0, "complete", candidate, cost, trainings={"0/0": run})
 
 
+def strategy_of(budget: str, *, seed: int = 3) -> Expansion:
+    """The expansion of six classes on clips of 90 frames."""
+    macs = parse_budget(budget).macs
+    return Expansion("x3d", len(CLASSES), macs, Limits(crop=240, duration=90), seed=seed)
+
+
 def expanded(
     budget: str = "0.3GFLOPs", *, name: str = "ut-interaction", clips: int = 300, seed: int = 3
 ) -> StudyView:
     """A finished expansion to `budget`, its winner trained once more."""
-    macs = parse_budget(budget).macs
-    strategy = Expansion("x3d", len(CLASSES), macs, Limits(crop=240, duration=90), seed=seed)
+    strategy = strategy_of(budget, seed=seed)
     trials = expand_all(strategy, lambda c: scored(c, clips=clips, seed=seed))
     best = strategy.result(trials)
     assert best is not None
@@ -57,7 +66,7 @@ def expanded(
         name=name,
         state="finished",
         family="x3d",
-        budget=macs,
+        budget=strategy.budget,
         budget_text=budget,
         metric="nll",
         classes=CLASSES,
@@ -78,3 +87,53 @@ def expanded(
             "Versions": "expand3d 0.1.0, torch 2.13.0+cpu, optuna 5.0.0, av 18.1.0",
         },
     )
+
+
+def recorded(view: StudyView, root: Path, *, weights: bool = True) -> Record:
+    """The record that a run of the same study leaves under `root`."""
+    record = Record.create(StudyConfig(budget=view.budget_text, name=view.name, root=str(root)))
+    data = {
+        "fingerprint": "9f3c2a7710d4e8b1",
+        "classes": list(view.classes),
+        "clips": {f"clip{number}.mp4": "0" for number in range(40)},
+        "skipped": {"broken.mp4": "no video stream"},
+    }
+    record.set_attribute("data", data)
+    record.set_attribute("strategy", strategy_to_json(strategy_of(view.budget_text)))
+    session = record.start_session()
+    provenance = {
+        "data": "9f3c2a7710d4e8b1",
+        "recipe": get_profile("quick").to_json(),
+        "seed": 0,
+        "device": "cpu",
+        "threads": 2,
+        "versions": {"expand3d": "0.1.0", "torch": "2.13.0"},
+    }
+    for trial in view.trials:
+        number = record.begin(trial.candidate, trial.cost, provenance)
+        for key, run in trial.trainings.items():
+            record.put_training(number, key, run)
+        record.finish(number, trial.state, trial.reason)
+    if view.final:
+        if weights:
+            keep_weights(view, record.folder.weights / "winner.safetensors")
+        record.set_final(
+            {
+                "trial": view.final.trial,
+                "training": view.final.training.to_json(),
+                "recipe": view.final.recipe.to_json(),
+                "weights": "winner.safetensors",
+            }
+        )
+    record.stop_session(session, "finished")
+    return record
+
+
+def keep_weights(view: StudyView, path: Path) -> None:
+    """Untrained weights of the winner, where a run keeps the trained ones."""
+    from safetensors.torch import save_file
+
+    assert view.best is not None
+    family = get_family(view.family)
+    network = family.build(family.plan_from_json(view.best.candidate.plan))
+    save_file(network.state_dict(), path)

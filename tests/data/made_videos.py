@@ -1,0 +1,78 @@
+"""Small videos with known content, written for a test."""
+
+from __future__ import annotations
+
+import csv
+import struct
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+
+#: tkhd matrices (a, b, c, d) by how far a player turns the picture clockwise, ISO 14496-12.
+MATRICES = {0: (1, 0, 0, 1), 90: (0, 1, -1, 0), 180: (-1, 0, 0, -1), 270: (0, -1, 1, 0)}
+
+
+def write_video(
+    path: Path,
+    frames: Sequence[np.ndarray],
+    *,
+    times_ms: Sequence[int] | None = None,
+    rate: int = 30,
+    codec: str = "libx264",
+    muxer: dict[str, str] | None = None,
+    **options: str,
+) -> Path:
+    """A video of RGB frames at an even rate, or shown from the given milliseconds on."""
+    with av.open(str(path), "w", options=muxer or {}) as container:
+        stream = container.add_stream(codec, rate=rate, options=options)
+        stream.height, stream.width = frames[0].shape[:2]
+        stream.pix_fmt = "yuv420p"
+        if times_ms is not None:
+            stream.codec_context.time_base = Fraction(1, 1000)
+        for number, pixels in enumerate(frames):
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
+            if times_ms is not None:
+                frame.pts, frame.time_base = times_ms[number], Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+def greys(values: Sequence[int], *, height: int = 32, width: int = 48) -> list[np.ndarray]:
+    """Plain grey frames, told apart by their value."""
+    return [np.full((height, width, 3), value, dtype=np.uint8) for value in values]
+
+
+def values(clip: np.ndarray) -> list[int]:
+    """The mean of each frame of a clip, as whole numbers."""
+    return [round(float(frame.mean())) for frame in clip]
+
+
+def rotate_clockwise(path: Path, degrees: int) -> Path:
+    """Patch the track header of an mp4 so that players turn the picture."""
+    data = bytearray(path.read_bytes())
+    # Size and type, version, five times and ids of 4 bytes, 8 reserved, 4 x 2 bytes of layout.
+    at = data.index(b"tkhd") + 4 + 4 + 5 * 4 + 8 + 8
+    a, b, c, d = (value << 16 for value in MATRICES[degrees])
+    assert struct.unpack_from(">9i", data, at) == (1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)
+    struct.pack_into(">9i", data, at, a, b, 0, c, d, 0, 0, 0, 1 << 30)
+    path.write_bytes(data)
+    return path
+
+
+def write_data_set(folder: Path, *, clips: int = 6, classes: int = 2, frames: int = 10) -> Path:
+    """A manifest.csv and its videos: class k is grey, about 60 + 80 k; a group per two."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = []
+    for number in range(clips):
+        label = number % classes
+        name = f"clip{number}.mp4"
+        level = 60 + 80 * label + number
+        write_video(folder / name, greys(range(level, level + frames)))
+        rows.append([name, label, f"class{label}", f"g{number // 2}"])
+    with (folder / "manifest.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([["path", "label", "label_name", "group"], *rows])
+    return folder / "manifest.csv"

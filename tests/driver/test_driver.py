@@ -1,0 +1,342 @@
+"""The driver on real (if tiny) videos and trainings: what is recorded, stopped and continued."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+import torch
+
+from expand3d.cli.main import main
+from expand3d.driver import resume_study, run_study
+from expand3d.errors import BudgetError, DataError, StudyError
+from expand3d.study.config import StudyConfig
+from expand3d.study.lock import StudyLock
+from expand3d.study.record import Record
+from expand3d.train.result import Training
+from expand3d.watch import Overview, Watch
+
+
+def finished(config: StudyConfig, **options: Any) -> Record:
+    outcome = run_study(config, **options)
+    assert outcome is not None and outcome.finished
+    return Record.open("tiny", root=config.root)
+
+
+def scores(record: Record) -> list[tuple[Any, ...]]:
+    """Everything that a finished study has decided and scored, without times."""
+    rows: list[tuple[Any, ...]] = [
+        (trial.number, trial.state, trial.reason, trial.candidate, trial.scores())
+        for trial in record.trials()
+    ]
+    steps = [record.attribute(f"step/{step}") for step in range(4)]
+    return [
+        *rows,
+        ("steps", steps),
+        ("final", (record.final() or {}).get("training", {}).get("scores")),
+    ]
+
+
+def stop_after(calls: int) -> Callable[[], bool]:
+    """False so many times, then True."""
+    left = iter(range(calls))
+    return lambda: next(left, None) is None
+
+
+def test_a_run_records_base_candidates_choice_and_what_made_them(config: StudyConfig) -> None:
+    record = finished(config)
+    trials = record.trials()
+    assert [trial.candidate.step for trial in trials] == [0, 1, 1, 1, 1]
+    # With one frame the two temporal axes are one candidate (x3d.md section 2).
+    assert trials[1].candidate.axis == "gamma_tau"
+    assert trials[1].candidate.merged == ("gamma_t",)
+    # The videos are 32 pixels high: no axis grows the crop.
+    assert [trial.candidate.axis for trial in trials[2:]] == ["gamma_d", "gamma_w", "gamma_b"]
+    for trial in trials:
+        assert trial.state == "complete"
+        (training,) = trial.trainings.values()
+        assert training.clip_visits == 32
+        assert training.training_macs == 3 * 32 * trial.candidate.macs
+        assert len(training.scores) == 4  # 20% of 24 clips, whole groups of two
+        provenance = trial.provenance
+        assert provenance["threads"] == 1 and provenance["device"] == "cpu"
+        assert provenance["versions"]["torch"] == torch.__version__
+        assert len(provenance["data"]) == 32
+    assert record.attribute("step/1")["best"] in range(1, 5)
+    assert not any(Path(config.root, "tiny", "checkpoints").iterdir())
+
+
+def test_the_record_is_an_ordinary_optuna_study(config: StudyConfig) -> None:
+    finished(config)
+    study = optuna.load_study(study_name="tiny", storage=f"sqlite:///{config.root}/tiny/study.db")
+    assert len(study.trials) == 5
+    assert study.directions == [
+        optuna.study.StudyDirection.MAXIMIZE,
+        optuna.study.StudyDirection.MINIMIZE,
+    ]
+    # X2D with two classes instead of 400: 20,662,304 - 398 x 2048 multiply-adds.
+    assert study.trials[0].values[1] == 20_662_304 - 398 * 2048
+    assert study.trials[0].params["gamma_t"] == 1
+
+
+@pytest.mark.parametrize("calls", [1, 3, 9, 14, 22])
+def test_a_stopped_and_resumed_study_equals_an_uninterrupted_one(
+    config: StudyConfig, tmp_path: Path, calls: int
+) -> None:
+    whole = finished(dataclasses.replace(config, root=str(tmp_path / "whole")))
+    outcome = run_study(config, stop=stop_after(calls))
+    assert outcome is not None and outcome.reason == "interrupted"
+    assert outcome.resume == f"expand3d resume tiny --root {config.root}"
+    for _ in range(20):
+        outcome = resume_study("tiny", root=config.root, stop=stop_after(calls + 2))
+        if outcome.finished:
+            break
+    assert outcome.finished
+    assert scores(Record.open("tiny", root=config.root)) == scores(whole)
+
+
+def test_the_winner_is_trained_again_and_scored_on_the_test_part_only(
+    config: StudyConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from expand3d import prepare
+    from expand3d.train.recipe import PROFILES
+
+    short = dataclasses.replace(PROFILES["final"], clip_visits=32, batch=8, bn_batch=8)
+    monkeypatch.setattr(prepare, "get_profile", lambda name: short)
+    record = finished(dataclasses.replace(config, final=True))
+    final = record.final()
+    assert final is not None
+    training = Training.from_json(final["training"])
+    chosen_on = {
+        score.key for trial in record.trials() for score in sum(trial.scores().values(), [])
+    }
+    tested_on = {score.key for score in training.scores}
+    assert tested_on and not tested_on & chosen_on
+    assert (record.folder.weights / final["weights"]).is_file()
+    # A second resume has nothing to do and keeps the number.
+    assert resume_study("tiny", root=config.root).finished
+    assert Record.open("tiny", root=config.root).final() == final
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(3))
+def test_killed_at_any_moment_nothing_is_lost_or_trained_twice(
+    config: StudyConfig, tmp_path: Path, seed: int
+) -> None:
+    import random
+
+    whole = finished(dataclasses.replace(config, root=str(tmp_path / "whole")))
+    rng = random.Random(seed)
+    command = [sys.executable, "-m", "expand3d"]
+    run = [*command, "run", "--budget", "0.04GFLOPs", "--data", config.data, "--study", "tiny"]
+    run += ["--root", config.root, "--threads", "1", "--no-final"]
+    run += [word for key, value in config.recipe.items() for word in ("--recipe", f"{key}={value}")]
+    words, kills, lost = run, 0, []
+    while True:
+        process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        try:
+            process.wait(timeout=4 + 8 * rng.random())
+        except subprocess.TimeoutExpired:
+            process.send_signal(rng.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGTERM]))
+            process.wait()
+            kills += 1
+        else:
+            if process.returncode == 0:
+                break
+        assert kills < 40, process.stderr.read() if process.stderr else ""
+        if Path(config.root, "tiny", "study.db").exists():
+            try:
+                now = Record.open("tiny", root=config.root)
+            except StudyError:
+                continue  # killed while it started: nothing was recorded yet
+            done = {t.number: t.scores() for t in now.trials() if t.state == "complete"}
+            assert all(done[number] == kept for number, kept in lost)
+            lost = list(done.items())
+            words = [*command, "resume", "tiny", "--root", config.root]
+    assert scores(Record.open("tiny", root=config.root)) == scores(whole)
+
+
+def test_an_existing_study_is_refused_with_the_resume_command(config: StudyConfig) -> None:
+    run_study(config, stop=stop_after(2))
+    with pytest.raises(StudyError, match="expand3d resume tiny"):
+        run_study(config)
+
+
+def test_a_second_driver_is_refused_by_name_of_the_first(config: StudyConfig) -> None:
+    run_study(config, stop=stop_after(2))
+    with (
+        StudyLock(Record.open("tiny", root=config.root).folder),
+        pytest.raises(StudyError, match=f"process {os.getpid()}"),
+    ):
+        resume_study("tiny", root=config.root)
+
+
+def test_data_may_move_but_not_change(config: StudyConfig, tmp_path: Path) -> None:
+    run_study(config, stop=stop_after(4))
+    moved = tmp_path / "moved"
+    shutil.copytree(Path(config.data).parent, moved)
+    manifest = moved / "manifest.csv"
+    outcome = resume_study(
+        "tiny", root=config.root, changes={"data": str(manifest)}, stop=stop_after(3)
+    )
+    assert outcome.reason == "interrupted"
+    shutil.copy(moved / "clip3.mp4", moved / "clip5.mp4")
+    with pytest.raises(StudyError, match=r"clip5\.mp4 is changed"):
+        resume_study("tiny", root=config.root, changes={"data": str(manifest)})
+
+
+def test_a_changed_recipe_is_refused_by_name(config: StudyConfig) -> None:
+    run_study(config, stop=stop_after(2))
+    with pytest.raises(StudyError, match="seed"):
+        resume_study("tiny", root=config.root, changes={"seed": 5})
+
+
+def test_a_candidate_that_fails_is_recorded_and_the_run_goes_on(
+    config: StudyConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from expand3d.train import loop
+
+    train = loop.train
+
+    def flaky(plan: Any, *args: Any, **options: Any) -> Training:
+        if plan.frames == 2:
+            return Training("out of memory", "in training at step 1", (), 0, 0, 1.0, 0)
+        if sum(plan.depths) > 11:
+            raise RuntimeError("a kernel broke")
+        return train(plan, *args, **options)
+
+    monkeypatch.setattr(loop, "train", flaky)
+    record = finished(config)
+    by_axis = {trial.candidate.axis: trial for trial in record.trials()}
+    assert by_axis["gamma_tau"].reason == "out of memory: in training at step 1"
+    assert by_axis["gamma_d"].reason == "RuntimeError: a kernel broke"
+    assert by_axis["gamma_tau"].state == by_axis["gamma_d"].state == "failed"
+    study = optuna.load_study(study_name="tiny", storage=f"sqlite:///{config.root}/tiny/study.db")
+    assert study.trials[1].state == optuna.trial.TrialState.FAIL
+    assert study.trials[1].values is None
+
+
+def test_when_every_candidate_fails_the_run_says_so(
+    config: StudyConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from expand3d.train import loop
+
+    failure = Training("diverged", "the loss became nan at step 2/4", (), 16, 0, 1.0, 0)
+    monkeypatch.setattr(loop, "train", lambda *args, **options: failure)
+    with pytest.raises(StudyError, match="no network was trained"):
+        run_study(config)
+
+
+def test_a_time_limit_ends_the_run_cleanly(config: StudyConfig) -> None:
+    outcome = run_study(dataclasses.replace(config, time_limit="0.1s"))
+    assert outcome is not None and outcome.reason == "time limit"
+    assert resume_study("tiny", root=config.root, changes={"time_limit": None}).finished
+
+
+def test_folds_pool_out_of_fold_predictions_of_every_clip(config: StudyConfig) -> None:
+    record = finished(dataclasses.replace(config, folds=2, test=0.0, budget="20MFLOPs"))
+    (trial,) = record.trials()
+    assert sorted(trial.trainings) == ["0/0", "1/0"]
+    assert len(trial.scores()) == 24
+
+
+def test_a_budget_below_the_base_is_refused_before_anything_is_decoded(
+    config: StudyConfig, clip_cache: Path
+) -> None:
+    before = sorted(clip_cache.rglob("*.npy"))
+    with pytest.raises(BudgetError, match=r"the least is 19\.85 MMACs"):
+        run_study(dataclasses.replace(config, budget="10M"))
+    assert sorted(clip_cache.rglob("*.npy")) == before
+
+
+def test_bad_files_stop_a_run_or_are_skipped_and_recorded(
+    config: StudyConfig, tmp_path: Path
+) -> None:
+    data = tmp_path / "some-bad"
+    shutil.copytree(Path(config.data).parent, data)
+    (data / "clip4.mp4").write_bytes(b"")
+    bad = dataclasses.replace(config, data=str(data))
+    with pytest.raises(DataError, match=r"clip4\.mp4"):
+        run_study(bad)
+    record = finished(dataclasses.replace(bad, skip_bad=True))
+    assert list(record.attribute("data")["skipped"]) == ["clip4.mp4"]
+
+
+def test_the_plan_counts_what_is_then_trained(config: StudyConfig) -> None:
+    seen: list[Overview] = []
+
+    class Look(Watch):
+        def planned(self, overview: Overview) -> None:
+            seen.append(overview)
+
+    record = finished(config, watch=Look())
+    (plan,) = seen
+    assert plan.candidates == len(record.trials())
+    assert sum(row.clip_visits for row in plan.steps) == 32 * plan.candidates
+    macs = sum(t.training_macs for trial in record.trials() for t in trial.trainings.values())
+    assert sum(row.training_macs for row in plan.steps) == macs
+    assert plan.seconds > 0
+
+
+def test_run_status_and_resume_on_the_command_line(
+    config: StudyConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import json
+
+    flags = ["--data", config.data, "--study", "tiny", "--root", config.root, "--threads", "1"]
+    flags += ["--no-final", "--recipe", "clip_visits=16", "--recipe", "batch=8"]
+    flags += ["--recipe", "bn_batch=8", "--recipe", "test_views=1"]
+    assert main(["run", "--budget", "25M", *flags]) == 0
+    assert "best: x3d" in capsys.readouterr().out
+    assert main(["status", "tiny", "--root", config.root, "--json"]) == 0
+    status = json.loads(capsys.readouterr().out)
+    assert status["study"] == "tiny" and status["state"] == "finished"
+    trial = status["trials"][0]
+    assert set(trial) >= {
+        *("number", "state", "reason", "step", "axis", "genotype", "plan", "digest", "macs"),
+        *("params", "top1", "top1_ci", "nll", "training_macs", "seconds"),
+    }
+    assert main(["run", "--budget", "25M", *flags]) == 2
+    assert "expand3d resume tiny" in capsys.readouterr().err
+    assert main(["studies", "--root", config.root]) == 0
+    assert "finished" in capsys.readouterr().out
+    assert main(["run", "--budget", "x", *flags]) == 2
+    assert main(["run", "--budget", "25M", "--profile", "quik", *flags]) == 2
+    assert "quick" in capsys.readouterr().err
+
+
+def test_sigterm_stops_cleanly_and_prints_the_resume_command(
+    config: StudyConfig, tmp_path: Path
+) -> None:
+    words = [sys.executable, "-m", "expand3d", "run", "--budget", "0.04GFLOPs"]
+    words += ["--data", config.data, "--study", "tiny", "--root", config.root, "--threads", "1"]
+    words += ["--recipe", "clip_visits=4000", "--recipe", "batch=8", "--recipe", "bn_batch=8"]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    database = Path(config.root, "tiny", "study.db")
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and process.poll() is None:
+        if database.exists() and _trials(config) > 0:
+            break
+        time.sleep(0.2)
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert f"expand3d resume tiny --root {config.root}" in out
+    assert any(Path(config.root, "tiny", "checkpoints").glob("*.pt"))
+
+
+def _trials(config: StudyConfig) -> int:
+    try:
+        return len(Record.open("tiny", root=config.root).trials())
+    except StudyError:
+        return 0
