@@ -106,18 +106,22 @@ def train_once(
     weights_out: Path | None = None,
 ) -> Training:
     """One training of `plan`; with `weights_out` its weights are kept there."""
+    from expand3d.train.augment import test_crop
     from expand3d.train.loop import train
 
+    family, recipe = get_family(plan.family), bench.recipe
+    wide = test_crop(plan.crop, recipe.test_crops)
     return train(
         plan,
         bench.store,
         train_indices=job.train,
         eval_indices=job.held_out,
-        recipe=bench.recipe,
+        recipe=recipe,
         seed=job.seed,
         device=bench.device,
         threads=bench.threads,
-        forward_macs=get_family(plan.family).cost(plan).macs,
+        forward_macs=family.cost(plan).macs,
+        test_macs=family.cost(plan, crop=wide).macs,
         checkpoint=checkpoint,
         weights_out=weights_out,
         stop=stop,

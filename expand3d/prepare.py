@@ -25,7 +25,7 @@ from expand3d.search.expand import Expansion
 from expand3d.search.select import default_metric, resolvable_difference
 from expand3d.study.config import StudyConfig
 from expand3d.study.units import parse_duration, parse_size
-from expand3d.train.recipe import Recipe, get_profile
+from expand3d.train.recipe import Recipe
 from expand3d.watch import Watch
 
 CROP_GRID = 8
@@ -96,14 +96,14 @@ def prepare(config: StudyConfig, watch: Watch) -> Prepared:
         budget=budget,
         strategy=strategy,
         bench=bench,
-        final=_final_bench(bench, parts, config.seed),
+        final=_final_bench(bench, parts, config),
         store=store,
         lines=_lines(config, budget, strategy, bench, store, parts, scored),
     )
 
 
 def refuse_changed_data(kept: Mapping[str, Any], ready: Prepared) -> None:
-    """StudyError that names what changed where the data is not the one that the study began with."""
+    """StudyError naming what changed where the data is not what the study began with."""
     now = ready.identity()
     if now["fingerprint"] == kept["fingerprint"]:
         return
@@ -136,9 +136,7 @@ def _family_and_start(config: StudyConfig) -> tuple[Family, Genotype]:
     return family, start
 
 
-def _refuse_small_budget(
-    budget: Budget, family: Family, start: Genotype, *, classes: int
-) -> None:
+def _refuse_small_budget(budget: Budget, family: Family, start: Genotype, *, classes: int) -> None:
     base = family.cost(family.resolve(start, num_classes=classes)).macs
     if base > budget.macs:
         raise BudgetError(
@@ -147,9 +145,7 @@ def _refuse_small_budget(
         )
 
 
-def _limits(
-    report: CheckReport, family: Family, start: Genotype, config: StudyConfig
-) -> Limits:
+def _limits(report: CheckReport, family: Family, start: Genotype, config: StudyConfig) -> Limits:
     """Where the data ends: its median short side (on a grid of 8) and its median duration.
 
     What the start needs is always allowed, enlarged or padded if it must be.
@@ -252,16 +248,16 @@ def _bench(config: StudyConfig, store: CachedStore, parts: Splits, recipe: Recip
     )
 
 
-def _final_bench(bench: Bench, parts: Splits, seed: int) -> Bench:
+def _final_bench(bench: Bench, parts: Splits, config: StudyConfig) -> Bench:
     """Everything but the test part trains, the test part scores; the seed is a fresh one."""
     (job,) = make_jobs(
         train=sorted((*parts.train, *parts.val)),
         val=parts.test,
         folds=(),
         repeats=1,
-        seed=int(digest(seed, "final")[:8], 16),
+        seed=int(digest(config.seed, "final")[:8], 16),
     )
-    return dataclasses.replace(bench, recipe=get_profile("final"), jobs=(job,), timeout=None)
+    return dataclasses.replace(bench, recipe=config.last_recipe(), jobs=(job,), timeout=None)
 
 
 def _lines(

@@ -17,7 +17,7 @@ ROOT = Path(expand3d.__file__).parent
 #: prefix of a module's name says where it stands.
 LEVELS = (
     ("errors", "version", "genotype"),
-    ("train.recipe", "train.result"),  # pure data
+    ("train.recipe", "train.result", "train.metrics"),  # pure data, and sums over it
     ("study",),
     ("families", "cost", "train", "data"),
     ("evaluate",),

@@ -8,7 +8,7 @@ from collections.abc import Collection
 from typing import Any
 
 from expand3d.errors import ConfigError
-from expand3d.study.config import keys
+from expand3d.study.config import TABLES, keys
 
 #: Keys whose flag is not the key with dashes.
 RENAMED = {"name": "study"}
@@ -27,7 +27,7 @@ def add_config_flags(parser: argparse.ArgumentParser, only: Collection[str] | No
             options.update(type=_pair, metavar="FRAMESxSTRIDE")
         elif item.type == "tuple[str, ...]":
             options.update(nargs="+", metavar="GROUP")
-        elif key == "recipe":
+        elif key in TABLES:
             options.update(action="append", metavar="FIELD=VALUE")
         elif "int" in str(item.type) or "float" in str(item.type):
             options.update(type=_number, metavar="N")
@@ -40,8 +40,9 @@ def config_values(args: argparse.Namespace) -> dict[str, Any]:
     """The keys that were given as flags, ready for StudyConfig."""
     given = {key: getattr(args, key, None) for key in keys()}
     values = {key: value for key, value in given.items() if value is not None}
-    if "recipe" in values:
-        values["recipe"] = dict(_field(text) for text in values["recipe"])
+    for table in TABLES:
+        if table in values:
+            values[table] = dict(_field(text) for text in values[table])
     return values
 
 
@@ -63,7 +64,7 @@ def _field(text: str) -> tuple[str, Any]:
     """FIELD=VALUE with the value as TOML would read it, or as text."""
     name, equals, value = text.partition("=")
     if not equals:
-        raise ConfigError(f"--recipe {text!r} must be FIELD=VALUE, such as clip_visits=2000")
+        raise ConfigError(f"recipe field {text!r} must be FIELD=VALUE, such as clip_visits=2000")
     try:
         return name.strip(), tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:

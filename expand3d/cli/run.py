@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 
 from expand3d.cli.flags import add_config_flags, config_values
-from expand3d.study.config import StudyConfig, read_toml
+from expand3d.study.config import TABLES, StudyConfig, read_toml
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,8 +44,8 @@ def main(args: argparse.Namespace) -> int:
 
 def _config(args: argparse.Namespace) -> StudyConfig:
     """The study file's keys, if there is one, with the flags on top."""
-    values = read_toml(args.file) if args.file else {}
-    flags = config_values(args)
-    if "recipe" in flags:
-        flags["recipe"] = {**values.get("recipe", {}), **flags["recipe"]}
+    values, flags = read_toml(args.file) if args.file else {}, config_values(args)
+    for table in TABLES:
+        if table in flags:
+            flags[table] = {**values.get(table, {}), **flags[table]}
     return StudyConfig.from_mapping({**values, **flags}, source=args.file or "")

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 #: Gradients are summed over pieces of the input of about this size: the temporaries of one stay in
-#: the cache, and short sums keep float32 exact.
+#: the cache, and short sums round less.
 PIECE_BYTES = 2**22
 
 
@@ -32,6 +32,7 @@ class ChannelwiseConv3d(nn.Conv3d):
     """
 
     def __init__(self, channels: int, kernel: tuple[int, int, int], *, stride: int = 1) -> None:
+        assert stride == 1 or kernel[1:] != (1, 1), "a temporal kernel has no spatial stride"
         super().__init__(
             channels,
             channels,
@@ -105,8 +106,8 @@ def _add_gradients(
     taps, *spatial = weight.shape[2:]
     for clips, outputs, inputs, tap in _pieces(x, taps):
         part = grad[clips, :, outputs], x[clips, :, inputs]
-        if spatial == [1, 1] and stride == 1:
-            assert grad_weight is not None and grad_x is None
+        if spatial == [1, 1]:
+            assert grad_weight is not None and grad_x is None  # stride 1
             grad_weight[:, 0, tap, 0, 0] += (part[0] * part[1]).sum(dim=(0, 2, 3, 4))
             continue
         part_x, part_weight, _ = torch.ops.aten.convolution_backward(
@@ -158,7 +159,8 @@ def keep_freed_memory() -> bool:
     """Whether the C library now keeps freed memory for the next tensor, as glibc can.
 
     By default glibc returns every block above 32 MB to the system, and each step faults its pages
-    in again: a quarter of a training step at 4 x 112.
+    in again: a quarter of a training step at 4 x 112. Kept memory fragments, so that the peak of a
+    training rises by up to a quarter. It concerns the whole process; a trainer calls it once.
     """
     if not sys.platform.startswith("linux"):
         return False

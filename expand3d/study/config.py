@@ -64,6 +64,18 @@ _RECIPE_RULES: Mapping[str, Rule] = {
 }
 
 
+#: Keys that are tables of recipe fields.
+TABLES = ("recipe", "final_recipe")
+
+
+def _profile_with(profile: str, fields: Mapping[str, Any]) -> Recipe:
+    """The profile with some fields replaced; its length is in epochs or in visits, not both."""
+    given = dict(fields)
+    if given.get("clip_visits"):
+        given.setdefault("epochs", None)
+    return get_profile(profile, given)
+
+
 @dataclass(frozen=True, kw_only=True)
 class StudyConfig:
     """Everything that `run` needs; ConfigError where a value is not legal.
@@ -87,6 +99,9 @@ class StudyConfig:
     )
     profile: str = _key("how candidates are trained", rules.choice(PROFILES), "quick")
     recipe: Mapping[str, Any] = _key("fields of the profile that differ", _recipe, {})
+    final_recipe: Mapping[str, Any] = _key(
+        "fields of profile final, for the winner's last training, that differ", _recipe, {}
+    )
     seed: int = _key("seed of splits, weights and augmentation", rules.whole(0), 0)
     schedule: str = _key(
         "fit: stop within the budget; paper: overshoot, then contract",
@@ -146,9 +161,13 @@ class StudyConfig:
         for item in dataclasses.fields(self):
             checked = rules.apply(item.metadata["rule"], item.name, getattr(self, item.name))
             object.__setattr__(self, item.name, checked)
-        if self.recipe.get("epochs") and self.recipe.get("clip_visits"):
-            raise ConfigError("recipe.epochs and recipe.clip_visits exclude each other; set one")
-        self.training_recipe()
+        for table in TABLES:
+            fields = getattr(self, table)
+            if fields.get("epochs") and fields.get("clip_visits"):
+                raise ConfigError(
+                    f"{table}.epochs and {table}.clip_visits exclude each other; set one"
+                )
+        self.training_recipe(), self.last_recipe()
         if (self.val or 0) + (self.test or 0) >= 1:
             raise ConfigError(f"val = {self.val:g} and test = {self.test:g} leave nothing to train")
         twice = sorted(set(self.val_groups) & set(self.test_groups))
@@ -170,19 +189,26 @@ class StudyConfig:
         """The resolved whole, as `from_mapping` reads it; a storage's password is left out."""
         data = dataclasses.asdict(self)
         lists = {key: list(value) for key, value in data.items() if isinstance(value, tuple)}
-        recipe = {
-            key: list(value) if isinstance(value, tuple) else value
-            for key, value in self.recipe.items()
+        tables = {
+            table: {
+                key: list(value) if isinstance(value, tuple) else value
+                for key, value in getattr(self, table).items()
+            }
+            for table in TABLES
         }
         storage = None if self.storage is None else hide_password(self.storage)
-        return {**data, **lists, "recipe": recipe, "storage": storage}
+        return {**data, **lists, **tables, "storage": storage}
 
     def training_recipe(self) -> Recipe:
         """How candidates are trained: the profile with this study's fields."""
-        fields = dict(self.recipe)
-        if fields.get("clip_visits"):  # the length is one or the other
-            fields.setdefault("epochs", None)
-        return get_profile(self.profile, fields)
+        return _profile_with(self.profile, self.recipe)
+
+    def last_recipe(self) -> Recipe:
+        """How the winner is trained in the end: profile final with this study's fields.
+
+        Whether clips may be mirrored is a fact of the data, so it holds here as for candidates.
+        """
+        return _profile_with("final", {"flip": self.training_recipe().flip, **self.final_recipe})
 
     def absolute(self) -> StudyConfig:
         """The same study with the paths of its data independent of the working folder."""
@@ -236,8 +262,9 @@ def with_flags(config: StudyConfig, flags: Mapping[str, Any]) -> StudyConfig:
     """The configuration with the keys in `flags` replaced; recipe fields add to those there."""
     refuse_unknown(flags)
     changed = dict(flags)
-    if "recipe" in changed:
-        changed["recipe"] = {**config.recipe, **changed["recipe"]}
+    for table in TABLES:
+        if table in changed:
+            changed[table] = {**getattr(config, table), **changed[table]}
     return dataclasses.replace(config, **changed)
 
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from expand3d.errors import ConfigError
+from expand3d.families.ops import keep_freed_memory
 from expand3d.train.augment import normalise
 from expand3d.train.recipe import Recipe
 
@@ -57,6 +58,8 @@ class Placement:
         torch.set_num_threads(self.threads)
         if self.on_gpu:
             torch.cuda.reset_peak_memory_stats(self.device)
+        else:
+            keep_freed_memory()  # or every step pays the page faults of its tensors again
         try:
             with torch.random.fork_rng(devices=[self.device] if self.on_gpu else []):
                 yield

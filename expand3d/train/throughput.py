@@ -32,7 +32,7 @@ def calibrate(
     recipe: Recipe,
     device: str = "cpu",
     threads: int | None = None,
-    seconds: float = 1.0,
+    seconds: float = 0.5,
 ) -> Throughput:
     """The fastest of at least two timed passes of `bn_batch` clips, of either kind.
 

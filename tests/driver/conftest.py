@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 from made_videos import write_data_set
+from study_config import tiny
 
 from expand3d.study.config import StudyConfig
-
-RECIPE: dict[str, Any] = {"clip_visits": 32, "batch": 8, "bn_batch": 8, "test_views": 1}
 
 
 @pytest.fixture(scope="session")
@@ -31,13 +29,4 @@ def _cache(clip_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def config(videos: Path, tmp_path: Path) -> StudyConfig:
-    """Base and one step of five candidates, each of four optimiser steps."""
-    return StudyConfig(
-        budget="0.04GFLOPs",
-        data=str(videos),
-        name="tiny",
-        recipe=RECIPE,
-        threads=1,
-        root=str(tmp_path / "studies"),
-        final=False,
-    )
+    return tiny(videos, tmp_path / "studies")

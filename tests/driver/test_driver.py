@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import random
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import optuna
 import pytest
 import torch
+from study_config import tiny
 
 from expand3d.cli.main import main
 from expand3d.driver import resume_study, run_study
@@ -47,14 +49,24 @@ def scores(record: Record) -> list[tuple[Any, ...]]:
     ]
 
 
+@pytest.fixture(scope="module")
+def whole(
+    videos: Path, clip_cache: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Record]:
+    """The finished study of an uninterrupted run."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EXPAND3D_CACHE", str(clip_cache))
+        yield finished(tiny(videos, tmp_path_factory.mktemp("whole")))
+
+
 def stop_after(calls: int) -> Callable[[], bool]:
     """False so many times, then True."""
     left = iter(range(calls))
     return lambda: next(left, None) is None
 
 
-def test_a_run_records_base_candidates_choice_and_what_made_them(config: StudyConfig) -> None:
-    record = finished(config)
+def test_a_run_records_base_candidates_choice_and_what_made_them(whole: Record) -> None:
+    record = whole
     trials = record.trials()
     assert [trial.candidate.step for trial in trials] == [0, 1, 1, 1, 1]
     # With one frame the two temporal axes are one candidate (x3d.md section 2).
@@ -73,12 +85,13 @@ def test_a_run_records_base_candidates_choice_and_what_made_them(config: StudyCo
         assert provenance["versions"]["torch"] == torch.__version__
         assert len(provenance["data"]) == 32
     assert record.attribute("step/1")["best"] in range(1, 5)
-    assert not any(Path(config.root, "tiny", "checkpoints").iterdir())
+    assert not any(record.folder.checkpoints.iterdir())
 
 
-def test_the_record_is_an_ordinary_optuna_study(config: StudyConfig) -> None:
-    finished(config)
-    study = optuna.load_study(study_name="tiny", storage=f"sqlite:///{config.root}/tiny/study.db")
+def test_the_record_is_an_ordinary_optuna_study(whole: Record) -> None:
+    study = optuna.load_study(
+        study_name="tiny", storage=f"sqlite:///{whole.folder.database.resolve()}"
+    )
     assert len(study.trials) == 5
     assert study.directions == [
         optuna.study.StudyDirection.MAXIMIZE,
@@ -89,11 +102,10 @@ def test_the_record_is_an_ordinary_optuna_study(config: StudyConfig) -> None:
     assert study.trials[0].params["gamma_t"] == 1
 
 
-@pytest.mark.parametrize("calls", [1, 3, 9, 14, 22])
+@pytest.mark.parametrize("calls", [1, 9, 14])
 def test_a_stopped_and_resumed_study_equals_an_uninterrupted_one(
-    config: StudyConfig, tmp_path: Path, calls: int
+    config: StudyConfig, whole: Record, calls: int
 ) -> None:
-    whole = finished(dataclasses.replace(config, root=str(tmp_path / "whole")))
     outcome = run_study(config, stop=stop_after(calls))
     assert outcome is not None and outcome.reason == "interrupted"
     assert outcome.resume == f"expand3d resume tiny --root {config.root}"
@@ -106,20 +118,14 @@ def test_a_stopped_and_resumed_study_equals_an_uninterrupted_one(
 
 
 def test_the_winner_is_trained_again_and_scored_on_the_test_part_only(
-    config: StudyConfig, monkeypatch: pytest.MonkeyPatch
+    config: StudyConfig,
 ) -> None:
-    from expand3d import prepare
-    from expand3d.train.recipe import PROFILES
-
-    short = dataclasses.replace(PROFILES["final"], clip_visits=32, batch=8, bn_batch=8)
-    monkeypatch.setattr(prepare, "get_profile", lambda name: short)
-    record = finished(dataclasses.replace(config, final=True))
+    short = {"clip_visits": 32, "batch": 8, "bn_batch": 8, "test_views": 1}
+    record = finished(dataclasses.replace(config, final=True, final_recipe=short))
     final = record.final()
     assert final is not None
     training = Training.from_json(final["training"])
-    chosen_on = {
-        score.key for trial in record.trials() for score in sum(trial.scores().values(), [])
-    }
+    chosen_on = {key for trial in record.trials() for key in trial.scores()}
     tested_on = {score.key for score in training.scores}
     assert tested_on and not tested_on & chosen_on
     assert (record.folder.weights / final["weights"]).is_file()
@@ -131,11 +137,8 @@ def test_the_winner_is_trained_again_and_scored_on_the_test_part_only(
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_killed_at_any_moment_nothing_is_lost_or_trained_twice(
-    config: StudyConfig, tmp_path: Path, seed: int
+    config: StudyConfig, whole: Record, seed: int
 ) -> None:
-    import random
-
-    whole = finished(dataclasses.replace(config, root=str(tmp_path / "whole")))
     rng = random.Random(seed)
     command = [sys.executable, "-m", "expand3d"]
     run = [*command, "run", "--budget", "0.04GFLOPs", "--data", config.data, "--study", "tiny"]
