@@ -13,7 +13,7 @@ from expand3d.genotype import Genotype, Plan
 if TYPE_CHECKING:
     from torch import nn
 
-    from expand3d.study.record import Record
+    from expand3d.report.view import StudyView
 
 
 def presets() -> dict[str, Preset]:
@@ -39,8 +39,11 @@ def build(plan: Plan, *, dropout: float = 0.5) -> nn.Module:
     return get_family(plan.family).build(plan, dropout=dropout)
 
 
-def load_study(name: str, *, root: str | Path = "studies", storage: str | None = None) -> Record:
-    """The record of the study `name`, to be read; StudyError names the nearest where it is not."""
-    from expand3d.study.record import Record
+def load_study(name: str, *, root: str | Path = "studies", storage: str | None = None) -> StudyView:
+    """The study `name` as it is recorded now: trials, steps, frontier, best and final.
 
-    return Record.open(name, root=root, storage=storage)
+    It may be running. StudyError names the nearest where there is none of that name.
+    """
+    from expand3d.report.view import load_view
+
+    return load_view(name, root=root, storage=storage)

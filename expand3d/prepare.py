@@ -272,14 +272,21 @@ def _lines(
     """What the run stands on, for people."""
     recipe = bench.recipe
     grouped = {store.groups[i] for job in bench.jobs for i in job.held_out} - {None}
-    pool = len(parts.train) + len(parts.val) if config.folds == 1 else None
-    resolution = resolvable_difference(scored, groups=len(grouped) or None, pool=pool)
+    resolution = resolvable_difference(
+        scored,
+        groups=len(grouped) or None,
+        pool=len(parts.train) + len(parts.val) if config.folds == 1 else None,
+    )
     visits = recipe.steps_for(len(bench.jobs[0].train)) * recipe.batch
+    pool = len(parts.train) + len(parts.val)
+    choosing = (
+        f"{pool} take turns in {config.folds} folds"
+        if config.folds > 1
+        else f"{len(parts.train)} train, {len(parts.val)} choose"
+    )
     data = (
-        f"{config.data}: {len(store)} clips, {len(store.class_names)} classes; "
-        f"{len(parts.train)} train, {len(parts.val)} choose"
-        + (f" (taking turns in {config.folds} folds)" if config.folds > 1 else "")
-        + f", {len(parts.test)} test; {in_bytes(store.cached_bytes)} decoded"
+        f"{config.data}: {len(store)} clips, {len(store.class_names)} classes; {choosing}, "
+        f"{len(parts.test)} test; {in_bytes(store.cached_bytes)} decoded"
     )
     return (
         ("budget", budget.convention),

@@ -31,9 +31,9 @@ def overview_table(overview: Overview) -> Group:
     facts.add_column()
     for name, text in overview.lines:
         facts.add_row(name, text)
-    steps = Table(box=None, header_style="dim", padding=(0, 2))
+    steps = Table(box=None, header_style="dim", padding=(0, 1))
     for column in ("step", "candidates", "about", "clip visits", "training", "time"):
-        steps.add_column(column, justify="left" if column == "step" else "right")
+        steps.add_column(column, justify="left" if column == "step" else "right", no_wrap=True)
     rows = list(overview.steps) + ([overview.final] if overview.final else [])
     for row in rows:
         steps.add_row(
@@ -50,7 +50,7 @@ def overview_table(overview: Overview) -> Group:
         "",
         f"{sum(row.clip_visits for row in rows):,}",
         f"{sum(row.training_macs for row in rows) / 1e12:.2f} TMACs",
-        f"about {duration(overview.seconds)}",
+        f"~ {duration(overview.seconds)}",
         style="bold",
     )
     return Group(Text(f"study {overview.name}", style="bold"), facts, Text(), steps, Text())
@@ -93,9 +93,13 @@ class PlainWatch(Watch):
             f"  {label(candidate)}: {network_text(candidate)}, {format_macs(candidate.macs)}: "
             f"{score_text(trial)}, {duration(seconds)}"
         )
-        for training in trial.trainings.values():
+        self.notes_of(trial)
+
+    def notes_of(self, trial: Trial) -> None:
+        """What was adjusted on the way: a smaller test batch, a checkpoint from other threads."""
+        for key, training in trial.trainings.items():
             for text in training.notes:
-                self.say(f"    {text}", style="dim")
+                self.say(f"    {label(trial.candidate)} {key}: {text}", style="dim")
 
     def decided(self, step: int, text: str) -> None:
         self.say(text, style="bold")
@@ -156,6 +160,7 @@ class LiveWatch(PlainWatch):
         self._trials[trial.candidate.digest] = trial
         self._now = None
         self._show(self._table())
+        self.notes_of(trial)
 
     def decided(self, step: int, text: str) -> None:
         if self._candidates and self._candidates[0].step == step:
