@@ -29,6 +29,8 @@ from expand3d.train.recipe import Recipe
 from expand3d.watch import Watch
 
 CROP_GRID = 8
+#: Short sides of cached clips, in pixels.
+CACHE_GRID = 64
 #: Shares of all clips where neither the data nor the user says otherwise.
 VAL, TEST = 0.2, 0.2
 
@@ -183,7 +185,9 @@ def _store(
 ) -> CachedStore:
     overshoot = config.ratio if config.schedule == "paper" else 1.0
     crop = _largest_crop(family, start, limits, round(budget.macs * overshoot))
-    spec = CacheSpec(fps=config.fps, short_side=2 * math.ceil(recipe.jitter[1] * crop / 2))
+    # On a coarse grid, so that studies of one data set share their clips.
+    side = math.ceil(recipe.jitter[1] * crop / CACHE_GRID) * CACHE_GRID
+    spec = CacheSpec(fps=config.fps, short_side=side)
     store = build_store(
         manifest,
         spec,
@@ -291,7 +295,7 @@ def _lines(
     return (
         ("budget", budget.convention),
         ("data", data),
-        ("limits", strategy.limits_text()),
+        ("limits", f"{strategy.limits_text()} (the data's median short side and length)"),
         (
             "training",
             f"profile {recipe.profile}: {visits:,} clip visits"
