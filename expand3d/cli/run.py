@@ -15,9 +15,29 @@ import argparse
 
 from expand3d.cli.flags import add_config_flags, config_values
 from expand3d.study.config import TABLES, StudyConfig, read_toml
+from expand3d.train.recipe import PROFILES
+
+
+#: What a profile's cost is stated for.
+EXAMPLE_MACS = 10**8
+
+
+def _profiles() -> str:
+    """Each profile with what one candidate costs under it."""
+    rows = []
+    for name, recipe in PROFILES.items():
+        length, macs = f"{recipe.epochs} epochs", "3 x MACs x training clips x epochs"
+        if recipe.clip_visits is not None:
+            length = f"{recipe.clip_visits:,} clip visits"
+            macs = f"{3 * EXAMPLE_MACS * recipe.clip_visits / 1e12:g} TMACs at 0.1 GMACs"
+        rows.append(
+            f"  {name:<9} {length}, batch {recipe.batch}, {recipe.test_views} test views: {macs}"
+        )
+    return "profiles, and the training cost of one candidate:\n" + "\n".join(rows)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = _profiles()
     parser.add_argument("file", nargs="?", help="a study file; flags override its keys")
     add_config_flags(parser)
     parser.add_argument("--plan", action="store_true", help="show the plan and stop")
