@@ -41,6 +41,7 @@ class Outcome:
     root: str
     storage: str | None
     reason: str
+    time_limit: str | None = None
 
     @property
     def finished(self) -> bool:
@@ -48,8 +49,11 @@ class Outcome:
 
     @property
     def resume(self) -> str:
-        """The command that goes on where something is left to do."""
-        return resume_command(self.name, root=self.root, storage=self.storage)
+        """The command that goes on where something is left to do, past a spent time limit too."""
+        command = resume_command(self.name, root=self.root, storage=self.storage)
+        if self.reason == TIME_LIMIT and self.time_limit is not None:
+            command += f" --time-limit {2 * parse_duration(self.time_limit):g}s"
+        return command
 
 
 def run_study(
@@ -115,8 +119,12 @@ class _Run:
     ) -> None:
         self.record, self.ready, self.watch = record, ready, watch
         self._stop = stop
+        # Budgets are totals: what earlier processes trained counts too.
+        trainings = [t for trial in record.trials() for t in trial.trainings.values()]
+        spent = sum(training.seconds for training in trainings)
         limit = ready.config.time_limit
-        self._deadline = None if limit is None else time.monotonic() + parse_duration(limit)
+        left = None if limit is None else parse_duration(limit) - spent
+        self._deadline = None if left is None else time.monotonic() + left
 
     def stop(self) -> bool:
         return self._stop() or self._overdue()
@@ -141,7 +149,7 @@ class _Run:
             self.record.stop_session(session, reason)
         config = self.ready.config
         assert config.name is not None
-        return Outcome(config.name, config.root, config.storage, reason)
+        return Outcome(config.name, config.root, config.storage, reason, config.time_limit)
 
     def _search(self) -> None:
         """Ask and answer until the strategy is done."""

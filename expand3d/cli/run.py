@@ -17,7 +17,6 @@ from expand3d.cli.flags import add_config_flags, config_values
 from expand3d.study.config import TABLES, StudyConfig, read_toml
 from expand3d.train.recipe import PROFILES
 
-
 #: What a profile's cost is stated for.
 EXAMPLE_MACS = 10**8
 

@@ -145,7 +145,9 @@ class StudyConfig:
     )
     workers: int = _key("candidates trained at the same time", rules.whole(1), 1)
     time_limit: str | None = _key(
-        "end cleanly after this time, such as 2h", rules.optional(rules.duration), None
+        "end cleanly after this time in all, resumed parts included, such as 2h",
+        rules.optional(rules.duration),
+        None,
     )
     candidate_timeout: str | None = _key(
         "give up on a candidate after this time", rules.optional(rules.duration), None

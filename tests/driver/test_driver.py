@@ -243,6 +243,11 @@ def test_when_every_candidate_fails_the_run_says_so(
 def test_a_time_limit_ends_the_run_cleanly(config: StudyConfig) -> None:
     outcome = run_study(dataclasses.replace(config, time_limit="0.1s"))
     assert outcome is not None and outcome.reason == "time limit"
+    assert outcome.resume.endswith(" --time-limit 0.2s")
+    trained = len(Record.open("tiny", root=config.root).trials())
+    # The limit is a total: resuming does not grant it again.
+    assert resume_study("tiny", root=config.root).reason == "time limit"
+    assert len(Record.open("tiny", root=config.root).trials()) <= trained + 1
     assert resume_study("tiny", root=config.root, changes={"time_limit": None}).finished
 
 
