@@ -23,7 +23,8 @@ from expand3d.cli.main import main
 from expand3d.driver import resume_study, run_study
 from expand3d.errors import BudgetError, DataError, StudyError
 from expand3d.study.config import StudyConfig
-from expand3d.study.lock import StudyLock
+from expand3d.study.folder import study_folder
+from expand3d.study.lock import StudyLock, holder
 from expand3d.study.record import Record
 from expand3d.train.result import Training
 from expand3d.watch import Overview, Watch
@@ -134,6 +135,10 @@ def test_the_winner_is_trained_again_and_scored_on_the_test_part_only(
     assert Record.open("tiny", root=config.root).final() == final
 
 
+#: How often a study is killed before it may finish.
+KILLS = 8
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_killed_at_any_moment_nothing_is_lost_or_trained_twice(
@@ -144,28 +149,21 @@ def test_killed_at_any_moment_nothing_is_lost_or_trained_twice(
     run = [*command, "run", "--budget", "0.04GFLOPs", "--data", config.data, "--study", "tiny"]
     run += ["--root", config.root, "--threads", "1", "--no-final"]
     run += [word for key, value in config.recipe.items() for word in ("--recipe", f"{key}={value}")]
-    words, kills, lost = run, 0, []
-    while True:
-        process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-        try:
-            process.wait(timeout=4 + 8 * rng.random())
-        except subprocess.TimeoutExpired:
-            process.send_signal(rng.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGTERM]))
-            process.wait()
-            kills += 1
-        else:
-            if process.returncode == 0:
-                break
-        assert kills < 40, process.stderr.read() if process.stderr else ""
-        if Path(config.root, "tiny", "study.db").exists():
-            try:
-                now = Record.open("tiny", root=config.root)
-            except StudyError:
-                continue  # killed while it started: nothing was recorded yet
-            done = {t.number: t.scores() for t in now.trials() if t.state == "complete"}
-            assert all(done[number] == kept for number, kept in lost)
-            lost = list(done.items())
-            words = [*command, "resume", "tiny", "--root", config.root]
+    words, kept = run, {}
+    for kill in range(KILLS):
+        process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        drives_since = _wait_for_driver(process, config)
+        # Half of the moments lie within the first trainings, the others anywhere.
+        time.sleep(rng.choice([1.0, 6.0]) * rng.random() if drives_since else 0)
+        process.send_signal(signal.SIGTERM if kill % 4 == 3 else signal.SIGKILL)
+        process.wait()
+        if not _trials(config):  # killed before anything was recorded
+            continue
+        found = {t.number: t.scores() for t in Record.open("tiny", root=config.root).trials()}
+        assert all(found[number] == scored for number, scored in kept.items())
+        kept = {number: scored for number, scored in found.items() if scored}
+        words = [*command, "resume", "tiny", "--root", config.root]
+    assert subprocess.run(words, capture_output=True).returncode == 0
     assert scores(Record.open("tiny", root=config.root)) == scores(whole)
 
 
@@ -341,6 +339,17 @@ def test_sigterm_stops_cleanly_and_prints_the_resume_command(
     assert process.returncode == 130, err
     assert f"expand3d resume tiny --root {config.root}" in out
     assert any(Path(config.root, "tiny", "checkpoints").glob("*.pt"))
+
+
+def _wait_for_driver(process: subprocess.Popen[bytes], config: StudyConfig) -> bool:
+    """Whether the process has come to hold the study's lock; it may also have ended."""
+    folder = study_folder("tiny", config.root)
+    while process.poll() is None:
+        session = holder(folder)
+        if session is not None and session.pid == process.pid:
+            return True
+        time.sleep(0.05)
+    return False
 
 
 def _trials(config: StudyConfig) -> int:
