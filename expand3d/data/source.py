@@ -31,12 +31,14 @@ def resolve_source(
     """
     if data != BUNDLED:
         return Path(data).expanduser()
-    home = (root or cache_root()) / BUNDLED
-    if not (home / "manifest.csv").is_file():
+    from expand3d.data import bundled
+
+    home = (root or cache_root()) / f"{BUNDLED}-{bundled.VERSION}"
+    if not (home / bundled.MANIFEST).is_file():
         if say:
             say(f"generating the bundled clips in {home}")
         _generate(home)
-    return home / "manifest.csv"
+    return home / bundled.MANIFEST
 
 
 def _generate(home: Path) -> None:
@@ -51,7 +53,7 @@ def _generate(home: Path) -> None:
             making.rename(home)
         except OSError:
             # Another process was first; what both made is the same.
-            if not (home / "manifest.csv").is_file():
+            if not (home / bundled.MANIFEST).is_file():
                 raise
     finally:
         shutil.rmtree(making, ignore_errors=True)

@@ -131,10 +131,10 @@ class Recipe:
 PROFILES: Mapping[str, Recipe] = {
     recipe.profile: recipe
     for recipe in (
-        Recipe("quick", 1_000, None, batch=16, bn_batch=16, lr=0.05, dropout=0.2),
-        Recipe("standard", 10_000, None, batch=16, bn_batch=16, lr=0.05, dropout=0.5),
+        Recipe("quick", 1_000, None, batch=16, bn_batch=16, lr=0.1, dropout=0.2),
+        Recipe("standard", 10_000, None, batch=16, bn_batch=16, lr=0.1, dropout=0.5),
         Recipe("paper", None, 256, batch=64, bn_batch=8, lr=0.05, test_views=10),
-        Recipe("final", 2_000, None, batch=16, bn_batch=16, lr=0.05, dropout=0.5, test_views=10),
+        Recipe("final", 4_000, None, batch=16, bn_batch=16, lr=0.1, dropout=0.2, test_views=10),
     )
 }
 

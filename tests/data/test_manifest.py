@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from expand3d.data import bundled
 from expand3d.data.manifest import Manifest, load_manifest
 from expand3d.data.source import cache_root, resolve_source
 from expand3d.errors import DataError
@@ -268,8 +267,7 @@ def test_the_bundled_clips_are_generated_once_and_whole(
             raise KeyboardInterrupt
         return listing(root, "path,label_name\na.mp4,left\n", "manifest.csv")
 
-    monkeypatch.setitem(sys.modules, "expand3d.data.bundled", SimpleNamespace(generate=generate))
-    monkeypatch.delattr("expand3d.data.bundled", raising=False)
+    monkeypatch.setattr(bundled, "generate", generate)
     with pytest.raises(KeyboardInterrupt):
         resolve_source("bundled", tmp_path / "cache")
     assert list((tmp_path / "cache").iterdir()) == []
