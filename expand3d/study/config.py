@@ -143,7 +143,11 @@ class StudyConfig:
     threads: int | None = _key(
         "CPU threads of a training; all cores if left out", rules.optional(rules.whole(1)), None
     )
-    workers: int = _key("candidates trained at the same time", rules.whole(1), 1)
+    workers: int | None = _key(
+        "videos decoded at the same time; all cores if left out",
+        rules.optional(rules.whole(1)),
+        None,
+    )
     time_limit: str | None = _key(
         "end cleanly after this time in all, resumed parts included, such as 2h",
         rules.optional(rules.duration),

@@ -121,6 +121,7 @@ _VALUES: dict[str, st.SearchStrategy[Any]] = {
     "recipe": st.fixed_dictionaries(
         {}, optional={"lr": st.floats(0.001, 9), "flip": st.booleans(), "jitter": st.just((1, 2))}
     ),
+    "final_recipe": st.fixed_dictionaries({}, optional={"clip_visits": st.integers(1, 9)}),
     "seed": st.integers(0, 2**31),
     "schedule": st.sampled_from(["fit", "paper"]),
     "ratio": st.floats(1.01, 10),
@@ -138,7 +139,7 @@ _VALUES: dict[str, st.SearchStrategy[Any]] = {
     "final": st.booleans(),
     "device": st.sampled_from(["auto", "cpu", "cuda:1"]),
     "threads": st.none() | st.integers(1, 64),
-    "workers": st.integers(1, 8),
+    "workers": st.none() | st.integers(1, 8),
     "time_limit": st.none() | st.just("1h30m"),
     "candidate_timeout": st.none() | st.just("45m"),
     "storage": st.none() | st.just("postgresql+psycopg2://me@host/db"),
