@@ -2,8 +2,8 @@
 
 A scene is a patterned object on a textured ground, with distractors, under a shaking camera. Both
 classes of a pair can be filmed in the same scene: from equal random numbers, clips of the two are
-each other's reverse (slide, spin, cycle, light), or differ in speed (run) or in the slant of a
-texture (weave) alone. So no single frame tells the motion classes apart.
+each other's reverse (slide, spin, cycle, light), or differ in speed (run) or in a fine
+texture (cloth) alone. So no single frame tells the motion classes apart.
 """
 
 from __future__ import annotations
@@ -24,10 +24,12 @@ CANVAS = SIDE + 2 * SHAKE
 
 #: Phases of patterns and colours: a whole turn is 256, so that uint8 wraps by itself.
 TURN = 256
-#: Cycles per pixel, along each axis, of the weave: beyond what is left at 112 pixels.
-WEAVE_FREQUENCY = 0.33
+#: Grey levels that a check of the cloth differs from its mean by, and the grain upon all cloth.
+CLOTH_CONTRAST, CLOTH_GRAIN = 120, 6
 #: Log of the brightness gained over a clip of dawn, and the flicker that hides it, frame by frame.
 LIGHT_GAIN, LIGHT_FLICKER = 1.4, 0.3
+#: How far the ground's hue may lie from its pair's, in turns of the circle; pairs are 1/6 apart.
+HUE_SPREAD = 0.13
 
 Picture = NDArray[np.uint8]
 Floats = NDArray[np.floating]
@@ -37,7 +39,7 @@ Floats = NDArray[np.floating]
 class Prop:
     """The object of a clip: where in its colour cycle each pixel is, and how that moves on."""
 
-    phase: Floats  # H x W, in 1/256 turns
+    phase: Floats  # H x W, in 1/256 turns; in greys, the level
     rate: float = 0.0  # 1/256 turns per frame
     brightness: Floats | None = None  # per frame, of the whole picture; None is 1
     grey: bool = False
@@ -101,19 +103,21 @@ def _light(rng: np.random.Generator, size: int, second: bool) -> Prop:
     return Prop(phase, brightness=np.exp(gain + rng.normal(0, LIGHT_FLICKER, FRAMES)))
 
 
-def _weave(rng: np.random.Generator, size: int, second: bool) -> Prop:
-    """Grey cloth of threads so fine that their slant is lost at 112 pixels."""
-    y, x = _grid(size, size)
-    return Prop(TURN * WEAVE_FREQUENCY * (x - y if second else x + y), grey=True)
+def _cloth(rng: np.random.Generator, size: int, second: bool) -> Prop:
+    """Grey cloth, plain or in checks of one pixel, which blend into the same grey at 112 pixels."""
+    grain = rng.normal(TURN / 2, CLOTH_GRAIN, (size, size))
+    rows, columns = np.ogrid[:size, :size]
+    checks = CLOTH_CONTRAST * (1 - 2 * ((rows + columns) % 2))
+    return Prop(np.clip(grain if second else grain + checks, 0, TURN - 1), grey=True)
 
 
 PAIRS = (
     Pair("slide", ("slide_left", "slide_right"), "direction", True, _slide),
-    Pair("spin", ("spin_left", "spin_right"), "direction, at a high frame rate", True, _spin),
+    Pair("spin", ("spin_counterclockwise", "spin_clockwise"), "direction, at a high frame rate", True, _spin),
     Pair("cycle", ("cycle_rgb", "cycle_bgr"), "order", True, _cycle),
     Pair("run", ("run_slow", "run_fast"), "speed", False, _run),
     Pair("light", ("light_dawn", "light_dusk"), "a slow change", True, _light),
-    Pair("weave", ("weave_rising", "weave_falling"), "fine detail", False, _weave),
+    Pair("cloth", ("cloth_checked", "cloth_plain"), "fine detail", False, _cloth),
 )
 CLASS_NAMES = tuple(name for pair in PAIRS for name in pair.classes)
 
@@ -127,11 +131,11 @@ def render(label: int, rng: np.random.Generator) -> Picture:
     pair, second = PAIRS[label // 2], bool(label % 2)
     ground = _ground(rng, label // 2 / len(PAIRS))
     prop = pair.make(rng, int(SIDE * rng.uniform(0.5, 0.8)), second)
-    phase = prop.phase + rng.uniform(0, TURN)
+    phase, colours = prop.phase, _greys(rng)
     if not prop.grey:
-        phase = phase + 30 * _smooth(rng, 4, SIDE, 1)[: phase.shape[0], : phase.shape[1], 0]
+        bend = 30 * _smooth(rng, 4, SIDE, 1)[: phase.shape[0], : phase.shape[1], 0]
+        phase, colours = phase + bend + rng.uniform(0, TURN), _rainbow(rng)
     indices = phase.astype(np.int32).astype(np.uint8)
-    colours = _greys(rng) if prop.grey else _rainbow(rng)
     outline = _outline(rng, *indices.shape)
     top, left = (SHAKE + _between(rng, 0.25, SIDE - side) for side in indices.shape)
     distractors = [_Distractor.draw(rng) for _ in range(int(rng.integers(0, 4)))]
@@ -212,9 +216,6 @@ def _ground(rng: np.random.Generator, hue: float) -> Picture:
     return np.clip(picture, 0, 255).astype(np.uint8)
 
 
-HUE_SPREAD = 0.08
-
-
 def _rainbow(rng: np.random.Generator) -> Picture:
     """256 x 3 colours around the circle: red, green, blue."""
     phase = 2 * np.pi * (np.arange(TURN)[:, None] / TURN - np.arange(3) / 3)
@@ -223,9 +224,8 @@ def _rainbow(rng: np.random.Generator) -> Picture:
 
 
 def _greys(rng: np.random.Generator) -> Picture:
-    """256 x 3 tinted greys from dark to light and back."""
-    wave = 128 + 110 * np.cos(2 * np.pi * np.arange(TURN)[:, None] / TURN)
-    return (wave * rng.uniform(0.75, 1, 3)).astype(np.uint8)
+    """256 x 3 slightly tinted greys from black to white."""
+    return (np.arange(TURN)[:, None] * rng.uniform(0.85, 1, 3)).astype(np.uint8)
 
 
 def _outline(rng: np.random.Generator, height: int, width: int) -> NDArray[np.bool_]:
