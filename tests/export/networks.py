@@ -49,7 +49,7 @@ def exported(folder: Path, genotype: Genotype = SMALL, *, trained: bool = True) 
         trial=7,
         genotype=genotype,
         plan=plan,
-        recipe=get_profile("final").to_json(),
+        recipe=get_profile("final", {"dropout": 0.5}).to_json(),
         target_fps=30.0,
         classes=("a", "b", "c", "d", 'it\'s "e"', "f"),
         scores={"final": {"top1": 0.5, "clips": 40}},

@@ -26,7 +26,7 @@ def test_round_trip_rebuilds_the_same_network(tmp_path: Path) -> None:
     assert (back.study, back.trial, back.classes) == ("quiet-heron", 7, network.classes)
     assert back.scores == network.scores
     assert back.provenance == network.provenance
-    assert Recipe.from_json(back.recipe) == get_profile("final")
+    assert Recipe.from_json(back.recipe) == get_profile("final", {"dropout": 0.5})
     again = exported(tmp_path)
     assert torch.equal(logits(back.build(), back.plan), logits(again.build(), again.plan))
 
