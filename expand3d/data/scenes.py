@@ -24,12 +24,12 @@ CANVAS = SIDE + 2 * SHAKE
 
 #: Phases of patterns and colours: a whole turn is 256, so that uint8 wraps by itself.
 TURN = 256
-#: Grey levels that a check of the cloth differs from its mean by, and the grain upon all cloth.
-CLOTH_CONTRAST, CLOTH_GRAIN = 120, 6
+#: The cloth's stripes in cycles per pixel along each axis, their grey levels, and the grain's.
+CLOTH_FREQUENCY, CLOTH_CONTRAST, CLOTH_GRAIN = 0.45, 125, 10
 #: Log of the brightness gained over a clip of dawn, and the flicker that hides it, frame by frame.
 LIGHT_GAIN, LIGHT_FLICKER = 1.4, 0.3
 #: How far the ground's hue may lie from its pair's, in turns of the circle; pairs are 1/6 apart.
-HUE_SPREAD = 0.13
+HUE_SPREAD = 0.17
 
 Picture = NDArray[np.uint8]
 Floats = NDArray[np.floating]
@@ -104,20 +104,27 @@ def _light(rng: np.random.Generator, size: int, second: bool) -> Prop:
 
 
 def _cloth(rng: np.random.Generator, size: int, second: bool) -> Prop:
-    """Grey cloth, plain or in checks of one pixel, which blend into the same grey at 112 pixels."""
-    grain = rng.normal(TURN / 2, CLOTH_GRAIN, (size, size))
-    rows, columns = np.ogrid[:size, :size]
-    checks = CLOTH_CONTRAST * (1 - 2 * ((rows + columns) % 2))
-    return Prop(np.clip(grain if second else grain + checks, 0, TURN - 1), grey=True)
+    """A large grey cloth, in stripes so fine that they blend into grey at 112 pixels, or plain."""
+    side = int(0.9 * SIDE)
+    y, x = _grid(side, side)
+    grain = rng.normal(TURN / 2, CLOTH_GRAIN, (side, side))
+    threads = CLOTH_CONTRAST * np.cos(2 * np.pi * CLOTH_FREQUENCY * (x + y))
+    return Prop(np.clip(grain if second else grain + threads, 0, TURN - 1), grey=True)
 
 
 PAIRS = (
     Pair("slide", ("slide_left", "slide_right"), "direction", True, _slide),
-    Pair("spin", ("spin_counterclockwise", "spin_clockwise"), "direction, at a high frame rate", True, _spin),
+    Pair(
+        "spin",
+        ("spin_counterclockwise", "spin_clockwise"),
+        "direction, at a high frame rate",
+        True,
+        _spin,
+    ),
     Pair("cycle", ("cycle_rgb", "cycle_bgr"), "order", True, _cycle),
     Pair("run", ("run_slow", "run_fast"), "speed", False, _run),
     Pair("light", ("light_dawn", "light_dusk"), "a slow change", True, _light),
-    Pair("cloth", ("cloth_checked", "cloth_plain"), "fine detail", False, _cloth),
+    Pair("cloth", ("cloth_striped", "cloth_plain"), "fine detail", False, _cloth),
 )
 CLASS_NAMES = tuple(name for pair in PAIRS for name in pair.classes)
 
@@ -130,7 +137,7 @@ def render(label: int, rng: np.random.Generator) -> Picture:
     """
     pair, second = PAIRS[label // 2], bool(label % 2)
     ground = _ground(rng, label // 2 / len(PAIRS))
-    prop = pair.make(rng, int(SIDE * rng.uniform(0.5, 0.8)), second)
+    prop = pair.make(rng, int(SIDE * rng.uniform(0.45, 0.8)), second)
     phase, colours = prop.phase, _greys(rng)
     if not prop.grey:
         bend = 30 * _smooth(rng, 4, SIDE, 1)[: phase.shape[0], : phase.shape[1], 0]
