@@ -67,7 +67,7 @@ def test_single_frames_of_slow_and_fast_cannot_be_told_apart() -> None:
 
 
 def told_apart(*names: str) -> int:
-    """How many of 60 frames a linear classifier gets right that was fitted on 60 of other scenes."""
+    """How many of 60 frames a linear classifier gets right, fitted on 60 of other scenes."""
     rows = []
     for scene in range(60):
         for name in names:
