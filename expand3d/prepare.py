@@ -69,7 +69,7 @@ def prepare(config: StudyConfig, watch: Watch) -> Prepared:
     budget = parse_budget(config.budget)
     family, start = _family_and_start(config)
     prefix = Path(config.prefix) if config.prefix else None
-    manifest = load_manifest(resolve_source(config.data, cache_root()), prefix=prefix)
+    manifest = load_manifest(resolve_source(config.data, say=watch.note), prefix=prefix)
     _refuse_small_budget(budget, family, start, classes=len(manifest.class_names))
     recipe = config.training_recipe()
     report = check(manifest, fps=config.fps, deep=False, workers=config.workers)
