@@ -256,7 +256,7 @@ class Record:
         return number
 
     def stop_session(self, number: int, reason: str) -> None:
-        """Keep how this part of the run ended: "finished", "interrupted", "time limit" or why not."""
+        """Keep how this part of the run ended: "finished", "interrupted", "time limit" or why."""
         session = self.sessions()[number].stop(reason)
         self.set_attribute(f"{SESSION}/{number}", session.to_json())
 
