@@ -68,6 +68,8 @@ def prepare(config: StudyConfig, watch: Watch) -> Prepared:
     assert config.name is not None
     budget = parse_budget(config.budget)
     family, start = _family_and_start(config)
+    # One class is the cheapest head: what is refused here no data could save, so none is made.
+    _refuse_small_budget(budget, family, start, classes=1)
     prefix = Path(config.prefix) if config.prefix else None
     manifest = load_manifest(resolve_source(config.data, say=watch.note), prefix=prefix)
     _refuse_small_budget(budget, family, start, classes=len(manifest.class_names))

@@ -43,6 +43,8 @@ def test_every_command_has_help_with_an_example(
         (["run", "--budget", "four"], "4GFLOPs"),
         (["run", "--budget", "1G", "--family", "x4d", "--data", "."], "did you mean 'x3d'?"),
         (["run", "--budget", "1G", "--data", "no/such/place"], "no/such/place"),
+        # Said before the data is looked at, let alone generated.
+        (["run", "--budget", "1M", "--data", "no/such/place"], "the least is 19.85 MMACs"),
         (["run"], "budget"),
         (["run", "--budget", "1G", "--recipe", "epoch=3"], "did you mean 'epochs'?"),
         (["run", "--budget", "1G", "--folds", "x"], "folds"),
