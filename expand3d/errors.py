@@ -38,6 +38,10 @@ class ExportError(UserError):
     """A plan that the target codebase cannot express; names field, wanted and nearest."""
 
 
+class WeightsError(UserError):
+    """Weights that do not fit a network; lists the names that are unknown, missing or unfit."""
+
+
 def nearest(value: str, choices: Iterable[str]) -> str:
     """The text " (did you mean X?)", or the list of choices where none is near."""
     options = list(choices)

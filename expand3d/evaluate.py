@@ -76,11 +76,13 @@ def evaluate(
     checkpoint: Callable[[Job], Path],
     stop: Callable[[], bool],
     on_progress: Callable[..., None],
+    weights_out: Path | None = None,
 ) -> Iterator[tuple[Job, Training]]:
     """The trainings of `plan` that are not in `done`, one after the other, as they finish.
 
     Ends early after a training without scores: the candidate has failed, whatever the other
     folds would say. Raises `Interrupted` when `stop` says so; the checkpoint is then on disk.
+    `weights_out` receives the trained weights, those of the last training where there are more.
     """
     if any(training.status != "ok" for training in done.values()):
         return
@@ -88,7 +90,13 @@ def evaluate(
         if job.key in done:
             continue
         training = train_once(
-            plan, bench, job, checkpoint=checkpoint(job), stop=stop, on_progress=on_progress
+            plan,
+            bench,
+            job,
+            checkpoint=checkpoint(job),
+            stop=stop,
+            on_progress=on_progress,
+            weights_out=weights_out,
         )
         yield job, training
         if training.status != "ok":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,13 +11,15 @@ from expand3d.evaluate import Bench
 from expand3d.families import get_family, plan_from_json
 from expand3d.genotype import Plan
 from expand3d.prepare import Prepared
-from expand3d.search.expand import Offer
+from expand3d.search.select import label
 from expand3d.study.trial import Candidate
 from expand3d.watch import Overview, PlannedStep
 
 #: Networks up to this many times the base's cost are timed; larger ones are extrapolated, since
 #: timing them would itself take minutes on a CPU.
 TIMED_RATIO = 8
+#: Two timed networks that are closer in size say nothing about how time grows.
+LEAST_SPREAD = 1.5
 #: A training takes two products of the forward pass's cost for the gradients.
 TRAINING_FACTOR = 3
 
@@ -41,7 +44,7 @@ class Pace:
 def forecast(ready: Prepared) -> Overview:
     """The plan of a run with its expected time on this device, from two short calibrations."""
     offers = ready.strategy.plan_ahead()
-    pace = _calibrate(ready, offers)
+    pace = _calibrate(ready.bench, [c for offer in offers for c in offer.candidates])
     steps = tuple(
         _row(ready.bench, pace, offer.step, offer.target, offer.candidates) for offer in offers
     )
@@ -51,6 +54,21 @@ def forecast(ready: Prepared) -> Overview:
         last = _row(ready.final, pace, offers[-1].step + 1, best[0].macs, best)
     assert ready.config.name is not None
     return Overview(ready.config.name, ready.lines, steps, last)
+
+
+def forecast_each(bench: Bench, candidates: Sequence[Candidate]) -> tuple[PlannedStep, ...]:
+    """One row per network, in their order; every family is calibrated by itself."""
+    families = {candidate.genotype.family for candidate in candidates}
+    paces = {
+        name: _calibrate(bench, [c for c in candidates if c.genotype.family == name])
+        for name in families
+    }
+    return tuple(
+        dataclasses.replace(
+            _row(bench, paces[c.genotype.family], number, c.macs, [c]), name=label(c)
+        )
+        for number, c in enumerate(candidates)
+    )
 
 
 def _row(
@@ -76,19 +94,13 @@ def _activations(plan: Plan) -> int:
     return get_family(plan.family).cost(plan).activations
 
 
-def _calibrate(ready: Prepared, offers: Sequence[Offer]) -> Pace:
-    """The power laws through the base and the costliest network that is quick to time."""
+def _calibrate(bench: Bench, candidates: Sequence[Candidate]) -> Pace:
+    """The power laws through the cheapest network and the costliest one that is quick to time."""
     from expand3d.train.throughput import calibrate
 
-    base = offers[0].candidates[0]
-    small = [
-        candidate
-        for offer in offers
-        for candidate in offer.candidates
-        if candidate.macs <= TIMED_RATIO * base.macs
-    ]
+    base = min(candidates, key=lambda c: c.macs)
+    small = [candidate for candidate in candidates if candidate.macs <= TIMED_RATIO * base.macs]
     plans = [plan_from_json(c.plan) for c in (base, max(small, key=lambda c: c.macs))]
-    bench = ready.bench
     speeds = [
         calibrate(plan, recipe=bench.recipe, device=bench.device, threads=bench.threads)
         for plan in plans
@@ -101,8 +113,8 @@ def _calibrate(ready: Prepared, offers: Sequence[Offer]) -> Pace:
 
 
 def _power_law(sizes: Sequence[int], seconds: Sequence[float]) -> tuple[float, float]:
-    """(a, k) of seconds = a x size ** k through two points; proportional where they coincide."""
-    if sizes[0] == sizes[1]:
-        return seconds[0] / sizes[0], 1.0
+    """(a, k) of seconds = a x size ** k through two points; proportional where they are close."""
+    if sizes[1] < LEAST_SPREAD * sizes[0]:
+        return seconds[1] / sizes[1], 1.0
     power = math.log(seconds[1] / seconds[0]) / math.log(sizes[1] / sizes[0])
     return seconds[0] / sizes[0] ** power, power

@@ -21,7 +21,7 @@ from expand3d.evaluate import Bench, make_jobs
 from expand3d.families import get_family, get_preset
 from expand3d.families.base import Family, Limits
 from expand3d.genotype import Genotype, digest
-from expand3d.search.expand import Expansion
+from expand3d.search.saved import StudyStrategy, configured
 from expand3d.search.select import default_metric, resolvable_difference
 from expand3d.study.config import StudyConfig
 from expand3d.study.units import parse_duration, parse_size
@@ -39,15 +39,17 @@ VAL, TEST = 0.2, 0.2
 class Prepared:
     """Everything of a run that does not change while it runs.
 
-    `bench` trains candidates, `final` the winner. `lines` say in words what the run stands on.
+    `bench` trains candidates, `final` the winner. `report` holds the facts of the videos, `lines`
+    say in words what the run stands on.
     """
 
     config: StudyConfig
     budget: Budget
-    strategy: Expansion
+    strategy: StudyStrategy
     bench: Bench
     final: Bench
     store: CachedStore
+    report: CheckReport
     lines: tuple[tuple[str, str], ...]
 
     def identity(self) -> dict[str, Any]:
@@ -74,26 +76,23 @@ def prepare(config: StudyConfig, watch: Watch) -> Prepared:
     manifest = load_manifest(resolve_source(config.data, say=watch.note), prefix=prefix)
     _refuse_small_budget(budget, family, start, classes=len(manifest.class_names))
     recipe = config.training_recipe()
-    report = check(manifest, fps=config.fps, deep=False, workers=config.workers)
+    report = check(manifest, fps=config.fps, deep=False)
     limits = _limits(report, family, start, config)
     store = _store(config, manifest, budget, family, start, limits, recipe, watch)
-    parts = _parts(config, store.manifest)
+    parts = parts_of(config, store.manifest)
     for note in parts.notes:
         watch.note(note)
-    device, threads = _device(config.device), config.threads or len(os.sched_getaffinity(0))
+    device, threads = device_for(config.device), _threads(config)
     config = dataclasses.replace(config, device=device, threads=threads)
     bench = _bench(config, store, parts, recipe)
     scored = sum(len(job.held_out) for job in bench.jobs) // config.repeats
-    strategy = Expansion(
-        family=family.name,
-        num_classes=len(store.class_names),
+    strategy = configured(
+        config,
         budget=budget.macs,
         limits=limits,
         start=start,
-        schedule=config.schedule,  # type: ignore[arg-type]
+        num_classes=len(store.class_names),
         metric=default_metric(scored) if config.select == "auto" else config.select,  # type: ignore[arg-type]
-        seed=config.seed,
-        ratio=config.ratio,
     )
     return Prepared(
         config=config,
@@ -102,6 +101,7 @@ def prepare(config: StudyConfig, watch: Watch) -> Prepared:
         bench=bench,
         final=_final_bench(bench, parts, config),
         store=store,
+        report=report,
         lines=_lines(config, budget, strategy, bench, store, parts, scored),
     )
 
@@ -175,6 +175,14 @@ def _largest_crop(family: Family, start: Genotype, limits: Limits, macs: int) ->
     return largest
 
 
+def cached_side(crop: int, recipe: Recipe) -> int:
+    """Short side in pixels of the clips that trainings at `crop` read.
+
+    On a coarse grid, so that studies of one data set share their clips.
+    """
+    return math.ceil(recipe.jitter[1] * crop / CACHE_GRID) * CACHE_GRID
+
+
 def _store(
     config: StudyConfig,
     manifest: Manifest,
@@ -187,14 +195,21 @@ def _store(
 ) -> CachedStore:
     overshoot = config.ratio if config.schedule == "paper" else 1.0
     crop = _largest_crop(family, start, limits, round(budget.macs * overshoot))
-    # On a coarse grid, so that studies of one data set share their clips.
-    side = math.ceil(recipe.jitter[1] * crop / CACHE_GRID) * CACHE_GRID
-    spec = CacheSpec(fps=config.fps, short_side=side)
+    return clip_store(config, manifest, crop=crop, recipe=recipe, watch=watch)
+
+
+def clip_store(
+    config: StudyConfig, manifest: Manifest, *, crop: int, recipe: Recipe, watch: Watch
+) -> CachedStore:
+    """The decoded clips, large enough for trainings at crops up to `crop` pixels.
+
+    DataError where a video cannot be read, unless the configuration says to go on without it.
+    """
+    spec = CacheSpec(fps=config.fps, short_side=cached_side(crop, recipe))
     store = build_store(
         manifest,
         spec,
         cache_root(),
-        workers=config.workers,
         cap_bytes=parse_size(config.cache_cap),
         on_bad="skip" if config.skip_bad else "stop",
         say=watch.note,
@@ -205,7 +220,8 @@ def _store(
     return store
 
 
-def _parts(config: StudyConfig, manifest: Manifest) -> Splits:
+def parts_of(config: StudyConfig, manifest: Manifest) -> Splits:
+    """What trains, what chooses and what is only tested, as the data or the configuration says."""
     return make_splits(
         manifest,
         seed=config.seed,
@@ -216,13 +232,18 @@ def _parts(config: StudyConfig, manifest: Manifest) -> Splits:
     )
 
 
-def _device(wanted: str) -> str:
+def device_for(wanted: str) -> str:
     """The device that 'auto' stands for here; what was named is taken as named."""
     if wanted != "auto":
         return wanted
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _threads(config: StudyConfig) -> int:
+    """CPU threads of one training: what was said, or all cores shared among the workers."""
+    return config.threads or max(1, len(os.sched_getaffinity(0)) // config.at_a_time)
 
 
 def _bench(config: StudyConfig, store: CachedStore, parts: Splits, recipe: Recipe) -> Bench:
@@ -269,7 +290,7 @@ def _final_bench(bench: Bench, parts: Splits, config: StudyConfig) -> Bench:
 def _lines(
     config: StudyConfig,
     budget: Budget,
-    strategy: Expansion,
+    strategy: StudyStrategy,
     bench: Bench,
     store: CachedStore,
     parts: Splits,

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PlannedStep:
-    """What a step is expected to take, before anything was trained."""
+    """What a step, or the network called `name`, should take, before anything was trained."""
 
     step: int
     candidates: int
@@ -23,6 +23,7 @@ class PlannedStep:
     clip_visits: int
     training_macs: int
     seconds: float
+    name: str | None = None
 
 
 @dataclass(frozen=True)

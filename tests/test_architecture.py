@@ -22,8 +22,8 @@ LEVELS = (
     ("families", "cost", "train", "data"),
     ("evaluate",),
     ("search", "execute"),
-    ("watch", "prepare", "forecast", "driver"),
-    ("report", "export", "api"),
+    ("watch", "prepare", "forecast", "part", "driver", "baselines"),
+    ("report", "export", "api", "teacher", "pretrain"),
     ("cli",),
     ("__init__", "__main__"),
 )

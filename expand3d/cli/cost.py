@@ -23,16 +23,16 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-import math
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from expand3d.cli.flags import setting
 from expand3d.cli.tables import print_table
 from expand3d.cost.networks import CLASSES, Network, Networks, read_networks
 from expand3d.cost.views import CONVENTIONS, figures, short, wide_crop
-from expand3d.errors import ConfigError, FactorError
+from expand3d.errors import ConfigError
 from expand3d.families import FAMILIES, get_family, get_preset
 
 if TYPE_CHECKING:
@@ -109,25 +109,13 @@ def _networks(args: argparse.Namespace) -> Networks:
             f"which is of family {preset.genotype.family}"
         )
     genotype = preset.genotype if preset else family.base
-    genotype = genotype.replace(**dict(_setting(family.name, text) for text in args.set))
+    genotype = genotype.replace(**dict(setting(family, text) for text in args.set))
     default = preset.num_classes if preset else 400
     num_classes = default if args.num_classes is None else args.num_classes
     plan = family.resolve(genotype, num_classes=num_classes)
     if args.source:
         return read_networks(args.source, genotype, num_classes=num_classes)
     return Networks((Network(genotype, plan),), ())
-
-
-def _setting(family: str, text: str) -> tuple[str, float]:
-    """The factor and its value that --set `text` says."""
-    name, _, value = text.partition("=")
-    try:
-        number = float(value)
-    except ValueError:
-        number = math.nan
-    if not math.isfinite(number):
-        raise FactorError(f"--set {text!r} must be NAME=NUMBER, for example gamma_w=1.5")
-    return get_family(family).spell(name.strip(), number)
 
 
 def _record(network: Network, args: argparse.Namespace) -> dict[str, Any]:

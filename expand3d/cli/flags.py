@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import math
 import tomllib
 from collections.abc import Collection
 from typing import Any
 
-from expand3d.errors import ConfigError
+from expand3d.errors import ConfigError, FactorError
+from expand3d.families.base import Family
 from expand3d.study.config import TABLES, keys
 
 #: Keys whose flag is not the key with dashes.
@@ -26,7 +28,7 @@ def add_config_flags(parser: argparse.ArgumentParser, only: Collection[str] | No
         elif item.type == "tuple[int, int]":
             options.update(type=_pair, metavar="FRAMESxSTRIDE")
         elif item.type == "tuple[str, ...]":
-            options.update(nargs="+", metavar="GROUP")
+            options.update(nargs="+", metavar="DEVICE" if key == "devices" else "GROUP")
         elif key in TABLES:
             options.update(action="append", metavar="FIELD=VALUE")
         elif "int" in str(item.type) or "float" in str(item.type):
@@ -44,6 +46,18 @@ def config_values(args: argparse.Namespace) -> dict[str, Any]:
         if table in values:
             values[table] = dict(_field(text) for text in values[table])
     return values
+
+
+def setting(family: Family, text: str) -> tuple[str, float]:
+    """The factor and its value that --set `text` says."""
+    name, _, value = text.partition("=")
+    try:
+        number = float(value)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise FactorError(f"--set {text!r} must be NAME=NUMBER, for example gamma_w=1.5")
+    return family.spell(name.strip(), number)
 
 
 def _number(text: str) -> int | float | str:

@@ -16,7 +16,7 @@ from rich.text import Text
 from expand3d.cli.words import duration, network_text, score_text
 from expand3d.cost.budget import format_macs
 from expand3d.search.select import label
-from expand3d.study.trial import Candidate, Trial
+from expand3d.study.trial import BASELINE, Candidate, Trial
 from expand3d.watch import Overview, Watch
 
 if TYPE_CHECKING:
@@ -32,12 +32,13 @@ def overview_table(overview: Overview) -> Group:
     for name, text in overview.lines:
         facts.add_row(name, text)
     steps = Table(box=None, header_style="dim", padding=(0, 1))
-    for column in ("step", "candidates", "about", "clip visits", "training", "time"):
-        steps.add_column(column, justify="left" if column == "step" else "right", no_wrap=True)
     rows = list(overview.steps) + ([overview.final] if overview.final else [])
+    first = "network" if any(row.name for row in rows) else "step"
+    for column in (first, "candidates", "about", "clip visits", "training", "time"):
+        steps.add_column(column, justify="left" if column == first else "right", no_wrap=True)
     for row in rows:
         steps.add_row(
-            "final" if row is overview.final else str(row.step),
+            "final" if row is overview.final else row.name or str(row.step),
             str(row.candidates),
             format_macs(row.target),
             f"{row.clip_visits:,}",
@@ -78,8 +79,9 @@ class PlainWatch(Watch):
 
     def step(self, candidates: Sequence[Candidate], done: Sequence[Trial]) -> None:
         role = candidates[0].role
-        what = {"base": "the base", "contract": "contraction"}.get(role, "candidates")
-        self.say(f"step {candidates[0].step}: {what}, {len(candidates) - len(done)} to train")
+        what = {"base": ": the base", "contract": ": contraction", BASELINE: ""}
+        text = f"{heading(candidates[0])}{what.get(role, ': candidates')}"
+        self.say(f"{text}, {len(candidates) - len(done)} to train")
 
     def training(self, candidate: Candidate | None, progress: Progress) -> None:
         if self._due():
@@ -117,6 +119,11 @@ class PlainWatch(Watch):
         return due
 
 
+def heading(candidate: Candidate) -> str:
+    """What the candidate and those beside it are: a step of the expansion, or baselines."""
+    return "baselines" if candidate.step is None else f"step {candidate.step}"
+
+
 def progress_text(progress: Progress) -> str:
     """Where one training stands, and how long it still takes at this speed."""
     left = (progress.visits_total - progress.visits_done) / max(progress.clips_per_second, 1e-9)
@@ -147,11 +154,15 @@ class LiveWatch(PlainWatch):
             self.close()
 
     def step(self, candidates: Sequence[Candidate], done: Sequence[Trial]) -> None:
+        if self._candidates:  # nobody decided between them: they are a sampler's
+            self._keep()
         self._candidates = list(candidates)
         self._trials = {trial.candidate.digest: trial for trial in done}
         self._show(self._table())
 
     def training(self, candidate: Candidate | None, progress: Progress) -> None:
+        if candidate is None and self._candidates:
+            self._keep()
         self._now = (candidate.digest if candidate else None, progress)
         if self._due():
             self._show(self._table())
@@ -194,7 +205,7 @@ class LiveWatch(PlainWatch):
     def _table(self) -> RenderableType:
         if not self._candidates:
             return self._final_row()
-        title = f"step {self._candidates[0].step}"
+        title = heading(self._candidates[0])
         table = Table(title=title, title_justify="left", title_style="bold", box=None)
         for column in ("axis", "network", "cost", "", "result"):
             table.add_column(column, header_style="dim", no_wrap=column != "result")

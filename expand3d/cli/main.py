@@ -14,10 +14,12 @@ from expand3d.version import __version__
 COMMANDS = {
     "run": ("expand3d.cli.run", "find the best network inside a budget"),
     "resume": ("expand3d.cli.resume", "continue a study that was stopped or killed"),
+    "baselines": ("expand3d.cli.baselines", "published networks, trained into a study's record"),
     "status": ("expand3d.cli.status", "one study: its state, best network and trials"),
     "studies": ("expand3d.cli.studies", "list the studies here"),
     "pareto": ("expand3d.cli.pareto", "the accuracy/cost frontier of a study"),
     "report": ("expand3d.cli.report", "frontier as CSV, pictures and a page"),
+    "pretrain": ("expand3d.cli.pretrain", "a 3D network taught by a frozen 2D one, without labels"),
     "export": ("expand3d.cli.export", "a network for another codebase, with its weights"),
     "cost": ("expand3d.cli.cost", "multiply-adds, parameters and activations of a network"),
     "presets": ("expand3d.cli.presets", "the published networks, computed beside printed"),

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from expand3d.cli.words import network_text, score_text
 from expand3d.cost.budget import format_macs
-from expand3d.driver import Outcome
+from expand3d.part import Outcome
 from expand3d.report.status import final_text, status_json
 from expand3d.report.view import load_view
 from expand3d.watch import Watch

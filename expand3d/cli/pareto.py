@@ -14,7 +14,6 @@ import sys
 from expand3d.cli.tables import print_table
 from expand3d.cli.words import network_text
 from expand3d.cost.budget import format_macs
-from expand3d.search.select import label
 from expand3d.study.folder import DEFAULT_ROOT
 
 
@@ -50,7 +49,7 @@ def main(args: argparse.Namespace) -> int:
         shown.append(
             (
                 str(trial.number),
-                f"{trial.candidate.step} {label(trial.candidate)}",
+                view.origin(trial),
                 network_text(trial.candidate),
                 format_macs(trial.candidate.macs),
                 f"{score.top1:.1%}",
@@ -61,7 +60,7 @@ def main(args: argparse.Namespace) -> int:
         )
     print_table(
         f"{view.name}: {len(shown)} of {len(view.complete)} scored networks on the frontier",
-        ("trial", "step, axis", "network", "cost", "top-1", "95%", "log-loss", ""),
+        ("trial", "from", "network", "cost", "top-1", "95%", "log-loss", ""),
         shown,
         numbers=("trial", "cost", "top-1", "95%", "log-loss"),
         caption=f"hypervolume {view.hypervolume:.4f} (accuracy x decades of multiply-adds, up to "

@@ -63,7 +63,6 @@ def _record(preset: Preset) -> dict[str, Any]:
     """Everything about one preset that --json writes; `computed` is exact, or null."""
     family = get_family(preset.genotype.family)
     plan = family.resolve(preset.genotype, num_classes=preset.num_classes)
-    totals = family.cost(plan).totals()
     return {
         "name": preset.name,
         "genotype": preset.genotype.to_json(),
@@ -71,7 +70,9 @@ def _record(preset: Preset) -> dict[str, Any]:
         "figures": [
             {
                 "what": figure.what,
-                "computed": totals[figure.key] if figure.key else None,
+                "computed": family.cost(plan, crop=figure.crop).totals()[figure.key]
+                if figure.key
+                else None,
                 "published": figure.value,
                 "convention": figure.convention,
                 "source": figure.source,

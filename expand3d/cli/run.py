@@ -4,6 +4,7 @@ examples:
   expand3d run --budget 0.1GFLOPs                      the bundled clips
   expand3d run --budget 4GFLOPs --data videos/ --study mine
   expand3d run --budget 4GFLOPs --data list.csv --profile standard --folds 4
+  expand3d run --budget 4GFLOPs --data videos/ --strategy tpe --trials 40
   expand3d run studies/quickstart.toml                 every flag is a key of a study file
 
 Shows the plan first, then trains; Ctrl-C stops cleanly and prints the resume command.

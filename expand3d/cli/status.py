@@ -44,7 +44,7 @@ def main(args: argparse.Namespace) -> int:
         mark = " *" if view.best is not None and trial.number == view.best.number else ""
         table.add_row(
             f"{trial.number}{mark}",
-            str(candidate.step),
+            "" if candidate.step is None else str(candidate.step),
             label(candidate),
             network_text(candidate),
             format_macs(candidate.macs),
@@ -57,6 +57,8 @@ def main(args: argparse.Namespace) -> int:
     last = final_text(view)
     if last:
         console.print(last, soft_wrap=True)
+    if view.state != "running" and any(trial.state == "running" for trial in view.baselines):
+        console.print(f"go on with the baselines: expand3d baselines --study {view.name}")
     if view.state not in ("running", "finished"):
         again = resume_command(args.name, root=args.root, storage=args.storage)
         console.print(f"continue with: {again}", soft_wrap=True)

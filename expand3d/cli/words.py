@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from expand3d.families import get_family
 from expand3d.study.score import summarise
 from expand3d.study.trial import Candidate, Trial
 
@@ -15,12 +16,13 @@ def duration(seconds: float) -> str:
 
 
 def network_text(candidate: Candidate) -> str:
-    """A network on one line: clip, depth, width and bottleneck as the integers say."""
-    plan = candidate.plan
+    """A network on one line: its clip, and the factors in which it differs from the base."""
+    plan, genotype = candidate.plan, candidate.genotype
+    base = get_family(genotype.family).base
     factors = " ".join(
-        f"{name.removeprefix('gamma_')}={value:g}"
-        for name, value in candidate.genotype.factors.items()
-        if name not in ("gamma_t", "gamma_tau", "gamma_s") and value != 1
+        f"{name.removeprefix('gamma_')}={value:.4g}"
+        for name, value in genotype.factors.items()
+        if name not in ("gamma_t", "gamma_tau", "gamma_s") and value != base[name]
     )
     return f"{plan['frames']}x{plan['stride']} {plan['crop']}px {factors}".rstrip()
 

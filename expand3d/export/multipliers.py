@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from expand3d.errors import ExportError
-from expand3d.families.x3d import SE_RATIO, STAGE_DEPTHS, X3DPlan, round_width
+from expand3d.families.gammas import round_width
+from expand3d.families.x3d import SE_RATIO, STAGE_DEPTHS, X3DPlan
 from expand3d.genotype import Genotype
 
 Integers = tuple[int, ...]

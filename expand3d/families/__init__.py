@@ -12,6 +12,15 @@ from expand3d.genotype import Plan
 
 FAMILIES = {
     "x3d": "expand3d.families.x3d:FAMILY",
+    "r3d": "expand3d.families.r3d:FAMILY",
+    "r2plus1d": "expand3d.families.r2plus1d:FAMILY",
+    "csn": "expand3d.families.csn:FAMILY",
+    "slowonly": "expand3d.families.slowonly:FAMILY",
+    "c3d": "expand3d.families.c3d:FAMILY",
+    "t3d": "expand3d.families.t3d:FAMILY",
+    "slowfast": "expand3d.families.slowfast:FAMILY",
+    "i3d": "expand3d.families.i3d:FAMILY",
+    "s3d": "expand3d.families.s3d:FAMILY",
 }
 
 

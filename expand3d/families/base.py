@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -17,13 +18,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Factor:
-    """One number that a search may turn, with its legal range."""
+    """One number that a search may turn, with its legal range.
+
+    An axis grows by `step`; None where the family has a rule of its own for it. `log` says that
+    equal ratios of the value matter equally, which a sampler wants to know.
+    """
 
     name: str
     meaning: str
     low: float
     high: float
     integer: bool = False
+    step: float | None = None
+    log: bool = False
 
 
 @dataclass(frozen=True)
@@ -45,6 +52,7 @@ class Published:
     """A figure as printed: `what` is 'macs', 'params' or 'top1', `value` the printed text.
 
     `key` is the `Cost.totals` key that follows the same convention; None for what is not counted.
+    `crop` is the side in pixels that it is counted at; None for the training crop.
     """
 
     what: str
@@ -52,6 +60,7 @@ class Published:
     convention: str
     source: str
     key: str | None = None
+    crop: int | None = None
 
 
 @dataclass(frozen=True)
@@ -62,6 +71,36 @@ class Preset:
     genotype: Genotype
     num_classes: int = 400
     published: tuple[Published, ...] = field(default=())
+
+
+@dataclass(frozen=True)
+class Source:
+    """How one codebase names a family's weights.
+
+    `marker` is a pattern that some of its names match and no other codebase's do. `rules` are
+    pairs of a pattern for a whole name and what it becomes here (`re.fullmatch`, `Match.expand`);
+    the first that matches counts. Names that match one of `ignored` are left out.
+    """
+
+    codebase: str
+    marker: str
+    rules: tuple[tuple[str, str], ...]
+    ignored: tuple[str, ...] = ()
+
+    def knows(self, names: Sequence[str]) -> bool:
+        """Whether these are this codebase's names."""
+        return any(re.fullmatch(self.marker, name) for name in names)
+
+    def rename(self, name: str) -> str | None:
+        """Our name of one of theirs; None where no rule matches."""
+        for pattern, ours in self.rules:
+            if found := re.fullmatch(pattern, name):
+                return found.expand(ours)
+        return None
+
+    def ignores(self, name: str) -> bool:
+        """Whether the tensor of that name has no place here."""
+        return any(re.fullmatch(pattern, name) for pattern in self.ignored)
 
 
 class Family(ABC):
@@ -75,6 +114,8 @@ class Family(ABC):
     presets: ClassVar[Mapping[str, Preset]]
     #: Other codebases' names of factors: name -> (factor, how many of theirs make 1 of the factor).
     spellings: ClassVar[Mapping[str, tuple[str, float]]] = {}
+    #: How other codebases name the weights.
+    sources: ClassVar[tuple[Source, ...]] = ()
 
     @abstractmethod
     def resolve(self, genotype: Genotype, *, num_classes: int = 400) -> Plan:

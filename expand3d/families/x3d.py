@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from expand3d.cost.model import Cost, Operator, batch_norm, conv, linear
 from expand3d.errors import FactorError
+from expand3d.families import gammas
 from expand3d.families.base import Factor, Family, Limits, Preset, Published
+from expand3d.families.gammas import BASE_CROP, round_width
 from expand3d.genotype import Genotype, Plan
 
 if TYPE_CHECKING:
     from torch import nn
 
 # Table 1 of the paper, all gammas 1.
-BASE_CROP = 112
 STEM_WIDTH = 24
 STAGE_WIDTHS = (24, 48, 96, 192)
 STAGE_DEPTHS = (1, 2, 5, 3)
@@ -25,18 +26,7 @@ HEAD_WIDTH = 2048
 #: The paper's table prints 3; every published cost and weight needs the released code's 5.
 STEM_TEMPORAL_KERNEL = 5
 
-WIDTH_DIVISOR = 8
 SE_RATIO = 1 / 16
-CROP_GRID = 8
-#: X-Temporal doubles the frames and takes 5/6 of the stride: 2x14 to 4x12, 8x6 to 16x5.
-TEMPORAL_STRIDE_RATIO = 5 / 6
-
-
-def round_width(width: float, multiplier: float = 1.0, *, divisor: int = WIDTH_DIVISOR) -> int:
-    """Channels nearest to width x multiplier on a grid of `divisor`, never 10% below it."""
-    wanted = width * multiplier
-    rounded = max(divisor, int(wanted + divisor / 2) // divisor * divisor)
-    return rounded + divisor if rounded < 0.9 * wanted else rounded
 
 
 @dataclass(frozen=True)
@@ -60,17 +50,14 @@ class X3D(Family):
     name = "x3d"
     summary = "X3D: a tiny 2D network expanded along time, space, depth, width and bottleneck"
     axes = ("gamma_tau", "gamma_t", "gamma_s", "gamma_d", "gamma_w", "gamma_b")
-    factors: ClassVar[Mapping[str, Factor]] = {
-        factor.name: factor
-        for factor in (
-            Factor("gamma_tau", "frame stride at the target frame rate", 1, 300, integer=True),
-            Factor("gamma_t", "frames of a clip", 1, 512, integer=True),
-            Factor("gamma_s", "training crop / 112", 32 / BASE_CROP, 8),
-            Factor("gamma_d", "blocks of a stage = ceil(gamma_d x 1, 2, 5, 3)", 0.2, 10),
-            Factor("gamma_w", "width of every stage; 1 is 24 channels in the stem", 1 / 3, 8),
-            Factor("gamma_b", "inner width of a block / its width", 0.25, 8),
-        )
-    }
+    factors: ClassVar[Mapping[str, Factor]] = gammas.table(
+        gammas.frame_stride(),
+        gammas.frames(),
+        gammas.crop(),
+        gammas.depth("blocks of a stage = ceil(gamma_d x 1, 2, 5, 3)"),
+        gammas.width("width of every stage; 1 is 24 channels in the stem", low=1 / 3),
+        gammas.bottleneck("inner width of a block / its width", low=0.25),
+    )
     base = Genotype("x3d", dict.fromkeys(factors, 1.0))
     #: PySlowFast's and pytorchvideo's names; their width factor counts units of 12 channels.
     spellings: ClassVar[Mapping[str, tuple[str, float]]] = {
@@ -100,7 +87,7 @@ class X3D(Family):
             family=self.name,
             frames=frames,
             stride=1 if frames == 1 else int(genotype["gamma_tau"]),
-            crop=round(BASE_CROP * genotype["gamma_s"]),
+            crop=gammas.crop_side(genotype),
             num_classes=num_classes,
             stem=round_width(STEM_WIDTH, genotype["gamma_w"]),
             widths=widths,
@@ -122,43 +109,10 @@ class X3D(Family):
         return Cost(tuple(_operators(plan, crop or plan.crop)))
 
     def grow(self, axis: str, genotype: Genotype, limits: Limits) -> Iterator[Genotype]:
-        """Ever costlier settings of `axis`: crops by 8, depth by 0.1, width and bottleneck by 0.01.
-
-        gamma_tau (X-Fast) adds frames within the same duration; gamma_t (X-Temporal) adds frames
-        and takes 5/6 of the stride per doubling, so that clips grow longer and denser at once.
-        """
-        if axis in ("gamma_tau", "gamma_t"):
-            yield from _grow_time(axis, genotype, limits)
-        elif axis == "gamma_s":
-            first = round(BASE_CROP * genotype["gamma_s"]) // CROP_GRID * CROP_GRID + CROP_GRID
-            last = min(limits.crop, int(self.factors[axis].high * BASE_CROP))
-            for crop in range(first, last + 1, CROP_GRID):
-                yield genotype.replace(gamma_s=crop / BASE_CROP)
-        else:
-            steps = _steps_per_unit(axis)
-            first = math.floor(genotype[axis] * steps + 1e-9) + 1
-            for step in range(first, int(self.factors[axis].high * steps) + 1):
-                yield genotype.replace(**{axis: step / steps})
+        return gammas.grow(self.factors, axis, genotype, limits)
 
     def shrink(self, axis: str, genotype: Genotype) -> Iterator[Genotype]:
-        """Ever cheaper settings of `axis`; fewer frames keep the duration (16x5 to 13x6)."""
-        if axis in ("gamma_tau", "gamma_t"):
-            frames, stride = int(genotype["gamma_t"]), int(genotype["gamma_tau"])
-            slowest = int(self.factors["gamma_tau"].high)
-            for fewer in range(frames - 1, 1, -1):
-                kept = min(slowest, max(1, round(frames * stride / fewer)))
-                yield genotype.replace(gamma_t=fewer, gamma_tau=kept)
-            if frames > 1:
-                yield genotype.replace(gamma_t=1, gamma_tau=1)
-        elif axis == "gamma_s":
-            last = math.ceil(round(BASE_CROP * genotype["gamma_s"]) / CROP_GRID) - 1
-            for crop in range(last * CROP_GRID, 31, -CROP_GRID):
-                yield genotype.replace(gamma_s=crop / BASE_CROP)
-        else:
-            steps = _steps_per_unit(axis)
-            last = math.ceil(genotype[axis] * steps - 1e-9) - 1
-            for step in range(last, math.ceil(self.factors[axis].low * steps) - 1, -1):
-                yield genotype.replace(**{axis: step / steps})
+        return gammas.shrink(self.factors, axis, genotype)
 
     def build(self, plan: Plan, *, dropout: float = 0.5) -> nn.Module:
         """A network from float N x 3 x T x H x W to logits N x num_classes, any T, H and W."""
@@ -175,32 +129,6 @@ class X3D(Family):
     @property
     def presets(self) -> Mapping[str, Preset]:  # type: ignore[override]
         return PRESETS
-
-
-def _steps_per_unit(axis: str) -> int:
-    return 10 if axis == "gamma_d" else 100
-
-
-def _grow_time(axis: str, genotype: Genotype, limits: Limits) -> Iterator[Genotype]:
-    """More frames: within the same duration (gamma_tau), or longer and denser (gamma_t)."""
-    frames, stride = int(genotype["gamma_t"]), int(genotype["gamma_tau"])
-    if frames == 1:  # the two axes coincide: one candidate
-        first, apart = limits.first_clip
-        apart = min(apart, limits.duration // first)
-        if apart >= 1:
-            yield genotype.replace(gamma_t=first, gamma_tau=apart)
-        return
-    duration = frames * stride
-    longest = duration if axis == "gamma_tau" else limits.duration
-    for more in range(frames + 1, min(longest, int(X3D.factors["gamma_t"].high)) + 1):
-        if axis == "gamma_tau":
-            new_stride = min(round(duration / more), max(duration, limits.duration) // more)
-        else:
-            ratio = TEMPORAL_STRIDE_RATIO ** math.log2(more / frames)
-            new_stride = max(1, round(stride * ratio))
-            if not duration < more * new_stride <= limits.duration:
-                continue
-        yield genotype.replace(gamma_t=more, gamma_tau=new_stride)
 
 
 def _operators(plan: X3DPlan, crop: int) -> Iterator[Operator]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,34 +10,28 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patheffects import withStroke
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from expand3d.report.canvas import (
+    BASELINE,
+    FAINT,
+    FINAL,
+    FRONTIER,
+    GIGA,
+    PATH,
+    STYLE,
+    chance,
+    frame,
+    headings,
+    verticals,
+)
+from expand3d.report.labels import Name, place_names
 from expand3d.report.view import StudyView
 from expand3d.study.trial import Trial
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Okabe and Ito's palette, which stays apart for colour-blind eyes; greys carry what is secondary.
-PATH, FRONTIER, FINAL = "#D55E00", "#0072B2", "#009E73"
-INK, MUTED, FAINT = "#22272e", "#6b7480", "#b3bac3"
-
-STYLE: dict[Any, Any] = {
-    "font.family": "DejaVu Sans",
-    "font.size": 11,
-    "text.color": INK,
-    "axes.labelcolor": INK,
-    "axes.edgecolor": "#9aa2ab",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "xtick.color": MUTED,
-    "ytick.color": MUTED,
-    "svg.hashsalt": "expand3d",
-}
-GIGA = 1e9
 HALO = [withStroke(linewidth=3, foreground="white")]
-#: How many times costlier than everything drawn a preset may be and still widen the axis.
-REACH = 2.0
 
 
 def save_figures(view: StudyView, folder: Path) -> list[Path]:
@@ -56,108 +49,48 @@ def draw(view: StudyView) -> Figure:
     """The figure of one study, 9.6 x 6 inches."""
     figure = Figure(figsize=(9.6, 6.0), layout=ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.12))
     axes = figure.add_subplot()
-    _frame(view, axes)
-    _headings(view, axes)
-    _chance(view, axes)
+    frame(view, axes)
+    headings(view, axes)
+    chance(view, axes)
     _candidates(view, axes)
     _fans(view, axes)
     _frontier(view, axes)
     _path(view, axes)
     _final(view, axes)
-    _verticals(view, axes)
+    verticals(view, axes)
+    _baselines(view, axes)
     handles, labels = axes.get_legend_handles_labels()
     figure.legend(
         handles,
         labels,
         loc="outside lower center",
-        ncols=4,
+        ncols=3 if view.baselines else 4,
         frameon=False,
         fontsize=9.5,
         handletextpad=0.5,
         columnspacing=1.8,
     )
+    _name_baselines(view, axes)
     return figure
-
-
-def _frame(view: StudyView, axes: Axes) -> None:
-    """Limits that hold every interval, the budget, and the preset where it is near."""
-    costs = [trial.candidate.macs / GIGA for trial in view.complete] + [view.budget / GIGA]
-    low, high = min(costs), max(costs)
-    preset = view.nearest_preset()
-    if preset and preset[1] / GIGA <= REACH * high:
-        high = max(high, preset[1] / GIGA)
-    decades = math.log10(high / low)
-    axes.set_xscale("log")
-    axes.set_xlim(low / 10 ** (0.09 * decades + 0.05), high * 10 ** (0.06 * decades + 0.03))
-    heights = [view.chance, *(bound for score in view.scores.values() for bound in score.top1_ci)]
-    if view.final and view.final.score:
-        heights += view.final.score.top1_ci
-    axes.set_ylim(100 * max(0.0, min(heights) - 0.04), 100 * min(1.0, max(heights) + 0.04))
-    axes.set_xlabel("GMACs per clip (multiply-adds of conv + linear at the training crop)")
-    axes.set_ylabel("Top-1 accuracy (%)")
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.grid(True, which="major", color="#e8ebee", linewidth=0.8)
-    axes.set_axisbelow(True)
-
-
-def _headings(view: StudyView, axes: Axes) -> None:
-    axes.set_title(
-        f"{view.name}: {view.family.upper()} within {view.budget / GIGA:.3g} GMACs",
-        loc="left",
-        fontsize=14,
-        fontweight="bold",
-        pad=40,
-    )
-    found = view.nearest_preset()
-    if found is None:
-        return
-    preset, macs = found
-    top1 = next(figure for figure in preset.published if figure.what == "top1")
-    text = (
-        f"nearest published network: {preset.name.upper()}, {macs / GIGA:.3g} GMACs, "
-        f"{top1.value}% top-1 ({top1.convention}; {top1.source})"
-    )
-    axes.annotate(
-        text,
-        (0, 1),
-        (0, 25),
-        xycoords="axes fraction",
-        textcoords="offset points",
-        fontsize=9.5,
-        color=MUTED,
-    )
-
-
-def _chance(view: StudyView, axes: Axes) -> None:
-    axes.axhline(100 * view.chance, color=FAINT, linewidth=1, linestyle=(0, (1, 2)), zorder=1)
-    axes.annotate(
-        f"chance, {view.chance:.1%}",
-        (0, 100 * view.chance),
-        (6, 3),
-        xycoords=("axes fraction", "data"),
-        textcoords="offset points",
-        color=MUTED,
-        fontsize=9,
-    )
 
 
 def _place(view: StudyView, trial: Trial) -> tuple[float, float]:
     return trial.candidate.macs / GIGA, 100 * view.scores[trial.number].top1
 
 
-def _bars(view: StudyView, trials: Sequence[Trial], axes: Axes, **style: Any) -> None:
+def _bars(
+    view: StudyView, trials: Sequence[Trial], axes: Axes, *, fmt: str = "o", **style: Any
+) -> None:
     """Points with their 95% intervals."""
     xs, ys = zip(*(_place(view, trial) for trial in trials), strict=True)
     intervals = [view.scores[trial.number].top1_ci for trial in trials]
     below = [y - 100 * low for y, (low, _) in zip(ys, intervals, strict=True)]
     above = [100 * high - y for y, (_, high) in zip(ys, intervals, strict=True)]
-    axes.errorbar(xs, ys, yerr=[below, above], fmt="o", **style)
+    axes.errorbar(xs, ys, yerr=[below, above], fmt=fmt, **style)
 
 
 def _candidates(view: StudyView, axes: Axes) -> None:
-    chosen = set(view.path)
+    chosen = set(view.path) | set(view.names)
     others = [trial for trial in view.complete if trial.number not in chosen]
     if others:
         _bars(
@@ -254,6 +187,58 @@ def symbol(view: StudyView, step: int) -> str:
     return f"{text} contracted" if winner.role == "contract" else text
 
 
+def _baselines(view: StudyView, axes: Axes) -> None:
+    """Diamonds; an open one around a network that the expansion has tried too."""
+    scored = [trial for trial in view.baselines if trial.number in view.scores]
+    own = [trial for trial in scored if trial.candidate.step is None and not _chosen(view, trial)]
+    shared = [trial for trial in scored if trial not in own]
+    text = "baseline, trained here alike"
+    if own:
+        _bars(
+            view,
+            own,
+            axes,
+            fmt="D",
+            color=BASELINE,
+            ecolor="#d3b0c8",
+            markersize=7.5,
+            elinewidth=1.4,
+            markeredgecolor="white",
+            markeredgewidth=0.9,
+            zorder=4.2,
+            label=text,
+        )
+    if shared:
+        axes.plot(
+            *zip(*(_place(view, trial) for trial in shared), strict=True),
+            "D",
+            markersize=12,
+            markerfacecolor="none",
+            markeredgecolor=BASELINE,
+            markeredgewidth=1.4,
+            zorder=6,
+            label=None if own else text,
+        )
+
+
+def _chosen(view: StudyView, trial: Trial) -> bool:
+    return trial.number in view.path
+
+
+def _name_baselines(view: StudyView, axes: Axes) -> None:
+    """Each published network's name and crop, after everything else has its place."""
+    names = [
+        Name(f"{view.names[trial.number]}, {trial.candidate.plan['crop']} px", *_place(view, trial))
+        for trial in view.baselines
+        if trial.number in view.scores
+    ]
+    if not names:
+        return
+    points = [_place(view, trial) for trial in view.complete]
+    style = {"color": BASELINE, "fontsize": 9, "path_effects": HALO, "zorder": 7}
+    place_names(axes, names, points=points, **style)
+
+
 def _final(view: StudyView, axes: Axes) -> None:
     if view.final is None or view.final.score is None:
         return
@@ -275,29 +260,3 @@ def _final(view: StudyView, axes: Axes) -> None:
         zorder=4.5,
         label=f"winner, final training: {score.top1:.1%} of {score.clips} clips",
     )
-
-
-def _verticals(view: StudyView, axes: Axes) -> None:
-    """The budget, and the nearest preset's cost where the axis reaches it."""
-    budget = view.budget / GIGA
-    lines = [(budget, f"budget {budget:.3g}", INK, (0, (5, 3)))]
-    found = view.nearest_preset()
-    low, high = axes.get_xlim()
-    if found and low <= found[1] / GIGA <= high:
-        lines.append((found[1] / GIGA, found[0].name.upper(), MUTED, (0, (1, 2))))
-    lines.sort(key=lambda line: line[0])
-    # Two lines may stand close: the left one's name ends at its line, the right one's begins there.
-    sides = ["center"] if len(lines) == 1 else ["right", "left"]
-    for (x, text, color, dashes), side in zip(lines, sides, strict=True):
-        axes.axvline(x, color=color, linewidth=1.2, linestyle=dashes, zorder=1.8)
-        axes.annotate(
-            text,
-            (x, 1),
-            (0, 4),
-            xycoords=("data", "axes fraction"),
-            textcoords="offset points",
-            ha=side,
-            va="bottom",
-            fontsize=9.5,
-            color=color,
-        )

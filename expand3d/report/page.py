@@ -11,6 +11,7 @@ from expand3d.cost.budget import format_macs
 from expand3d.cost.views import short
 from expand3d.report.chance import format_p
 from expand3d.report.style import PAGE
+from expand3d.report.table import PRETRAINING
 from expand3d.report.view import StudyView
 from expand3d.search.expand import StepSummary
 from expand3d.search.select import label
@@ -27,6 +28,7 @@ def save_page(view: StudyView, path: Path, *, svg: str) -> Path:
         svg=svg[svg.index("<svg") :],
         steps=_steps(view),
         frontier=_frontier(view),
+        baselines=_baselines(view),
         unscored=_unscored(view),
         facts=_table((), ((_cell(key), _cell(value)) for key, value in view.facts.items())),
     )
@@ -153,7 +155,7 @@ def _frontier(view: StudyView) -> str:
         _row(
             (
                 _cell(trial.number, "number"),
-                _cell(f"step {trial.candidate.step}, {label(trial.candidate)}"),
+                _cell(view.origin(trial)),
                 _cell(_clip(trial.candidate)),
                 *_measured(view, trial.candidate, trial),
                 _cell("chosen" if trial.number in on_path else ""),
@@ -169,10 +171,39 @@ def _frontier(view: StudyView) -> str:
     return _table(columns, body) + note
 
 
+def _baselines(view: StudyView) -> str:
+    """The published networks that were trained like the candidates."""
+    if not view.baselines:
+        return ""
+    body = [
+        _row(
+            (
+                _cell(trial.number, "number"),
+                _cell(view.names[trial.number]),
+                _cell(trial.candidate.genotype.family),
+                _cell(_clip(trial.candidate)),
+                _cell(view.tested or ""),
+                _cell(PRETRAINING),
+                _cell(f"{trial.cost['params'] / 1e6:.2f} M", "number"),
+                *_measured(view, trial.candidate, trial),
+            )
+        )
+        for trial in view.baselines
+    ]
+    columns = ("trial", "network", "family", "clip", "views", "pretraining", "parameters")
+    note = (
+        '<p class="decision">Trained on the same clips by the same recipe as the candidates; '
+        "views are test clips × crops. The printed accuracies of these networks come from longer "
+        "trainings on other data.</p>"
+    )
+    table = _table((*columns, "cost", "top-1 (95%)", "log-loss"), body)
+    return f"<h2>Baselines</h2>{table}{note}"
+
+
 def _unscored(view: StudyView) -> str:
     items = (
-        f"<li>trial {trial.number} ({escape(label(trial.candidate))}, step "
-        f"{trial.candidate.step}): {escape(trial.reason or trial.state)}</li>"
+        f"<li>trial {trial.number} ({escape(view.origin(trial))}): "
+        f"{escape(trial.reason or trial.state)}</li>"
         for trial in view.trials
         if trial.number not in view.scores
     )

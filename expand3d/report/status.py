@@ -70,6 +70,7 @@ def trial_json(view: StudyView, trial: Trial) -> dict[str, Any]:
         "axis": candidate.axis,
         "merged": list(candidate.merged),
         "role": candidate.role,
+        "label": view.names.get(trial.number),
         "genotype": candidate.genotype.to_json(),
         "plan": dict(candidate.plan),
         "digest": candidate.digest,

@@ -65,6 +65,7 @@ PAGE = Template(
 $steps
 <h2>Frontier</h2>
 $frontier
+$baselines
 $unscored
 <h2>Provenance</h2>
 $facts

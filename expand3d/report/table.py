@@ -11,11 +11,16 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+#: What every network of a study is trained from.
+PRETRAINING = "none (scratch)"
+
+
 def rows(view: StudyView) -> list[dict[str, Any]]:
     """One mapping per trial in order of number; None stands for what was not measured.
 
     `macs` and `training_macs` are multiply-adds, `top1` and its 95% interval run from 0 to 1,
-    `nll` is in nats, `seconds` counts training time.
+    `nll` is in nats, `seconds` counts training time. `label` names a published network; `views` are
+    test clips x crops; a factor of another family is left out.
     """
     on_frontier = {trial.number for trial in view.frontier}
     on_path = set(view.path)
@@ -44,12 +49,16 @@ def _row(view: StudyView, trial: Trial) -> dict[str, Any]:
         "state": trial.state,
         "step": candidate.step,
         "role": candidate.role,
+        "label": view.names.get(trial.number),
+        "family": candidate.genotype.family,
         "axis": candidate.axis,
         "merged": " ".join(candidate.merged) or None,
         **candidate.genotype.factors,
         "frames": candidate.plan["frames"],
         "stride": candidate.plan["stride"],
         "crop": candidate.plan["crop"],
+        "views": view.tested,
+        "pretraining": PRETRAINING,
         "macs": candidate.macs,
         "params": trial.cost.get("params"),
         "top1": score.top1 if score else None,

@@ -15,19 +15,17 @@ from expand3d.report.chance import p_value_against_chance
 from expand3d.report.frontier import Point, frontier, hypervolume
 from expand3d.search.expand import StepSummary
 from expand3d.search.saved import strategy_from_json
-from expand3d.search.select import Metric
+from expand3d.search.select import Metric, standing
 from expand3d.study.config import StudyConfig
 from expand3d.study.folder import DEFAULT_ROOT
 from expand3d.study.listing import state_of
-from expand3d.study.record import DATA, STRATEGY, Record
+from expand3d.study.record import BASELINES, DATA, STRATEGY, Record
 from expand3d.study.score import summarise
 from expand3d.study.session import Session
 from expand3d.study.trial import Trial
 from expand3d.train.metrics import Summary, summary
 from expand3d.train.recipe import Recipe
 from expand3d.train.result import Training
-
-#: Attributes of the study that the driver writes before its first trial.
 
 
 @dataclass(frozen=True)
@@ -57,7 +55,9 @@ class StudyView:
     """One study at one moment.
 
     `budget` is in multiply-adds. `steps` is empty where the strategy is not an expansion. `best`
-    is the winner so far. `facts` are the lines of provenance that the page prints, by title.
+    is the winner so far. `recipe` is how every trial was trained. `published` holds the published
+    networks that take part, the digest of each by its name. `facts` are the lines of provenance
+    that the page prints, by title.
     """
 
     name: str
@@ -72,6 +72,8 @@ class StudyView:
     best: Trial | None = None
     final: Final | None = None
     fps: float = 30.0
+    recipe: Recipe | None = None
+    published: Mapping[str, str] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -89,6 +91,24 @@ class StudyView:
     def complete(self) -> tuple[Trial, ...]:
         """The trials that have a score, in order of number."""
         return tuple(trial for trial in self.trials if trial.number in self.scores)
+
+    @cached_property
+    def names(self) -> dict[int, str]:
+        """Names of the published networks that trials are, by number.
+
+        A candidate of the expansion is one too where it is the same network.
+        """
+        by_digest: dict[str, list[str]] = {}
+        for name, digest in self.published.items():
+            by_digest.setdefault(digest, []).append(name)
+        known = {trial.number: by_digest.get(trial.candidate.digest) for trial in self.trials}
+        return {number: " = ".join(names) for number, names in known.items() if names}
+
+    @cached_property
+    def baselines(self) -> tuple[Trial, ...]:
+        """The trials of published networks, cheapest first, those without a score too."""
+        found = [trial for trial in self.trials if trial.number in self.names]
+        return tuple(sorted(found, key=lambda trial: (trial.candidate.macs, trial.number)))
 
     @cached_property
     def frontier(self) -> tuple[Trial, ...]:
@@ -119,9 +139,19 @@ class StudyView:
         clips = len(self.final.training.scores)
         return p_value_against_chance(self.final.hits, clips, self.chance)
 
+    @property
+    def tested(self) -> str | None:
+        """How every trial was tested: '2 x 1' is two clips of a video, one crop of each."""
+        return f"{self.recipe.test_views} x {self.recipe.test_crops}" if self.recipe else None
+
     def trial(self, number: int) -> Trial:
         """The trial of that number, which is there."""
         return next(trial for trial in self.trials if trial.number == number)
+
+    def origin(self, trial: Trial) -> str:
+        """Where a network comes from: its step and axis, or the baseline that it is, or both."""
+        text, name = standing(trial.candidate), self.names.get(trial.number)
+        return f"{text} = {name}" if name and trial.candidate.step is not None else text
 
     def nearest_preset(self) -> tuple[Preset, int] | None:
         """The published network, and its multiply-adds, nearest in cost to the winner.
@@ -168,6 +198,8 @@ def load_view(
         best=strategy.result(trials),
         final=_final(record),
         fps=config.fps,
+        recipe=config.training_recipe(),
+        published=record.attribute(BASELINES) or {},
         facts=_facts(config, data, trials, record.sessions()),
     )
 

@@ -7,6 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from expand3d.cost.budget import format_macs
+from expand3d.errors import BudgetError
+from expand3d.families import get_family
+from expand3d.genotype import Genotype
 from expand3d.study.trial import Candidate, Trial
 
 
@@ -49,24 +53,36 @@ def answers(history: Sequence[Trial]) -> Mapping[str, Trial]:
     return found
 
 
+def base_candidate(genotype: Genotype, *, num_classes: int, budget: int) -> Candidate:
+    """The network that a strategy begins with; BudgetError where it costs more than `budget`."""
+    family = get_family(genotype.family)
+    plan = family.resolve(genotype, num_classes=num_classes)
+    macs = family.cost(plan).macs
+    if macs > budget:
+        raise BudgetError(
+            f"budget = {format_macs(budget)} is less than the base network costs; "
+            f"the smallest budget is {format_macs(macs)}"
+        )
+    return Candidate(genotype, plan.to_json(), plan.digest, macs, 0, None, role="base")
+
+
 def drive(
     strategy: Strategy,
     trials: Callable[[], Sequence[Trial]],
-    answer: Callable[[Candidate], None],
+    answer: Callable[[Sequence[Candidate]], None],
     watch: Callable[[Batch], None] = lambda batch: None,
 ) -> Done:
     """Why the strategy ended: the one loop, whatever answers and wherever the record is.
 
-    `trials` reads the record, `answer` adds a finished trial for one candidate to it; `watch` is
-    told of each batch before its candidates are answered.
+    `trials` reads the record, `answer` adds a finished trial for each of some networks to it,
+    begun in their order; `watch` is told of each batch before its candidates are answered.
     """
     while isinstance(ask := strategy.ask(trials()), Batch):
         watch(ask)
         known = answers(trials())
-        wanted = [candidate for candidate in ask.candidates if candidate.digest not in known]
+        wanted = {c.digest: c for c in ask.candidates if c.digest not in known}
         assert wanted, f"the strategy asks again for what it knows: {ask.note}"
-        for candidate in wanted:
-            answer(candidate)
+        answer(tuple(wanted.values()))
     return ask
 
 
@@ -74,8 +90,9 @@ def expand_all(strategy: Strategy, evaluate: Callable[[Candidate], Trial]) -> li
     """Every trial of a whole run in memory, numbered in the order they were evaluated."""
     history: list[Trial] = []
 
-    def answer(candidate: Candidate) -> None:
-        history.append(dataclasses.replace(evaluate(candidate), number=len(history)))
+    def answer(candidates: Sequence[Candidate]) -> None:
+        for candidate in candidates:
+            history.append(dataclasses.replace(evaluate(candidate), number=len(history)))
 
     drive(strategy, lambda: history, answer)
     return history

@@ -12,11 +12,11 @@ from functools import cached_property
 from typing import Literal, get_args
 
 from expand3d.cost.budget import format_macs
-from expand3d.errors import BudgetError, ConfigError, nearest
+from expand3d.errors import ConfigError, nearest
 from expand3d.families import get_family
 from expand3d.families.base import Family, Limits
 from expand3d.genotype import Genotype
-from expand3d.search.base import Ask, Batch, Done, answers
+from expand3d.search.base import Ask, Batch, Done, answers, base_candidate
 from expand3d.search.select import Choice, Metric, axes_of, choose, estimate, label, rank
 from expand3d.search.solve import (
     LEAST_GROWTH,
@@ -26,7 +26,7 @@ from expand3d.search.solve import (
     contract,
     solve,
 )
-from expand3d.study.trial import Candidate, Trial
+from expand3d.study.trial import BASELINE, Candidate, Trial
 
 Schedule = Literal["fit", "paper"]
 
@@ -146,12 +146,7 @@ class Expansion:
                 raise ConfigError(f"{self.family} has no axis {axis!r}{near}")
         if self.ratio < LEAST_GROWTH:
             raise ConfigError(f"ratio = {self.ratio:g} must be at least {LEAST_GROWTH:g}")
-        base = self._base().macs
-        if base > self.budget:
-            raise BudgetError(
-                f"budget = {format_macs(self.budget)} is less than the base network costs; "
-                f"the smallest budget is {format_macs(base)}"
-            )
+        self._base()  # refuses a budget below it
 
     def ask(self, history: Sequence[Trial]) -> Ask:
         """The candidates of the first step that `history` leaves open, or Done with the reason."""
@@ -162,12 +157,23 @@ class Expansion:
         return self._walk(history)[0]
 
     def result(self, history: Sequence[Trial]) -> Trial | None:
-        """The best trained network within the budget; of equal estimates the cheaper."""
+        """The best trained network within the budget; of equal estimates the cheaper.
+
+        A baseline counts only where a step offers the same network.
+        """
         inside = [
             trial
             for trial in history
             if trial.state == "complete" and trial.candidate.macs <= self.budget
         ]
+        if any(trial.candidate.role == BASELINE for trial in inside):
+            steps = self.steps(history)
+            offered = {c.digest for step in steps for c in step.offer.candidates}
+            inside = [
+                trial
+                for trial in inside
+                if trial.candidate.role != BASELINE or trial.candidate.digest in offered
+            ]
         return rank(inside, self.metric)[0] if inside else None
 
     def plan_ahead(self) -> tuple[Offer, ...]:
@@ -243,9 +249,7 @@ class Expansion:
 
     def _base(self) -> Candidate:
         genotype = self.start or self._family.base
-        plan = self._family.resolve(genotype, num_classes=self.num_classes)
-        macs = self._family.cost(plan).macs
-        return Candidate(genotype, plan.to_json(), plan.digest, macs, 0, None, role="base")
+        return base_candidate(genotype, num_classes=self.num_classes, budget=self.budget)
 
     def _expansion(self, step: int, current: Candidate) -> Offer | Done:
         target = round(self.ratio * current.macs)

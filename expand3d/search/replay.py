@@ -230,7 +230,8 @@ def _printed_top1() -> dict[int, float]:
 def _point(step: StepSummary, budget: int) -> Point:
     winner = step.winner
     assert winner is not None
-    published: PathStep | None = PATH[winner.step] if winner.step < len(PATH) else None
+    number = step.offer.step
+    published: PathStep | None = PATH[number] if number < len(PATH) else None
     if winner.role == "contract":
         published = CONTRACTED if budget == CONTRACTED_BUDGET else None
     return Point(winner, published, step.text)

@@ -1,4 +1,4 @@
-"""An expansion as the JSON value that a record keeps, so that a report can replay its steps."""
+"""The strategy that a configuration asks for, and its JSON value in a record."""
 
 from __future__ import annotations
 
@@ -9,10 +9,51 @@ from typing import Any
 from expand3d.families.base import Limits
 from expand3d.genotype import Genotype
 from expand3d.search.expand import Expansion
+from expand3d.search.samplers import Sampling
+from expand3d.search.select import Metric
+from expand3d.study.config import SAMPLERS, StudyConfig
+
+StudyStrategy = Expansion | Sampling
 
 
-def strategy_to_json(strategy: Expansion) -> dict[str, Any]:
-    """Everything of the strategy but its solver, which is always the same in a study."""
+def configured(
+    config: StudyConfig,
+    *,
+    budget: int,
+    limits: Limits,
+    start: Genotype,
+    num_classes: int,
+    metric: Metric,
+) -> StudyStrategy:
+    """What the configuration's strategy is on this data."""
+    if config.strategy in SAMPLERS:
+        return Sampling(
+            sampler=config.strategy,
+            family=start.family,
+            num_classes=num_classes,
+            budget=budget,
+            limits=limits,
+            start=start,
+            metric=metric,
+            seed=config.seed,
+            trials=config.trials,
+            batch=config.batch,
+        )
+    return Expansion(
+        family=start.family,
+        num_classes=num_classes,
+        budget=budget,
+        limits=limits,
+        start=start,
+        schedule=config.schedule,  # type: ignore[arg-type]
+        metric=metric,
+        seed=config.seed,
+        ratio=config.ratio,
+    )
+
+
+def strategy_to_json(strategy: StudyStrategy) -> dict[str, Any]:
+    """Everything of the strategy but an expansion's solver, always the same in a study."""
     data = {
         item.name: getattr(strategy, item.name)
         for item in dataclasses.fields(strategy)
@@ -20,18 +61,20 @@ def strategy_to_json(strategy: Expansion) -> dict[str, Any]:
     }
     limits = {**dataclasses.asdict(strategy.limits), "first_clip": list(strategy.limits.first_clip)}
     start = strategy.start.to_json() if strategy.start else None
-    axes = list(strategy.axes) if strategy.axes else None
-    return {**data, "limits": limits, "start": start, "axes": axes}
+    changed: dict[str, Any] = {"limits": limits, "start": start}
+    if isinstance(strategy, Expansion):
+        changed["axes"] = list(strategy.axes) if strategy.axes else None
+    return {**data, **changed}
 
 
-def strategy_from_json(data: Mapping[str, Any]) -> Expansion:
-    """The strategy that `strategy_to_json` wrote."""
+def strategy_from_json(data: Mapping[str, Any]) -> StudyStrategy:
+    """The strategy that `strategy_to_json` wrote; only a sampler's names its sampler."""
     limits = {**data["limits"], "first_clip": tuple(data["limits"]["first_clip"])}
-    return Expansion(
-        **{
-            **data,
-            "limits": Limits(**limits),
-            "start": Genotype.from_json(data["start"]) if data["start"] else None,
-            "axes": tuple(data["axes"]) if data["axes"] else None,
-        }
-    )
+    common = {
+        **data,
+        "limits": Limits(**limits),
+        "start": Genotype.from_json(data["start"]) if data["start"] else None,
+    }
+    if "sampler" in data:
+        return Sampling(**common)
+    return Expansion(**{**common, "axes": tuple(data["axes"]) if data["axes"] else None})

@@ -106,11 +106,18 @@ def axes_of(candidate: Candidate) -> tuple[str, ...]:
 
 
 def label(candidate: Candidate) -> str:
-    """What a candidate is called in a sentence: its axes, or its role."""
+    """What a candidate is called in a sentence: its axes, its name, or its role."""
     if candidate.axis is None:
-        return candidate.role
+        return candidate.label or candidate.role
     axes = " = ".join(axes_of(candidate))
     return f"{axes} contracted" if candidate.role == "contract" else axes
+
+
+def standing(candidate: Candidate) -> str:
+    """Where a candidate stands in a study: 'step 3, gamma_w', or 'baseline NAME'."""
+    if candidate.step is None:
+        return f"{candidate.role} {label(candidate)}"
+    return f"step {candidate.step}, {label(candidate)}"
 
 
 def estimate(trial: Trial) -> Estimate:

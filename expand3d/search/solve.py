@@ -136,6 +136,8 @@ def _end(family: Family, axis: str, genotype: Genotype, limits: Limits, num_clas
     longer = dataclasses.replace(limits, duration=4 * max(limits.duration, plan.duration))
     if len(list(family.grow(axis, genotype, longer))) > reach:
         return f"data ends: clips of {plan.duration} of {limits.duration} frames"
+    if plan.frames == 1 and any(family.grow(axis, genotype.replace(gamma_t=2), limits)):
+        return "one frame: it needs a second"
     if plan.frames > 1 and genotype[axis] == plan.stride == 1:
         return "stride 1"
     return f"range ends: {axis} {genotype[axis]:g}"

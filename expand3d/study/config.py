@@ -21,6 +21,8 @@ from expand3d.study.rules import Rule
 from expand3d.train.recipe import PROFILES, Recipe, get_profile
 
 BUNDLED = "bundled"
+#: Strategies that propose whole networks from one space, instead of growing the best so far.
+SAMPLERS = ("tpe", "nsga2", "nsga3", "gp", "qmc", "random", "grid")
 
 
 def _key(help: str, rule: Rule, default: Any = dataclasses.MISSING) -> Any:
@@ -51,6 +53,16 @@ def _jitter(value: Any) -> tuple[float, float]:
         raise ValueError("two numbers such as [1.14, 1.43]")
     low, high = (rules.number(0)(item) for item in value)
     return (low, high)
+
+
+_device = rules.pattern(r"auto|cpu|mps|cuda(:\d+)?", "auto, cpu, cuda, cuda:N or mps")
+
+
+def _devices(value: Any) -> tuple[str, ...]:
+    """A list of devices, as a list or separated by commas."""
+    listed = [value] if isinstance(value, str) else value
+    items = [part for item in rules.names(listed) for part in item.split(",")]
+    return tuple(_device(item.strip()) for item in items)
 
 
 #: By the annotation of the recipe's field; the recipe itself knows its ranges.
@@ -103,6 +115,13 @@ class StudyConfig:
         "fields of profile final, for the winner's last training, that differ", _recipe, {}
     )
     seed: int = _key("seed of splits, weights and augmentation", rules.whole(0), 0)
+    strategy: str = _key(
+        f"who proposes networks: expand, or a sampler: {', '.join(SAMPLERS)}",
+        rules.choice(("expand", *SAMPLERS)),
+        "expand",
+    )
+    trials: int = _key("networks that a sampler proposes in all", rules.whole(1), 30)
+    batch: int = _key("networks that a sampler proposes at once", rules.whole(1), 1)
     schedule: str = _key(
         "fit: stop within the budget; paper: overshoot, then contract",
         rules.choice(("fit", "paper")),
@@ -137,15 +156,32 @@ class StudyConfig:
     final: bool = _key("train the winner once more with profile final", rules.flag, True)
     device: str = _key(
         "auto, cpu, cuda, cuda:N or mps",
-        rules.pattern(r"auto|cpu|mps|cuda(:\d+)?", "auto, cpu, cuda, cuda:N or mps"),
+        _device,
         "auto",
     )
     threads: int | None = _key(
-        "CPU threads of a training; all cores if left out", rules.optional(rules.whole(1)), None
+        "CPU threads of a training; all cores, shared by the workers, if left out",
+        rules.optional(rules.whole(1)),
+        None,
+    )
+    executor: str = _key(
+        "who trains candidates: here, processes on this machine, or ray",
+        rules.choice(("here", "processes", "ray")),
+        "here",
     )
     workers: int | None = _key(
-        "videos decoded at the same time; all cores if left out",
+        "networks trained at the same time by processes or ray; one per device if left out",
         rules.optional(rules.whole(1)),
+        None,
+    )
+    devices: tuple[str, ...] = _key(
+        "devices that go round among the workers, such as cuda:0,cuda:1",
+        _devices,
+        (),
+    )
+    address: str | None = _key(
+        "address of a Ray cluster; one is started on this machine if left out",
+        rules.optional(rules.text("auto")),
         None,
     )
     time_limit: str | None = _key(
@@ -216,6 +252,11 @@ class StudyConfig:
         """
         return _profile_with("final", {"flip": self.training_recipe().flip, **self.final_recipe})
 
+    @property
+    def at_a_time(self) -> int:
+        """Networks that are trained at the same time."""
+        return self.workers or max(1, len(self.devices))
+
     def absolute(self) -> StudyConfig:
         """The same study with the paths of its data independent of the working folder."""
         if self.data == BUNDLED:
@@ -276,7 +317,10 @@ def with_flags(config: StudyConfig, flags: Mapping[str, Any]) -> StudyConfig:
 
 #: Where things are and how fast they run: what cannot change a score, or is checked by content.
 MAY_CHANGE = frozenset(
-    ["data", "prefix", "device", "threads", "workers", "time_limit", "cache_cap", "storage", "root"]
+    (
+        *("data", "prefix", "device", "threads", "executor", "workers", "devices", "address"),
+        *("time_limit", "cache_cap", "storage", "root"),
+    )
 )
 
 

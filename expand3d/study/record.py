@@ -39,6 +39,8 @@ SESSION = "session"
 #: Which data the study began with, and the strategy with the limits that the data set it.
 DATA = "data"
 STRATEGY = "strategy"
+#: The published networks that take part: the digest of each by its name.
+BASELINES = "baselines"
 #: Why a trial that has no result here was finished all the same.
 FOREIGN = "finished from outside expand3d, without a result"
 

@@ -6,6 +6,7 @@ import contextlib
 import sqlite3
 import warnings
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from expand3d.errors import StudyError
@@ -29,17 +30,26 @@ def open_storage(folder: StudyFolder, url: str | None) -> RDBStorage:
     try:
         if url is not None:
             return RDBStorage(url)
-        # The creator takes any path; a URL would give '?', '#' and '{' in it a meaning.
-        path = str(folder.database.resolve())
-        return RDBStorage(
-            "sqlite:///study.db",
-            engine_kwargs={
-                "creator": lambda: sqlite3.connect(path, timeout=SQLITE_TIMEOUT_SECONDS)
-            },
-        )
+        database = folder.database.resolve()
+        if not database.exists():
+            # Whole or not at all: who opens a file without tables makes them too, and one of two
+            # processes then finds that a table already exists.
+            made = database.with_name(f"{database.name}.new")
+            made.unlink(missing_ok=True)
+            _sqlite(made).engine.dispose()
+            made.replace(database)
+        return _sqlite(database)
     except (SQLAlchemyError, StorageInternalError, ImportError, RuntimeError) as error:
         cause = error.__cause__ or error
         raise StudyError(f"{place}: cannot be opened as a record: {_first_line(cause)}") from error
+
+
+def _sqlite(path: Path) -> RDBStorage:
+    from optuna.storages import RDBStorage
+
+    # The creator takes any path; a URL would give '?', '#' and '{' in it a meaning.
+    connect = {"creator": lambda: sqlite3.connect(path, timeout=SQLITE_TIMEOUT_SECONDS)}
+    return RDBStorage("sqlite:///study.db", engine_kwargs=connect)
 
 
 def study_id(storage: RDBStorage, name: str) -> int | None:

@@ -11,26 +11,30 @@ from expand3d.genotype import Genotype
 from expand3d.train.result import ClipScore, Training
 
 State = Literal["running", "complete", "failed", "infeasible"]
+#: The role of a published network that is trained beside what a strategy proposes.
+BASELINE = "baseline"
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A network that a strategy proposes.
+    """A network that a strategy proposes, or a published one that is trained beside it.
 
     `step` 0 is the base. `axis` is the factor that the step changes (None for the base);
     `merged` names other axes that led to the same network. `target` is the cost in MACs that the
-    solver aimed at, `role` is "base", "expand" or "contract".
+    solver aimed at, `role` is "base", "expand", "contract" or "baseline". A baseline belongs to no
+    step (None) and `label` is its name.
     """
 
     genotype: Genotype
     plan: Mapping[str, Any]
     digest: str
     macs: int
-    step: int
+    step: int | None
     axis: str | None
     role: str = "expand"
     target: int | None = None
     merged: tuple[str, ...] = ()
+    label: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         return {**dataclasses.asdict(self), "genotype": self.genotype.to_json()}

@@ -12,6 +12,7 @@ from expand3d.cli.words import duration
 from expand3d.families import get_family
 from expand3d.search.base import Batch
 from expand3d.search.expand import Expansion
+from expand3d.search.samplers import Sampling
 from expand3d.study.trial import Candidate, Trial
 from expand3d.train.progress import Progress
 from expand3d.train.result import ClipScore, Training
@@ -70,6 +71,31 @@ def test_both_views_tell_plan_progress_scores_and_decisions(kind: type[PlainWatc
         "step 0: base (20.66 MMACs)",
     ):
         assert wanted in text, wanted
+
+
+@pytest.mark.parametrize("kind", [PlainWatch, LiveWatch])
+def test_a_samplers_networks_stay_on_the_screen(kind: type[PlainWatch]) -> None:
+    """No step decides between them, so each batch is left there by the next."""
+    out = io.StringIO()
+    live = kind is LiveWatch
+    console = Console(file=out, width=140, force_terminal=live, color_system=None)
+    watch = LiveWatch(console) if live else PlainWatch(console)
+    strategy = Sampling("random", "x3d", num_classes=400, budget=50_000_000)
+    history: list[Trial] = []
+    for right in (4, 6, 7):
+        ask = strategy.ask(history)
+        assert isinstance(ask, Batch)
+        watch.step(ask.candidates, [])
+        history.append(trial_of(ask.candidates[0], len(history), right))
+        watch.finished(history[-1])
+    watch.training(None, progress())
+    watch.close()
+    # The picture that is redrawn last is the winner's training; what stands above it stays.
+    text = out.getvalue()
+    for wanted in ("top-1 40.0%", "top-1 60.0%", "top-1 70.0%", "random", "step 2"):
+        assert wanted in text
+    if live:
+        assert "the winner's last training" in text
 
 
 def test_plain_progress_comes_at_intervals() -> None:

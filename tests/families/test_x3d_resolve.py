@@ -10,7 +10,8 @@ import pytest
 from expand3d.errors import FactorError
 from expand3d.families import all_presets, get_family, get_preset, plan_from_json
 from expand3d.families.base import Limits
-from expand3d.families.x3d import FAMILY, round_width
+from expand3d.families.gammas import round_width
+from expand3d.families.x3d import FAMILY
 from expand3d.genotype import Genotype
 
 INTEGERS = [

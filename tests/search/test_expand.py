@@ -268,6 +268,36 @@ def test_a_network_that_the_record_knows_is_not_evaluated_again() -> None:
     assert result is not None and result.candidate.macs == base
 
 
+def baseline(genotype: Genotype, nll: float) -> Trial:
+    plan = X3D.resolve(genotype, num_classes=6)
+    macs = X3D.cost(plan).macs
+    named = Candidate(
+        genotype, plan.to_json(), plan.digest, macs, None, None, role="baseline", label="named"
+    )
+    return dataclasses.replace(scored(named, nll), number=100)
+
+
+def test_a_baseline_is_no_step_and_never_the_result() -> None:
+    strategy = expansion(80_000_000)
+    alone = expand_all(strategy, drawn(0))
+    # Better than all by far, and inside the budget; but no step offers it.
+    other = baseline(X3D.base.replace(gamma_s=120 / 112), 0.01)
+    assert strategy.result([other]) is None
+    history = [other, *alone]
+    assert strategy.ask(history) == strategy.ask(alone)
+    assert [s.text for s in strategy.steps(history)] == [s.text for s in strategy.steps(alone)]
+    assert strategy.result(history) == strategy.result(alone)
+
+
+def test_a_baseline_answers_for_a_candidate_that_is_the_same_network() -> None:
+    strategy = expansion(80_000_000)
+    base = baseline(X3D.base, 0.01)
+    history = [base, *expand_all(strategy, lambda candidate: scored(candidate, 1.0))[1:]]
+    (first, *_) = strategy.steps(history)
+    assert first.winner is not None and first.winner.role == "base"
+    assert strategy.result(history) == base
+
+
 def test_the_plan_names_the_axes_that_end() -> None:
     strategy = expansion(limits=Limits(crop=112, duration=1))
     ask = strategy.ask(expand_all(strategy, drawn(0))[:1])

@@ -74,6 +74,13 @@ def _trial(**changes: Any) -> Trial:
     return replace(trial, **changes)
 
 
+def test_a_record_from_before_candidates_had_names_still_loads() -> None:
+    trial = Trial(0, "complete", candidate(), {"macs": 1}, {"0/0": training()})
+    data = encode_trial(trial)
+    assert data["candidate"].pop("label") is None
+    assert decode_trial(data) == trial
+
+
 def test_numbers_that_are_none_become_null_in_curves_and_notes_of_the_machine() -> None:
     diverged = replace(
         training(status="diverged"),

@@ -16,10 +16,11 @@ from optuna.trial import TrialState
 
 from expand3d.errors import StudyError
 from expand3d.study.config import StudyConfig
-from expand3d.study.folder import study_folder
+from expand3d.study.folder import StudyFolder, study_folder
 from expand3d.study.listing import list_studies, state_of
 from expand3d.study.lock import StudyLock
 from expand3d.study.record import Record
+from expand3d.study.storage import open_storage
 from expand3d.study.trial import Trial
 from expand3d.train.result import ClipScore
 
@@ -294,3 +295,22 @@ def test_a_thousand_trials_are_read_in_two_seconds(tmp_path: Path) -> None:
     trials = Record.open("birds", root=tmp_path).trials()
     assert time.process_time() - begun < 2
     assert len(trials) == 1000 and isinstance(trials[-1], Trial)
+
+
+def test_a_record_appears_with_its_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever sees the file finds tables in it, however early he looks."""
+    seen = []
+    folder = StudyFolder(tmp_path / "early")
+    folder.make()
+    real = Path.replace
+
+    def replace(self: Path, target: Path) -> Path:
+        assert not folder.database.exists()
+        moved = real(self, target)
+        with sqlite3.connect(folder.database) as reader:
+            seen.extend(name for (name,) in reader.execute("select name from sqlite_master"))
+        return moved
+
+    monkeypatch.setattr(Path, "replace", replace)
+    open_storage(folder, None)
+    assert {"studies", "trials", "version_info"} <= set(seen)

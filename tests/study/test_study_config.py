@@ -123,6 +123,9 @@ _VALUES: dict[str, st.SearchStrategy[Any]] = {
     ),
     "final_recipe": st.fixed_dictionaries({}, optional={"clip_visits": st.integers(1, 9)}),
     "seed": st.integers(0, 2**31),
+    "strategy": st.sampled_from(["expand", "tpe", "grid"]),
+    "trials": st.integers(1, 500),
+    "batch": st.integers(1, 8),
     "schedule": st.sampled_from(["fit", "paper"]),
     "ratio": st.floats(1.01, 10),
     "first_clip": st.tuples(st.integers(1, 16), st.integers(1, 30)),
@@ -139,7 +142,10 @@ _VALUES: dict[str, st.SearchStrategy[Any]] = {
     "final": st.booleans(),
     "device": st.sampled_from(["auto", "cpu", "cuda:1"]),
     "threads": st.none() | st.integers(1, 64),
+    "executor": st.sampled_from(["here", "processes", "ray"]),
     "workers": st.none() | st.integers(1, 8),
+    "devices": st.just(()) | st.just(("cuda:0", "cuda:1")),
+    "address": st.none() | st.just("10.0.0.1:6379"),
     "time_limit": st.none() | st.just("1h30m"),
     "candidate_timeout": st.none() | st.just("45m"),
     "storage": st.none() | st.just("postgresql+psycopg2://me@host/db"),
@@ -172,6 +178,7 @@ def test_a_password_is_not_kept() -> None:
 def test_resume_may_change_where_and_how_fast_but_not_what() -> None:
     old = StudyConfig(budget="1G", name="birds", data="/a", ratio=2)
     free = {"data": "/b", "device": "cpu", "workers": 2, "threads": 1, "time_limit": "1h"}
+    free |= {"executor": "ray", "devices": ("cuda:0",), "address": "auto"}
     free |= {"storage": "sqlite:///x.db", "cache_cap": "1GB", "root": "elsewhere", "prefix": "p"}
     check_resume(old, with_flags(old, free))
     assert set(differences(old, with_flags(old, free)).allowed) == set(free)

@@ -1,0 +1,124 @@
+"""Pretrain a 3D network without labels: a frozen 2D network tells it which frames are its own.
+
+Half of the pairs are a clip and its own frames, half a clip and the frames of another video. The
+result is a folder as `expand3d export --to json` writes it, with a line per step in pretrain.jsonl.
+Ctrl-C stops cleanly; the same command goes on.
+
+examples:
+  expand3d pretrain t3d --data videos/ --teacher my-2d-export --set gamma_t=16 --out pretrained
+  expand3d pretrain t3d --preset t3d-121 --data list.csv --out pretrained \\
+      --teacher densenet121.pth --teacher-preset densenet-121
+
+The teacher is a network of any family that reads single frames: a folder of `expand3d export --to
+json`, or a state dict of the published network that --teacher-preset names.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from expand3d.cli.flags import add_config_flags, config_values, setting
+from expand3d.errors import ConfigError
+from expand3d.families import get_family, get_preset
+from expand3d.families.base import Family
+from expand3d.genotype import Genotype
+from expand3d.study.config import StudyConfig
+
+if TYPE_CHECKING:
+    from expand3d.pretrain import Pretraining
+
+#: Keys of a study file that a pretraining has too.
+KEYS = (
+    *("data", "prefix", "fps", "val", "test", "val_groups", "test_groups", "skip_bad", "cache_cap"),
+    *("seed", "device", "threads", "workers"),
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the flags of `expand3d pretrain`."""
+    parser.add_argument("family", metavar="FAMILY", help="the student's network family")
+    parser.add_argument("--preset", metavar="NAME", help="student; the family's base if left out")
+    parser.add_argument(
+        "--set",
+        metavar="NAME=VALUE",
+        action="append",
+        default=[],
+        help="change one factor of the student; may be given several times",
+    )
+    parser.add_argument(
+        "--teacher", required=True, metavar="FILE", type=Path, help="the frozen 2D network"
+    )
+    parser.add_argument(
+        "--teacher-preset", metavar="NAME", help="the network that FILE's state dict is of"
+    )
+    parser.add_argument(
+        "--out", required=True, metavar="DIR", type=Path, help="folder to write, new or empty"
+    )
+    parser.add_argument("--clip-visits", type=int, metavar="N", help="pairs seen in all (4000)")
+    parser.add_argument("--batch", type=int, metavar="N", help="pairs of a step (16)")
+    parser.add_argument("--lr", type=float, metavar="X", help="highest learning rate (0.1)")
+    add_config_flags(parser, only=KEYS)
+    parser.add_argument("--json", action="store_true", help="print the outcome as JSON")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Pretrain and say how well pairs are told apart; 0, or 130 where it was stopped."""
+    wanted = _wanted(args)
+    from expand3d.cli.live import PlainWatch, progress_text
+    from expand3d.cli.outcome import SignalStop
+    from expand3d.pretrain import SCORE, pretrain
+
+    class Lines(PlainWatch):
+        def training(self, candidate: Any, progress: Any) -> None:
+            if self._due():
+                self.say(f"loss {progress.loss:.3f}, pairs: {progress_text(progress)}")
+
+    watch = Lines(every=2 if sys.stderr.isatty() else 10)
+    with SignalStop(watch) as stop:
+        scores = pretrain(wanted, watch=watch, stop=stop)
+    if scores is None:
+        watch.note("the same command goes on from here")
+        return 130
+    if args.json:
+        print(json.dumps({"out": str(wanted.out), **scores[SCORE]}, indent=2))
+    else:
+        score = scores[SCORE]
+        print(
+            f"{score['accuracy']:.1%} of {score['pairs']} held-out pairs told apart "
+            f"(chance 50%); the network and its weights: {wanted.out}"
+        )
+    return 0
+
+
+def _wanted(args: argparse.Namespace) -> Pretraining:
+    from expand3d.pretrain import RECIPE, Pretraining
+
+    family = get_family(args.family)
+    fields = {name: getattr(args, name) for name in ("clip_visits", "batch", "lr")}
+    given = {name: value for name, value in fields.items() if value is not None}
+    if args.batch is not None:
+        given["bn_batch"] = args.batch
+    # A study's keys say what the data is; its budget plays no part here.
+    config = StudyConfig.from_mapping({"budget": "1GFLOPs", **config_values(args)})
+    return Pretraining(
+        config=config,
+        student=_student(family, args),
+        teacher=args.teacher,
+        teacher_preset=args.teacher_preset,
+        out=args.out,
+        recipe=dataclasses.replace(RECIPE, **given),
+    )
+
+
+def _student(family: Family, args: argparse.Namespace) -> Genotype:
+    start = family.base
+    if args.preset:
+        start = get_preset(args.preset).genotype
+        if start.family != family.name:
+            raise ConfigError(f"--preset {args.preset} is of family {start.family}")
+    return start.replace(**dict(setting(family, text) for text in args.set))

@@ -1,0 +1,117 @@
+"""What an executor is: it answers tasks, and tells a listener what becomes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from expand3d.evaluate import Bench, Job
+from expand3d.study.trial import Candidate
+from expand3d.train.result import Training
+
+if TYPE_CHECKING:
+    from expand3d.train.progress import Progress
+
+#: How often a task is begun again whose worker was lost, before its trial fails.
+RETRIES = 2
+#: Seconds between two looks at whether a stop is wished.
+TICK = 0.2
+#: The function that answers a task; what it takes and yields is `expand3d.evaluate.evaluate`.
+EVALUATE = "expand3d.evaluate:evaluate"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """How the candidates of a run are trained side by side.
+
+    `folder` is the study's. `workers` trainings go on at the same time, each with `threads` CPU
+    threads on `device`, or on `devices` that go round among the workers. `address` is a Ray
+    cluster's. `grace` is how many seconds a worker has to stop, or to give up by itself on a
+    training whose time is over, before it is killed.
+    """
+
+    folder: Path
+    workers: int = 1
+    threads: int = 1
+    device: str = "cpu"
+    devices: tuple[str, ...] = ()
+    address: str | None = None
+    grace: float = 60.0
+
+
+@dataclass(frozen=True)
+class Task:
+    """One begun trial: `number` None stands for the winner's last training.
+
+    `done` are the trainings that the record has. A training's checkpoint lies in `checkpoints`;
+    `weights` receives the trained weights. `identity` is what the bench must make of the plan,
+    wherever it is rebuilt. `evaluate` names the function that answers it.
+    """
+
+    number: int | None
+    candidate: Candidate
+    done: Mapping[str, Training]
+    checkpoints: Path
+    identity: str
+    weights: Path | None = None
+    evaluate: str = EVALUATE
+
+    @property
+    def name(self) -> str:
+        """How the task's files begin."""
+        return f"final-{self.candidate.digest}" if self.number is None else str(self.number)
+
+    @property
+    def title(self) -> str:
+        """How people call it."""
+        return "the winner's last training" if self.number is None else f"trial {self.number}"
+
+    def checkpoint(self, key: str) -> Path:
+        """Where the training `key` ("fold/repeat") keeps its state."""
+        return self.checkpoints / f"{self.name}-{key.replace('/', '-')}.pt"
+
+    def checkpoint_of(self, job: Job) -> Path:
+        return self.checkpoint(job.key)
+
+
+#: A task and what it is trained on; the iterator begins a trial when its task is asked for.
+Tasks = Iterator[tuple[Task, Bench]]
+
+
+class Listener(Protocol):
+    """Who is told; all calls come from the thread that called `run`."""
+
+    def note(self, text: str) -> None:
+        """Something that people should know, such as a worker that was lost."""
+
+    def progress(self, task: Task, progress: Progress) -> None:
+        """How far a training is."""
+
+    def trained(self, task: Task, key: str, training: Training) -> None:
+        """One training of the task has ended; told once per key."""
+
+    def ended(self, task: Task, failure: str | None) -> None:
+        """Nothing is left to do for the task; `failure` is why, where trainings are missing."""
+
+
+class Executor(AbstractContextManager["Executor"], Protocol):
+    """Runs tasks, for as long as its context is open."""
+
+    def run(self, tasks: Tasks, listener: Listener, stop: Callable[[], bool]) -> None:
+        """Answer every task, begun in their order.
+
+        A candidate that breaks is told as `ended` with its reason. Raises Interrupted once `stop`
+        is true, when every training has stopped with its checkpoint on disk; a UserError of a
+        worker is raised here in the same way.
+        """
+        ...
+
+
+def reason_of(error: BaseException) -> str:
+    """Why a candidate has no score, in one line, from what its training raised."""
+    lines = str(error).strip().splitlines()
+    what = "out of memory" if isinstance(error, MemoryError) else type(error).__name__
+    return f"{what}: {lines[0]}" if lines else what

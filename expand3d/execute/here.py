@@ -1,0 +1,48 @@
+"""One candidate after the other, in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from types import TracebackType
+
+from expand3d.errors import ConfigError
+from expand3d.execute.base import Listener, Setting, Tasks
+from expand3d.execute.worker import answer
+from expand3d.train.result import Interrupted
+
+
+class Here:
+    """The executor without other processes; it cannot end a training that hangs."""
+
+    def __init__(self, setting: Setting) -> None:
+        if setting.workers > 1:
+            raise ConfigError(
+                f"workers = {setting.workers} needs executor = 'processes' or 'ray'; "
+                "'here' trains one network at a time"
+            )
+
+    def __enter__(self) -> Here:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Nothing was opened."""
+
+    def run(self, tasks: Tasks, listener: Listener, stop: Callable[[], bool]) -> None:
+        """Answer every task as `Executor.run` says."""
+        for task, bench in tasks:
+            if stop():
+                raise Interrupted("stopped between two candidates")
+            failure = answer(
+                task,
+                bench,
+                stop=stop,
+                on_progress=partial(listener.progress, task),
+                on_training=partial(listener.trained, task),
+            )
+            listener.ended(task, failure)

@@ -1,0 +1,243 @@
+"""One process's part of a study: under its lock, in a session, the only one that records."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from expand3d.errors import UserError
+from expand3d.evaluate import Bench
+from expand3d.execute import get_executor
+from expand3d.execute.base import Executor, Setting, Task
+from expand3d.families import get_family, plan_from_json
+from expand3d.genotype import Plan
+from expand3d.prepare import Prepared, prepare, refuse_changed_data
+from expand3d.search.saved import strategy_from_json, strategy_to_json
+from expand3d.study.config import StudyConfig, check_resume
+from expand3d.study.folder import made_up_name, resume_command, study_folder, study_names
+from expand3d.study.listing import FINISHED
+from expand3d.study.lock import StudyLock
+from expand3d.study.record import DATA, STRATEGY, Record
+from expand3d.study.session import versions
+from expand3d.study.trial import Candidate, State, Trial
+from expand3d.study.units import parse_duration
+from expand3d.train.result import Interrupted, Training
+from expand3d.watch import Watch
+
+STOPPED = "interrupted"
+TIME_LIMIT = "time limit"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Which study a run drove, and how it ended: "finished", "interrupted" or "time limit"."""
+
+    name: str
+    root: str
+    storage: str | None
+    reason: str
+    time_limit: str | None = None
+
+    @property
+    def finished(self) -> bool:
+        return self.reason == FINISHED
+
+    @property
+    def resume(self) -> str:
+        """The command that goes on where something is left to do, past a spent time limit too."""
+        command = resume_command(self.name, root=self.root, storage=self.storage)
+        if self.reason == TIME_LIMIT and self.time_limit is not None:
+            command += f" --time-limit {2 * parse_duration(self.time_limit):g}s"
+        return command
+
+
+@contextmanager
+def new_study(config: StudyConfig, watch: Watch) -> Iterator[Prepared]:
+    """What a new study stands on, while its lock is held; StudyError where the name is taken."""
+    name = config.name or made_up_name(study_names(config.root))
+    config = dataclasses.replace(config, name=name).absolute()
+    with StudyLock(study_folder(name, config.root).make()):
+        Record.refuse_existing(config)
+        yield prepare(config, watch)
+
+
+def create_record(ready: Prepared) -> Record:
+    """The record of a new study, which knows its data and its strategy from the beginning."""
+    began = {DATA: ready.identity(), STRATEGY: strategy_to_json(ready.strategy)}
+    return Record.create(ready.config, attributes=began)
+
+
+@contextmanager
+def reopened(
+    name: str,
+    *,
+    root: str | Path,
+    storage: str | None,
+    changes: Mapping[str, Any] | None,
+    watch: Watch,
+) -> Iterator[tuple[Record, Prepared]]:
+    """The record of a study that is there and what it stands on, while its lock is held."""
+    record = Record.open(name, root=root, storage=storage)
+    with StudyLock(record.folder.make()):
+        record = Record.open(name, root=root, storage=storage)  # nobody writes from here on
+        before = record.config()
+        config = dataclasses.replace(before, root=str(root), storage=storage, **(changes or {}))
+        check_resume(before, config)
+        ready = prepare(config.absolute(), watch)
+        refuse_changed_data(record.attribute(DATA), ready)
+        strategy = strategy_from_json(record.attribute(STRATEGY))
+        yield record, dataclasses.replace(ready, strategy=strategy)
+
+
+def executor(ready: Prepared) -> Executor:
+    """Who trains the candidates of a study, by its configuration."""
+    config = ready.config
+    assert config.name is not None
+    setting = Setting(
+        folder=study_folder(config.name, config.root).path.resolve(),
+        workers=config.at_a_time,
+        threads=ready.bench.threads,
+        device=ready.bench.device,
+        devices=config.devices,
+        address=config.address,
+    )
+    return get_executor(config.executor, setting)
+
+
+class Part(ABC):
+    """One process's part of a study, under its lock; what is to be done is a subclass's `work`."""
+
+    def __init__(
+        self,
+        record: Record,
+        ready: Prepared,
+        executor: Executor,
+        watch: Watch,
+        stop: Callable[[], bool],
+    ) -> None:
+        self.record, self.ready, self.watch = record, ready, watch
+        self.executor = executor
+        self._stop = stop
+        # Budgets are totals: what earlier processes trained counts too.
+        spent = sum(_wall_time(trial) for trial in record.trials() if self.counts(trial))
+        limit = ready.config.time_limit
+        left = None if limit is None else parse_duration(limit) - spent
+        self._deadline = None if left is None else time.monotonic() + left
+
+    @abstractmethod
+    def work(self) -> str:
+        """Do what is left to do; the reason with which the session ends."""
+
+    @abstractmethod
+    def counts(self, trial: Trial) -> bool:
+        """Whether the time of this trial counts against the time limit."""
+
+    def stop(self) -> bool:
+        return self._stop() or self._overdue()
+
+    def _overdue(self) -> bool:
+        return self._deadline is not None and time.monotonic() > self._deadline
+
+    def go(self) -> Outcome:
+        session = self.record.start_session()
+        reason = "failed"
+        try:
+            self.record.settle()
+            reason = self.work()
+        except Interrupted:
+            reason = TIME_LIMIT if self._overdue() and not self._stop() else STOPPED
+        except UserError as error:
+            reason = str(error)
+            raise
+        finally:
+            self.record.stop_session(session, reason)
+        config = self.ready.config
+        assert config.name is not None
+        return Outcome(config.name, config.root, config.storage, reason, config.time_limit)
+
+    def bench(self, plan: Plan) -> Bench:
+        """What a network is trained on: the study's bench, where a subclass knows no better."""
+        return self.ready.bench
+
+    def answer(self, candidates: Sequence[Candidate]) -> None:
+        """Train the candidates, or go on with them where a killed process left them."""
+        self.executor.run(self._tasks(candidates), _Recording(self), self.stop)
+
+    def _tasks(self, candidates: Sequence[Candidate]) -> Iterator[tuple[Task, Bench]]:
+        """A begun trial for each candidate; begun when asked for, so that numbers keep the order.
+
+        A trial that nobody works on yet should not be in the record.
+        """
+        for candidate in candidates:
+            plan = plan_from_json(candidate.plan)
+            bench = self.bench(plan)
+            begun = self.record.find(candidate.digest)
+            if begun is None or begun.state != "running":
+                begun = self._begin(candidate, bench)
+            checkpoints = self.record.folder.checkpoints.resolve()
+            identity = bench.identity(plan)
+            yield Task(begun.number, candidate, begun.trainings, checkpoints, identity), bench
+
+    def _begin(self, candidate: Candidate, bench: Bench) -> Trial:
+        family = get_family(candidate.genotype.family)
+        plan = plan_from_json(candidate.plan)
+        provenance = {
+            "identity": bench.identity(plan),
+            "data": self.ready.store.fingerprint,
+            "recipe": bench.recipe.to_json(),
+            "seed": self.ready.config.seed,
+            "device": bench.device,
+            "threads": bench.threads,
+            "executor": self.ready.config.executor,
+            "workers": self.ready.config.at_a_time,
+            "versions": versions(),
+        }
+        ranges = {name: (factor.low, factor.high) for name, factor in family.factors.items()}
+        cost = family.cost(plan).totals()
+        number = self.record.begin(candidate, cost, provenance, ranges=ranges)
+        return self.record.trial(number)
+
+
+class _Recording:
+    """Writes what an executor tells into the record at once, and shows it."""
+
+    def __init__(self, part: Part) -> None:
+        self._record, self._watch = part.record, part.watch
+
+    def note(self, text: str) -> None:
+        self._watch.note(text)
+
+    def progress(self, task: Task, progress: Any) -> None:
+        self._watch.training(task.candidate, progress)
+
+    def trained(self, task: Task, key: str, training: Training) -> None:
+        assert task.number is not None
+        self._record.put_training(task.number, key, training)
+        _discard(task.checkpoint(key))
+
+    def ended(self, task: Task, failure: str | None) -> None:
+        assert task.number is not None
+        trial = self._record.trial(task.number)
+        failed = [t for t in trial.trainings.values() if t.status != "ok"]
+        if failed:
+            failure = f"{failed[0].status}: {failed[0].reason}"
+        state: State = "failed" if failure else "complete"
+        self._watch.finished(self._record.finish(task.number, state, failure))
+
+
+def _wall_time(trial: Trial) -> float:
+    """Seconds that a trial has taken of its run, beside the others that were trained with it."""
+    seconds = sum(training.seconds for training in trial.trainings.values())
+    return seconds / int(trial.provenance.get("workers", 1))
+
+
+def _discard(checkpoint: Path) -> None:
+    from expand3d.train.checkpoint import discard
+
+    discard(checkpoint)

@@ -1,0 +1,243 @@
+"""Strategies that propose whole networks: Optuna's samplers, random and Sobol points, a grid.
+
+Each is a function of the record: a batch depends on the seed and on what was trained in the batches
+before it, never on the order in which trials finished. Networks over the budget or beyond the data
+are refused from arithmetic and are not recorded: the record and the seed give them again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from expand3d.cost.budget import format_macs
+from expand3d.errors import ConfigError, nearest
+from expand3d.families import get_family
+from expand3d.families.base import Limits
+from expand3d.genotype import Genotype, digest
+from expand3d.search.base import Ask, Batch, Done, answers, base_candidate
+from expand3d.search.expand import Offer, StepSummary
+from expand3d.search.select import Metric, estimate, rank
+from expand3d.search.space import Order, Space, Verdict
+from expand3d.search.suggest import GENETIC, Model, Trained
+from expand3d.study.config import SAMPLERS
+from expand3d.study.trial import BASELINE, Candidate, Trial
+
+#: Random networks before a model has something to learn from.
+STARTUP = 10
+#: How often a sampler is asked for one network before a random one takes its place. A Gaussian
+#: process is fitted anew each time.
+ATTEMPTS = {"tpe": 100, "nsga2": 200, "nsga3": 200, "gp": 5}
+#: Blocks of 4,096 points that are searched for a network that is legal and new.
+BLOCKS = 16
+#: The least and the most networks of a generation, and how many generations are aimed at.
+LEAST_POPULATION, MOST_POPULATION, GENERATIONS = 4, 50, 4
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """The strategy: `trials` networks in all from `sampler`, the start of the family first.
+
+    `batch` networks are proposed at once; a later batch knows the results of those before. A grid
+    needs no results and may end before `trials`.
+    """
+
+    sampler: str
+    family: str
+    num_classes: int
+    budget: int
+    limits: Limits = field(default_factory=Limits)
+    start: Genotype | None = None
+    metric: Metric = "nll"
+    seed: int = 0
+    trials: int = 30
+    batch: int = 1
+
+    def __post_init__(self) -> None:
+        if self.sampler not in SAMPLERS:
+            raise ConfigError(f"unknown sampler {self.sampler!r}{nearest(self.sampler, SAMPLERS)}")
+        for key in ("trials", "batch"):
+            if getattr(self, key) < 1:
+                raise ConfigError(f"{key} = {getattr(self, key)} must be at least 1")
+        self._base()  # refuses a budget below it
+
+    def ask(self, history: Sequence[Trial]) -> Ask:
+        """The batch that `history` leaves open, or Done with the reason."""
+        known = answers(history)
+        base = self._base()
+        if base.digest not in known:
+            return Batch((base,), f"the base, {format_macs(base.macs)}")
+        mine = answers([trial for trial in history if trial.candidate.role == self.sampler])
+        own = sorted(mine.values(), key=lambda trial: (_step(trial), trial.candidate.digest))
+        trained = [known[base.digest], *own]
+        last = max(map(_step, own), default=0)
+        before = [trial for trial in trained if _step(trial) < last]
+        if last and len(trained) < min(self.trials, len(before) + self.batch):
+            # The batch is not finished, unless there were fewer networks than it wanted.
+            others = known.keys() - {t.candidate.digest for t in own if _step(t) == last}
+            asked = self._propose(last, before, set(others))
+            if isinstance(asked, Batch) and any(c.digest not in known for c in asked.candidates):
+                return asked
+        if len(trained) >= self.trials:
+            return Done(f"all {self.trials} networks of {self.sampler} are trained")
+        return self._propose(last + 1, trained, set(known))
+
+    def steps(self, history: Sequence[Trial]) -> tuple[StepSummary, ...]:
+        """No steps: a sampler compares all networks at the end."""
+        return ()
+
+    def result(self, history: Sequence[Trial]) -> Trial | None:
+        """The best network within the budget; of equal estimates the cheaper.
+
+        A baseline counts only where it is the base.
+        """
+        base = self._base().digest
+        inside = [
+            trial
+            for trial in history
+            if trial.state == "complete"
+            and trial.candidate.macs <= self.budget
+            and (trial.candidate.role != BASELINE or trial.candidate.digest == base)
+        ]
+        return rank(inside, self.metric)[0] if inside else None
+
+    def plan_ahead(self) -> tuple[Offer, ...]:
+        """The base, and as many networks as will be proposed; random ones stand in for a model's.
+
+        The costliest comes first.
+        """
+        base = self._base()
+        found: dict[str, Candidate] = {}
+        sequence = self._sequence()
+        while len(found) < self.trials - 1 and (verdict := next(sequence, None)) is not None:
+            candidate = self._candidate(verdict, 1)
+            if candidate.digest != base.digest:
+                found.setdefault(candidate.digest, candidate)
+        offers = [Offer(0, base.macs, (base,))]
+        if found:
+            costs = sorted(found.values(), key=lambda c: (-c.macs, c.digest))
+            middle = sum(c.macs for c in costs) // len(costs)
+            offers.append(Offer(1, middle, tuple(costs)))
+        return tuple(offers)
+
+    def limits_text(self) -> str:
+        """One line: the ranges within which networks are proposed, and where the data ends."""
+        ranges = ", ".join(
+            f"{d.factor} {d.value(d.low):.4g} to {d.value(d.high):.4g}"
+            for d in self.space.dimensions
+        )
+        return (
+            f"{ranges or 'nothing can vary'}; costs up to {format_macs(self.budget)}, "
+            f"crops up to {self.limits.crop} pixels, clips up to {self.limits.duration} frames"
+        )
+
+    @property
+    def space(self) -> Space:
+        """The networks that may be proposed."""
+        start = self.start or get_family(self.family).base
+        return Space(self.family, start, self.num_classes, self.budget, self.limits)
+
+    @property
+    def population(self) -> int:
+        """Networks of a generation, for the samplers that breed."""
+        return max(LEAST_POPULATION, min(MOST_POPULATION, self.trials // GENERATIONS))
+
+    def _base(self) -> Candidate:
+        genotype = self.start or get_family(self.family).base
+        return base_candidate(genotype, num_classes=self.num_classes, budget=self.budget)
+
+    def _candidate(self, verdict: Verdict, step: int) -> Candidate:
+        assert verdict.plan is not None and verdict.reason is None
+        plan = verdict.plan
+        return Candidate(
+            verdict.genotype, plan.to_json(), plan.digest, verdict.macs, step, None, self.sampler
+        )
+
+    def _propose(self, step: int, trained: Sequence[Trial], taken: set[str]) -> Ask:
+        """Batch number `step` after those that trained `trained`; Done where nothing is new.
+
+        `taken` are the digests of networks that need no training.
+        """
+        size = min(self.batch, self.trials - len(trained))
+        found: list[Candidate] = []
+        for verdict in self._verdicts(step, trained, taken):
+            candidate = self._candidate(verdict, step)
+            found.append(candidate)
+            taken.add(candidate.digest)
+            if len(found) == size:
+                break
+        if not found:
+            return Done(self._blocked())
+        first = len(trained) + 1
+        numbers = f"{first}" if size == 1 else f"{first} to {first + len(found) - 1}"
+        return Batch(tuple(found), f"{self.sampler}: network {numbers} of {self.trials}")
+
+    def _verdicts(
+        self, step: int, trained: Sequence[Trial], taken: Collection[str]
+    ) -> Iterator[Verdict]:
+        """Legal networks that are not `taken`, which grows meanwhile."""
+        scored = [trial for trial in trained if trial.state == "complete"]
+        if self.sampler in ATTEMPTS and len(scored) >= self._startup:
+            yield from self._modelled(step, scored, taken)
+        for verdict in self._sequence():
+            if _digest(verdict) not in taken:
+                yield verdict
+
+    def _modelled(
+        self, step: int, scored: Sequence[Trial], taken: Collection[str]
+    ) -> Iterator[Verdict]:
+        """What the sampler suggests, until it has suggested too much in a row that is no use."""
+        gains = [estimate(trial).gain(self.metric) for trial in scored]
+        networks = [
+            Trained(trial.candidate.genotype, trial.candidate.macs, gain)
+            for trial, gain in zip(scored, gains, strict=True)
+        ]
+        seed = int(digest(self.seed, step)[:8], 16)
+        model = Model(self.sampler, self.space, networks, seed=seed, population=self.population)
+        left = ATTEMPTS[self.sampler]
+        while left > 0:
+            asked, verdict = model.suggest()
+            if verdict.reason is None and _digest(verdict) not in taken:
+                left = ATTEMPTS[self.sampler]
+                yield verdict
+            else:
+                left -= 1
+                model.refuse(asked, verdict)
+
+    def _sequence(self) -> Iterator[Verdict]:
+        """Legal networks that no result changes: the grid, Sobol points, or random ones."""
+        if self.sampler == "grid":
+            return iter(self.space.grid(self.trials))
+        return self.space.legal(self._order, self.seed, blocks=BLOCKS)
+
+    @property
+    def _order(self) -> Order:
+        return "qmc" if self.sampler == "qmc" else "random"
+
+    @property
+    def _startup(self) -> int:
+        """Networks with a score before the sampler is asked."""
+        if self.sampler in GENETIC:
+            return self.population
+        return min(STARTUP, max(2, self.trials // 3))
+
+    def _blocked(self) -> str:
+        """Why nothing is left to propose."""
+        if self.sampler == "grid":
+            return f"all {len(self.space.grid(self.trials))} networks of the grid are trained"
+        refused = self.space.refused(self._order, self.seed, blocks=BLOCKS)
+        known = sum(1 for _ in self.space.legal(self._order, self.seed, blocks=BLOCKS))
+        reasons = [f"{count:,} exceed the limit of {name}" for name, count in refused.most_common()]
+        return (
+            f"no new network among {refused.total() + known:,} points: "
+            f"{', '.join([*reasons, f'{known:,} are known'])}"
+        )
+
+
+def _step(trial: Trial) -> int:
+    return trial.candidate.step or 0
+
+
+def _digest(verdict: Verdict) -> str:
+    assert verdict.plan is not None
+    return verdict.plan.digest

@@ -1,0 +1,170 @@
+"""Optuna's samplers as functions of what was trained: told everything anew, in memory, each time.
+
+A study in memory is filled with the trained networks, so nothing of a sampler outlives one batch
+and its random state needs no keeping. Optuna's own bookkeeping in a storage (a genetic sampler's
+generations) is recomputed from the order of the trials.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import TYPE_CHECKING
+
+from expand3d.genotype import Genotype
+from expand3d.search.space import LIMITS, Space, Verdict
+
+if TYPE_CHECKING:
+    from optuna import Study, Trial
+    from optuna.distributions import IntDistribution
+    from optuna.samplers import BaseSampler
+
+#: Samplers that breed generations; they know nothing of what was refused.
+GENETIC = ("nsga2", "nsga3")
+#: Networks just over a limit that a Gaussian process is told, so that it knows the border before
+#: it asks; a fit per refusal would be slow. They would crowd out what TPE learns from.
+NEAR_MISSES = {"gp": 32}
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A network with its estimate, `gain`, of which more is better."""
+
+    genotype: Genotype
+    macs: int
+    gain: float
+
+
+class Model:
+    """One sampler that has been told the trained networks, for the suggestions of one batch.
+
+    Objectives are the gain, to be maximised, and the logarithm of the multiply-adds, to be
+    minimised. `trained` is never empty.
+    """
+
+    def __init__(
+        self, sampler: str, space: Space, trained: Sequence[Trained], *, seed: int, population: int
+    ) -> None:
+        import optuna
+
+        self._genetic = sampler in GENETIC
+        self._threaded = sampler == "gp"
+        self._space = space
+        self._gain = fmean(network.gain for network in trained)
+        self._distributions = _distributions(space)
+        missed = space.near_misses(NEAR_MISSES.get(sampler, 0))
+        # A limit that nobody exceeds is not worth a model of its own.
+        exceeded = {name for v in missed for name, amount in v.excess.items() if amount > 0}
+        self._limits = sorted(exceeded) if missed else sorted(LIMITS)
+        with _quiet():
+            self._study = optuna.create_study(
+                directions=["maximize", "minimize"], sampler=_make(sampler, seed, population)
+            )
+            for place, network in enumerate(trained):
+                generation = place // population if self._genetic else None
+                self._add(space.judge(network.genotype), network.gain, generation)
+            for verdict in missed:
+                self._add(verdict, self._gain, None)
+            if self._genetic:
+                _select_parents(self._study, sampler, len(trained) // population, population)
+
+    def suggest(self) -> tuple[Trial, Verdict]:
+        """The next suggestion, legal or not; it counts as in training until it is refused."""
+        with _quiet(), _one_thread(self._threaded):
+            trial = self._study.ask(dict(self._distributions))
+        return trial, self._space.judge(self._space.genotype(trial.params))
+
+    def refuse(self, trial: Trial, verdict: Verdict) -> None:
+        """Tell the sampler that a suggestion exceeds a limit, or that the network is known."""
+        from optuna.trial import TrialState
+
+        with _quiet():
+            if self._genetic or verdict.plan is None or verdict.reason is None:
+                self._study.tell(trial, state=TrialState.FAIL)
+                return
+            for name in self._limits:
+                trial.set_constraint(name, verdict.excess[name])
+            # A sampler that models constraints needs values too: those that say nothing.
+            self._study.tell(trial, [self._gain, math.log(verdict.macs)])
+
+    def _add(self, verdict: Verdict, gain: float, generation: int | None) -> None:
+        from optuna.trial import create_trial
+
+        kind = type(self._study.sampler).__name__
+        self._study.add_trial(
+            create_trial(
+                values=[gain, math.log(verdict.macs)],
+                params=dict(self._space.places(verdict.genotype)),
+                distributions=dict(self._distributions),
+                constraints={name: verdict.excess[name] for name in self._limits} or None,
+                system_attrs={} if generation is None else {f"{kind}:generation": generation},
+            )
+        )
+
+
+def _select_parents(study: Study, sampler: str, generation: int, population: int) -> None:
+    """Let the parents of `generation` be chosen as in every other batch that it has.
+
+    NSGA-III draws lots for them; a seed of its own gives each generation the same parents however
+    often it is asked for. Optuna then finds them in the study.
+    """
+    from optuna.samplers._ga import BaseGASampler
+
+    chooser = _make(sampler, 0, population)
+    assert isinstance(chooser, BaseGASampler)
+    chooser.get_parent_population(study, generation)
+
+
+def _make(sampler: str, seed: int, population: int) -> BaseSampler:
+    from optuna import samplers
+
+    with _quiet():
+        if sampler == "tpe":
+            return samplers.TPESampler(seed=seed, n_startup_trials=1, multivariate=True)
+        if sampler == "gp":
+            return samplers.GPSampler(seed=seed, n_startup_trials=1)
+        if sampler == "nsga2":
+            return samplers.NSGAIISampler(seed=seed, population_size=population)
+        assert sampler == "nsga3", sampler
+        return samplers.NSGAIIISampler(seed=seed, population_size=population)
+
+
+def _distributions(space: Space) -> dict[str, IntDistribution]:
+    from optuna.distributions import IntDistribution
+
+    return {d.factor: IntDistribution(d.low, d.high, log=d.log) for d in space.dimensions}
+
+
+@contextlib.contextmanager
+def _one_thread(needed: bool) -> Iterator[None]:
+    """With torch on one thread where `needed`: sums on more would depend on how many."""
+    if not needed:
+        yield
+        return
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without Optuna's news of studies in memory and of what it calls experimental."""
+    import optuna
+
+    level = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            yield
+    finally:
+        optuna.logging.set_verbosity(level)

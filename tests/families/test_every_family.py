@@ -1,0 +1,148 @@
+"""What every family keeps: its twin is what fvcore counts, its axes grow, its networks train."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import random
+
+import pytest
+import torch
+
+from expand3d.cost.measure import measure
+from expand3d.errors import FactorError
+from expand3d.families import FAMILIES, get_family, plan_from_json
+from expand3d.families.base import Family, Limits
+from expand3d.genotype import Genotype, Plan
+from expand3d.search.solve import Exhausted, Solution, solve
+
+LIMITS = Limits(crop=160, duration=64)
+
+
+@pytest.fixture(params=sorted(FAMILIES))
+def family(request: pytest.FixtureRequest) -> Family:
+    return get_family(request.param)
+
+
+def macs(family: Family, genotype: Genotype) -> int:
+    return family.cost(family.resolve(genotype, num_classes=5)).macs
+
+
+def doubled(family: Family) -> dict[str, Solution | Exhausted]:
+    """The base with each axis taken to about twice its cost."""
+    target = 2 * macs(family, family.base)
+    return {
+        axis: solve(
+            family,
+            axis,
+            family.base,
+            target=target,
+            ceiling=None,
+            limits=LIMITS,
+            num_classes=5,
+        )
+        for axis in family.axes
+    }
+
+
+def networks(family: Family, count: int) -> list[Plan]:
+    """The base, its doublings, and random small networks."""
+    draw = random.Random(family.name)
+    found = [family.base]
+    found += [s.genotype for s in doubled(family).values() if isinstance(s, Solution)]
+    while len(found) < count:
+        genotype = found[draw.randrange(len(found))]
+        axis = draw.choice(family.axes)
+        settings = list(itertools.islice(family.grow(axis, genotype, LIMITS), 12))
+        settings += itertools.islice(family.shrink(axis, genotype), 6)
+        if settings:
+            grown = draw.choice(settings)
+            if macs(family, grown) < 5 * macs(family, family.base):
+                found.append(grown)
+    return [family.resolve(genotype, num_classes=5) for genotype in found[:count]]
+
+
+def test_its_base_is_small_enough_to_expand_from(family: Family) -> None:
+    assert macs(family, family.base) < 60e6
+
+
+def test_every_axis_of_the_base_grows_or_says_why_not(family: Family) -> None:
+    before = macs(family, family.base)
+    for axis, found in doubled(family).items():
+        if isinstance(found, Exhausted):
+            assert found.reason
+        else:
+            assert found.macs >= 1.05 * before, axis
+    assert sum(isinstance(found, Solution) for found in doubled(family).values()) >= 3
+
+
+def test_settings_grow_ever_costlier_and_shrink_ever_cheaper(family: Family) -> None:
+    for axis in family.axes:
+        start = next(iter(family.grow(axis, family.base, LIMITS)), family.base)
+        up = [macs(family, g) for g in itertools.islice(family.grow(axis, start, LIMITS), 40)]
+        down = [macs(family, g) for g in family.shrink(axis, start)]
+        assert up == sorted(up), axis
+        assert down == sorted(down, reverse=True), axis
+
+
+def counted_by_fvcore(family: Family, plan: Plan) -> None:
+    """fvcore's count of the built network, layer by layer, is the twin's."""
+    cost, measured = family.cost(plan), measure(plan)
+    twin = {op.name: op.flops for op in cost.operators}
+    assert {name: sum(kinds.values()) for name, kinds in measured.by_module.items()} == twin
+    assert measured.total == cost.fvcore_flops
+    parameters = [p.numel() for p in family.build(plan).parameters()]
+    assert cost.params == sum(parameters)
+
+
+def test_the_cost_is_what_fvcore_counts_layer_by_layer(family: Family) -> None:
+    for plan in networks(family, 4):
+        counted_by_fvcore(family, plan)
+
+
+@pytest.mark.slow
+def test_the_cost_is_what_fvcore_counts_on_many_networks(family: Family) -> None:
+    for plan in networks(family, 40):
+        counted_by_fvcore(family, plan)
+
+
+def test_every_preset_is_legal_and_costed(family: Family) -> None:
+    for preset in family.presets.values():
+        plan = family.resolve(preset.genotype, num_classes=preset.num_classes)
+        assert family.cost(plan).macs > 0
+        assert family.cost(plan, crop=plan.crop + 32).macs > family.cost(plan).macs
+
+
+def test_it_reads_several_sizes_and_refuses_smaller_ones_with_the_smallest(family: Family) -> None:
+    plan = family.resolve(family.base, num_classes=5)
+    network = family.build(plan).eval()
+    with torch.no_grad():
+        for frames, height, width in ((0, 0, 0), (8, 16, 0), (3, 9, 5)):
+            size = plan.frames + frames, plan.crop + height, plan.crop + width
+            assert network(torch.zeros(2, 3, *size)).shape == (2, 5)
+    low = {name: factor.low for name, factor in family.factors.items() if name in ("gamma_s",)}
+    family.resolve(family.base.replace(**low))
+    with pytest.raises(FactorError, match="smallest|nearest"):
+        family.resolve(family.base.replace(gamma_s=0.01))
+
+
+def test_every_parameter_learns(family: Family) -> None:
+    torch.manual_seed(0)
+    for plan in networks(family, 2):
+        network = family.build(plan)
+        for name, parameter in network.named_parameters():  # zeros would hide what is before them
+            if not parameter.any() and name.endswith("weight"):
+                torch.nn.init.normal_(parameter, std=0.5)
+        clips = torch.randn(2, 3, plan.frames, plan.crop, plan.crop)
+        torch.nn.functional.cross_entropy(network(clips), torch.tensor([0, 1])).backward()
+        for name, parameter in network.named_parameters():
+            assert parameter.grad is not None and torch.isfinite(parameter.grad).all(), name
+            assert parameter.grad.any(), name
+
+
+def test_plans_and_genotypes_survive_json(family: Family) -> None:
+    for plan in networks(family, 6):
+        again = plan_from_json(json.loads(json.dumps(plan.to_json())))
+        assert again == plan and again.digest == plan.digest
+    kept = json.loads(json.dumps(family.base.to_json()))
+    assert Genotype.from_json(kept) == family.base
