@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from expand3d.errors import FactorError, WeightsError
 from expand3d.export.json_folder import NETWORK, load_export
 from expand3d.families import get_family, get_preset
+from expand3d.families.weights import read
 from expand3d.genotype import Plan, digest
 
 if TYPE_CHECKING:
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
 
 #: How other codebases' image networks want their pixels.
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-#: Where checkpoints of trainings keep the weights.
-NESTED = ("state_dict", "model_state", "model")
 
 
 def load_teacher(path: Path, *, preset: str | None = None) -> Teacher:
@@ -53,7 +52,7 @@ def _exported(path: Path) -> Teacher:
 
 def _foreign(path: Path, preset: str) -> Teacher:
     """A state dict as the weights of a published network; its classes are its own."""
-    state = _read_state(path)
+    state = _read(path)
     published = get_preset(preset)
     family = get_family(published.genotype.family)
     plan = family.resolve(published.genotype, num_classes=published.num_classes)
@@ -70,25 +69,11 @@ def _foreign(path: Path, preset: str) -> Teacher:
     return _frozen(network, plan, path, **pixels)
 
 
-def _read_state(path: Path) -> Mapping[str, Tensor]:
-    import pickle
-
-    import torch
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
+def _read(path: Path) -> Mapping[str, Tensor]:
     try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, ValueError, RuntimeError, pickle.UnpicklingError, SafetensorError) as error:
-        raise WeightsError(f"--teacher {path} is no file of weights: {error}") from None
-    for key in NESTED:
-        if isinstance(state, Mapping) and isinstance(state.get(key), Mapping):
-            state = state[key]
-    if not isinstance(state, Mapping) or not all(hasattr(v, "shape") for v in state.values()):
-        raise WeightsError(f"--teacher {path} holds no state dict")
-    return state
+        return read(path)
+    except WeightsError as error:
+        raise WeightsError(f"--teacher {error}") from None
 
 
 def _frozen(network: nn.Module, plan: Plan, weights: Path, **pixels: Any) -> Teacher:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from expand3d.errors import WeightsError
@@ -15,6 +16,33 @@ if TYPE_CHECKING:
 #: How many names an error lists.
 LISTED = 8
 COUNTER = ".num_batches_tracked"
+#: Where checkpoints of trainings keep the weights.
+NESTED = ("state_dict", "model_state", "model")
+
+
+def read(path: Path) -> Mapping[str, Tensor]:
+    """The state dict in a .safetensors file, or in one that torch.save wrote.
+
+    Of a training's checkpoint the model's part. WeightsError names the file where it holds none.
+    """
+    import pickle
+
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, ValueError, RuntimeError, pickle.UnpicklingError, SafetensorError) as error:
+        raise WeightsError(f"{path} is no file of weights: {error}") from None
+    for key in NESTED:
+        if isinstance(state, Mapping) and isinstance(state.get(key), Mapping):
+            state = state[key]
+    if not isinstance(state, Mapping) or not all(hasattr(v, "shape") for v in state.values()):
+        raise WeightsError(f"{path} holds no state dict")
+    return state
 
 
 def convert(plan: Plan, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
