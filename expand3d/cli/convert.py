@@ -1,8 +1,8 @@
 """Weights that torchvision or pytorchvideo published, under our names.
 
 The result is a folder as `expand3d export --to json` writes it: network.json says which network it
-is, weights.safetensors holds its weights; `load_export(DIR).build()`, of expand3d.export.json_folder,
-is the network. Unknown and missing names are listed.
+is, weights.safetensors holds its weights. From Python, expand3d.export.json_folder.load_export(DIR)
+reads it and `.build()` makes the network. Unknown and missing names are listed.
 
 examples:
   expand3d convert r3d_18.pth --preset r3d-18 --out r3d-18
