@@ -12,9 +12,10 @@ from rich.console import Console
 
 from expand3d.cli.words import network_text, score_text
 from expand3d.cost.budget import format_macs
+from expand3d.families import get_family, plan_from_json
 from expand3d.part import Outcome
 from expand3d.report.status import final_text, status_json
-from expand3d.report.view import load_view
+from expand3d.report.view import StudyView, load_view
 from expand3d.watch import Watch
 
 
@@ -70,7 +71,17 @@ def print_outcome(outcome: Outcome, *, as_json: bool) -> None:
     if outcome.finished:
         console.print(
             f"look:   expand3d report {view.name} --out {view.name}-report\n"
-            f"export: expand3d export {view.name} --to pytorchvideo --out {view.name}-export"
+            f"export: expand3d export {view.name} --to {_target(view)} --out {view.name}-export"
         )
     else:
         console.print(f"{outcome.reason}; continue with: {outcome.resume}")
+
+
+def _target(view: StudyView) -> str:
+    """A codebase that can build the best network, or else our own format."""
+    if view.best is None:
+        return "json"
+    candidate = view.best.candidate
+    family = get_family(candidate.genotype.family)
+    theirs = family.pytorchvideo_variant(plan_from_json(candidate.plan))
+    return "json" if theirs is None else "pytorchvideo"

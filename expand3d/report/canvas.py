@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from typing import TYPE_CHECKING, Any
 
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
@@ -31,6 +32,8 @@ STYLE: dict[Any, Any] = {
 GIGA = 1e9
 #: How many times costlier than everything drawn a preset may be and still widen the axis.
 REACH = 2.0
+#: Characters that fit above the axes.
+LINE = 128
 
 
 def frame(view: StudyView, axes: Axes) -> None:
@@ -81,8 +84,8 @@ def headings(view: StudyView, axes: Axes) -> None:
 
 def _line(text: str, axes: Axes, *, above: float) -> None:
     """A line of text `above` points over the axes, from their left edge."""
-    axes.annotate(
-        text,
+    line = axes.annotate(
+        textwrap.shorten(text, LINE, placeholder=" ..."),
         (0, 1),
         (0, above),
         xycoords="axes fraction",
@@ -90,6 +93,7 @@ def _line(text: str, axes: Axes, *, above: float) -> None:
         fontsize=9.5,
         color=MUTED,
     )
+    line.set_in_layout(False)  # a long line must not squeeze the axes
 
 
 def _caption(view: StudyView) -> str | None:

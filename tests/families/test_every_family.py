@@ -5,12 +5,17 @@ from __future__ import annotations
 import itertools
 import json
 import random
+from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from expand3d.cost.measure import measure
 from expand3d.errors import FactorError
+from expand3d.export.json_folder import load_export
+from expand3d.export.network import ExportedNetwork
+from expand3d.export.targets import export
 from expand3d.families import FAMILIES, get_family, plan_from_json
 from expand3d.families.base import Family, Limits
 from expand3d.genotype import Genotype, Plan
@@ -120,9 +125,8 @@ def test_it_reads_several_sizes_and_refuses_smaller_ones_with_the_smallest(famil
         for frames, height, width in ((0, 0, 0), (8, 16, 0), (3, 9, 5)):
             size = plan.frames + frames, plan.crop + height, plan.crop + width
             assert network(torch.zeros(2, 3, *size)).shape == (2, 5)
-    low = {name: factor.low for name, factor in family.factors.items() if name in ("gamma_s",)}
-    family.resolve(family.base.replace(**low))
-    with pytest.raises(FactorError, match="smallest|nearest"):
+    family.resolve(family.base.replace(gamma_s=family.factors["gamma_s"].low))
+    with pytest.raises(FactorError, match=r"smallest|nearest"):
         family.resolve(family.base.replace(gamma_s=0.01))
 
 
@@ -146,3 +150,26 @@ def test_plans_and_genotypes_survive_json(family: Family) -> None:
         assert again == plan and again.digest == plan.digest
     kept = json.loads(json.dumps(family.base.to_json()))
     assert Genotype.from_json(kept) == family.base
+
+
+def test_a_network_with_its_weights_is_exported_to_json_and_rebuilt(
+    family: Family, tmp_path: Path
+) -> None:
+    plan = networks(family, 2)[1]
+    torch.manual_seed(0)
+    network = family.build(plan).eval()
+    save_file(network.state_dict(), tmp_path / "weights.safetensors")
+    kept = ExportedNetwork(
+        study="made-up",
+        trial=1,
+        genotype=family.base,
+        plan=plan,
+        recipe={},
+        weights=tmp_path / "weights.safetensors",
+    )
+    export(kept, target="json", out=tmp_path / "out")
+    again = load_export(tmp_path / "out")
+    assert again.plan == plan
+    clip = torch.randn(1, 3, plan.frames, plan.crop, plan.crop)
+    with torch.no_grad():
+        assert torch.equal(again.build()(clip), network(clip))

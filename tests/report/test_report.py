@@ -127,3 +127,18 @@ def test_a_study_without_scores_is_refused(view: StudyView, tmp_path: Path) -> N
     with pytest.raises(StudyError, match="no scored network"):
         write_report(empty, tmp_path / "new")
     assert not (tmp_path / "new").exists()
+
+
+def test_a_long_heading_does_not_squeeze_the_picture(
+    view: StudyView, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from expand3d.report.figure import draw
+
+    preset = PRESETS["x3d-xs"]
+    top1 = next(figure for figure in preset.published if figure.what == "top1")
+    wordy = dataclasses.replace(top1, convention="as measured by its authors " * 20)
+    long = dataclasses.replace(preset, published=(wordy,))
+    monkeypatch.setattr(StudyView, "nearest_preset", lambda self: (long, 10**9))
+    figure = draw(view)
+    figure.draw_without_rendering()
+    assert figure.axes[0].get_position().width > 0.8
