@@ -14,6 +14,7 @@ import os
 import pickle
 import shutil
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -24,7 +25,7 @@ from types import TracebackType
 from typing import Any
 
 from expand3d.errors import ConfigError, StudyError, UserError
-from expand3d.execute.base import RETRIES, Listener, Setting, Task, Tasks
+from expand3d.execute.base import RETRIES, Listener, Setting, Task, Tasks, reason_of
 from expand3d.train.result import Interrupted, Training
 
 try:
@@ -36,11 +37,16 @@ except ImportError as error:
 
 #: Seconds between two reports of a training's progress; each waits for the driver.
 REPORT = 2.0
+#: Bytes of shared memory of a cluster that is started here: tasks travel as files.
+OBJECT_STORE = 200 * 2**20
+#: Seconds that a cluster has to answer.
+KNOCK = 10.0
 #: The key under which a message of ours travels in a Tune result.
 MESSAGE = "message"
 #: What Tune would otherwise do in a driver that has its own record and its own signals.
 QUIET = {
     "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "TUNE_WARN_INSUFFICENT_RESOURCE_THRESHOLD_S": "1000000",
@@ -67,7 +73,8 @@ class Ray:
         return {"cpu": self._setting.threads, "gpu": gpus}
 
     def __enter__(self) -> Ray:
-        os.environ.update(QUIET)
+        for name, value in QUIET.items():
+            os.environ.setdefault(name, value)
         logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
         if not ray.is_initialized():
             self._mine = True
@@ -84,12 +91,14 @@ class Ray:
         address = self._setting.address
         options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
         if address is None:
-            options["include_dashboard"] = False
+            options |= {"include_dashboard": False, "object_store_memory": OBJECT_STORE}
         try:
+            if address is not None and address != "auto":
+                _knock(address)
             ray.init(address or "local", **options)
-        except (ConnectionError, RuntimeError, ValueError) as error:
+        except (OSError, RuntimeError, ValueError) as error:
             lines = str(error).strip().splitlines() or [type(error).__name__]
-            raise ConfigError(f"address = {address!r}: no Ray cluster ({lines[0]})") from None
+            raise ConfigError(f"address = {address!r} names no Ray cluster ({lines[0]})") from None
 
     def _refuse_too_few(self) -> None:
         """ConfigError where Tune would let trials wait for ever for what no node has."""
@@ -284,6 +293,12 @@ class _Stopper(_InDriver, tune.Stopper):
         return self._batch.overdue()
 
 
+def _knock(address: str) -> None:
+    """OSError where nobody answers at HOST:PORT; Ray itself would ask for minutes."""
+    host, _, port = address.rpartition(":")
+    socket.create_connection((host, int(port)), timeout=KNOCK).close()
+
+
 @contextmanager
 def _our_signals() -> Iterator[None]:
     """Keep the driver's answers to signals, which Ray and Tune replace by their own."""
@@ -311,14 +326,15 @@ def _trial(config: dict[str, Any]) -> None:
     tell = _Telling()
     try:
         task, bench, setting = _read(path)
-        gpu = ("cuda",) if setting.device == "cuda" else ("cpu",)
-        alone = replace(setting, workers=1, devices=gpu)
+        alone = replace(setting, workers=1, devices=(setting.device,))
         with Processes(alone) as executor:
             executor.run(iter([(task, bench)]), tell, _Flag(path.parent / "stop"))
     except Interrupted:
         tell.say("interrupted")
     except UserError as error:
         tell.say("refused", error)
+    except Exception as error:  # or Tune would begin again what fails before it trains anything
+        tell.say("refused", StudyError(f"a worker of the Ray cluster failed: {reason_of(error)}"))
 
 
 def _read(path: Path) -> tuple[Task, Any, Setting]:

@@ -1,0 +1,246 @@
+"""What every executor does, whatever its workers do."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from stages import Stage, Told, bench
+
+from expand3d.errors import ConfigError, DataError, StudyError
+from expand3d.execute import EXECUTORS, get_executor
+from expand3d.execute.base import Executor, Setting
+from expand3d.study.config import StudyConfig
+from expand3d.train.result import Interrupted
+
+SLOW = pytest.mark.slow
+EVERY = ["here", "processes", pytest.param("ray", marks=SLOW)]
+#: Those whose workers can die without the driver.
+APART = EVERY[1:]
+
+
+@contextmanager
+def opened(name: str, home: Path, *, grace: float = 20.0) -> Iterator[Executor]:
+    setting = Setting(home, workers=1 if name == "here" else 2, grace=grace)
+    with get_executor(name, setting) as executor:
+        yield executor
+
+
+def never() -> bool:
+    return False
+
+
+def after(done: Callable[[], bool], seconds: float = 60) -> Callable[[], bool]:
+    """True from the moment that `done` is; fails where that takes too long."""
+    until = time.monotonic() + seconds
+
+    def stop() -> bool:
+        assert time.monotonic() < until, "nothing happened"
+        return done()
+
+    return stop
+
+
+def gone(pid: int) -> bool:
+    """Whether a process has ended; a zombie counts, its parent may be slow to look."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
+def test_the_table_holds_what_a_study_may_ask_for() -> None:
+    for name in EXECUTORS:
+        assert StudyConfig(budget="1G", executor=name).executor == name
+    with pytest.raises(ConfigError, match="here, processes, ray"):
+        StudyConfig(budget="1G", executor="threads")
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_every_training_is_told_once_and_equal_to_the_driver_s_own(name: str, home: Path) -> None:
+    stage, told = Stage(home, ["train"] * 4), Told()
+    with opened(name, home) as executor:
+        executor.run(stage.tasks(), told, never)
+        assert stage.begun == [0, 1, 2, 3]
+        # The same executor takes another batch.
+        more = Told()
+        for path in (home / "checkpoints").iterdir():
+            path.unlink()
+        executor.run(stage.tasks(), more, never)
+    (home / "own").mkdir()
+    with opened("here", home) as here:
+        own = Told()
+        here.run(Stage(home / "own", stage.deeds).tasks(), own, never)
+    assert told.trained_ == own.trained_ == more.trained_
+    assert set(told.trained_) == {(n, key) for n in range(4) for key in ("0/0", "1/0")}
+    assert told.ended_ == dict.fromkeys(range(4))
+    assert told.shown and told.shown <= set(range(4))
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_what_is_raised_is_a_reason_and_the_others_go_on(name: str, home: Path) -> None:
+    stage, told = Stage(home, ["train", "raise", "memory", "train"]), Told()
+    with opened(name, home) as executor:
+        executor.run(stage.tasks(), told, never)
+    assert told.ended_ == {
+        0: None,
+        1: "RuntimeError: a kernel broke",
+        2: "out of memory: no room for 3 GB",
+        3: None,
+    }
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_a_user_s_error_ends_the_run_as_what_it_is(name: str, home: Path) -> None:
+    stage, told = Stage(home, ["slow", "no data"]), Told()
+    if name == "here":
+        stage.play(["train", "no data"])
+    with opened(name, home) as executor, pytest.raises(DataError, match=r"clip3\.mp4: is gone"):
+        executor.run(stage.tasks(), told, never)
+    assert 1 not in told.ended_
+
+
+@pytest.mark.parametrize("name", APART)
+def test_a_worker_that_is_killed_is_replaced_and_its_training_goes_on(
+    name: str, home: Path
+) -> None:
+    stage, told = Stage(home, ["train", "die once", "train"]), Told()
+    with opened(name, home) as executor:
+        executor.run(stage.tasks(), told, never)
+    assert told.ended_ == dict.fromkeys(range(3))
+    # It died after step 2 of each training: the next process had that checkpoint.
+    assert [row[1:3] for row in stage.log() if row[0] == 1] == [
+        ("0/0", 0),
+        ("0/0", 2),
+        ("1/0", 0),
+        ("1/0", 2),
+    ]
+    assert told.trained_[1, "0/0"].notes == ("from step 2",)
+
+
+@pytest.mark.parametrize("name", APART)
+def test_a_training_that_kills_its_workers_fails_for_that_reason(name: str, home: Path) -> None:
+    stage, told = Stage(home, ["die", "train"]), Told()
+    with opened(name, home) as executor:
+        executor.run(stage.tasks(), told, never)
+    assert told.ended_[1] is None
+    assert told.ended_[0] is not None and "worker lost" in told.ended_[0]
+    assert len([row for row in stage.log() if row[0] == 0]) == 3  # once, and two more tries
+
+
+@pytest.mark.parametrize("name", APART)
+def test_a_training_that_hangs_is_ended_from_outside(name: str, home: Path) -> None:
+    stage, told = Stage(home, ["hang", "train", "train"], timeout=1.0), Told()
+    with opened(name, home, grace=1.0) as executor:
+        executor.run(stage.tasks(), told, never)
+    assert told.ended_[1] is None and told.ended_[2] is None
+    assert told.ended_[0] is not None and told.ended_[0].startswith("timeout: ")
+    assert all(gone(pid) for number, _, _, pid in stage.log() if number == 0)
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_a_stop_leaves_checkpoints_and_everything_else_is_done_later(name: str, home: Path) -> None:
+    stage, told = Stage(home, ["train", "slow", "slow", "slow"]), Told()
+
+    def at_work() -> bool:
+        return (0 in told.ended_) and any(row[0] == 1 for row in stage.log())
+
+    with opened(name, home) as executor, pytest.raises(Interrupted):
+        if name == "here":  # its stop is only asked by the training itself
+            stage.play(["train"] * 4)
+        executor.run(stage.tasks(), told, after(at_work))
+    assert 3 not in told.ended_ and 3 not in stage.begun
+    assert all(gone(pid) for *_, pid in stage.log() if pid != os.getpid())
+    stage.play(["train"] * 4)
+    with opened("here", home) as here:
+        here.run(stage.tasks(told), told, never)
+    assert told.ended_ == dict.fromkeys(range(4))
+    trained = {(number, key) for number, key, start, _ in stage.log()}
+    assert len([row for row in stage.log() if row[:2] == (0, "0/0")]) == 1
+    assert trained == set(told.trained_)
+
+
+@pytest.mark.parametrize("name", APART)
+def test_a_worker_that_would_train_something_else_is_refused(name: str, home: Path) -> None:
+    stage = Stage(home, ["train"])
+    other = iter([(stage.task(0, identity="0" * 16), bench())])
+    with (
+        opened(name, home) as executor,
+        pytest.raises(StudyError, match="same version of expand3d"),
+    ):
+        executor.run(other, Told(), never)
+    assert not stage.log()
+
+
+def test_one_process_does_not_take_several_networks() -> None:
+    with pytest.raises(ConfigError, match="workers = 3 needs executor = 'processes' or 'ray'"):
+        get_executor("here", Setting(Path(), workers=3))
+
+
+def test_a_worker_that_cannot_begin_ends_the_run(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with (
+        opened("processes", home) as executor,
+        pytest.raises(StudyError, match="ended with code 1"),
+    ):
+        executor.run(Stage(home, ["train"]).tasks(), Told(), never)
+
+
+def test_devices_go_round_among_the_workers(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from expand3d.execute.processes import _Worker
+
+    start, wanted = _Worker.start, []
+
+    def spy(device: str | None) -> _Worker:
+        wanted.append(device)
+        return start(None)
+
+    monkeypatch.setattr(_Worker, "start", spy)
+    stage = Stage(home, ["train"] * 3)
+    setting = Setting(home, workers=3, devices=("cuda:0", "cuda:1"))
+    with get_executor("processes", setting) as executor:
+        executor.run(stage.tasks(), Told(), never)
+    assert wanted == ["cuda:0", "cuda:1", "cuda:0"]
+
+
+DRIVER = """
+import sys
+sys.path[:0] = [{tests!r}]
+from pathlib import Path
+from stages import Stage, Told
+from expand3d.execute import get_executor
+from expand3d.execute.base import Setting
+home = Path({home!r})
+with get_executor({name!r}, Setting(home, workers=2)) as executor:
+    executor.run(Stage(home, ["slow", "hang"]).tasks(), Told(), lambda: False)
+"""
+
+
+@pytest.mark.parametrize("own", ["processes", pytest.param("ray", marks=SLOW)])
+def test_workers_end_with_a_driver_that_is_killed(own: str, home: Path) -> None:
+    tests = str(Path(__file__).parent)
+    code = DRIVER.format(tests=tests, home=str(home), name=own)
+    environment = {**os.environ, "PYTHONPATH": tests}
+    driver = subprocess.Popen([sys.executable, "-c", code], env=environment)
+    log = home / "log"
+    until = time.monotonic() + 60
+    while not (log.exists() and len(log.read_text().splitlines()) == 2):
+        assert driver.poll() is None and time.monotonic() < until
+        time.sleep(0.05)
+    pids = [int(line.split()[-1]) for line in log.read_text().splitlines()]
+    assert len({*pids, driver.pid}) == 3
+    driver.send_signal(signal.SIGKILL)
+    driver.wait()
+    until = time.monotonic() + 20
+    while not all(gone(pid) for pid in pids):
+        assert time.monotonic() < until, "a worker outlives its driver"
+        time.sleep(0.05)

@@ -1,0 +1,127 @@
+"""What only a cluster can do: lose a worker of its own, lose a machine, have too few CPUs."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from stages import Stage, Told
+
+from expand3d.errors import ConfigError
+from expand3d.execute import get_executor
+from expand3d.execute.base import Setting, Task
+from expand3d.train.result import Training
+
+pytestmark = pytest.mark.slow
+
+
+def run(stage: Stage, told: Told, setting: Setting) -> None:
+    with get_executor("ray", setting) as executor:
+        executor.run(stage.tasks(), told, lambda: False)
+
+
+def by_this_process(stage: Stage, home: Path) -> dict[Any, Training]:
+    home.mkdir()
+    own, told = Stage(home, ["train"] * len(stage.deeds)), Told()
+    with get_executor("here", Setting(home)) as executor:
+        executor.run(own.tasks(), told, lambda: False)
+    return told.trained_
+
+
+def test_a_lost_worker_of_ray_is_replaced_and_nothing_is_trained_twice(
+    cluster: None, home: Path
+) -> None:
+    stage, told = Stage(home, ["train", "orphan once"]), Told()
+    run(stage, told, Setting(home, workers=2))
+    assert told.ended_ == {0: None, 1: None}
+    # It was lost after step 2 of the second training: the first is not done again.
+    assert [row[1:3] for row in stage.log() if row[0] == 1] == [
+        ("0/0", 0),
+        ("1/0", 0),
+        ("1/0", 2),
+    ]
+
+
+def test_a_training_that_costs_ray_its_workers_fails_for_that_reason(
+    cluster: None, home: Path
+) -> None:
+    stage, told = Stage(home, ["orphan", "train"]), Told()
+    run(stage, told, Setting(home, workers=2))
+    assert told.ended_[1] is None
+    assert told.ended_[0] is not None and "worker lost 3 times" in told.ended_[0]
+
+
+def test_too_few_cpus_are_said_at_once(cluster: None, home: Path) -> None:
+    for workers, threads in ((3, 1), (2, 2), (1, 3)):
+        setting = Setting(home, workers=workers, threads=threads)
+        with (
+            pytest.raises(ConfigError, match=r"at most \d at a time"),
+            get_executor("ray", setting),
+        ):
+            pass
+    gpu = Setting(home, device="cuda")
+    with pytest.raises(ConfigError, match=r"with 1 CPUs and a GPU, do not fit.*2 CPUs and 0 GPUs"):
+        get_executor("ray", gpu).__enter__()
+
+
+def test_a_gpu_is_not_named_since_ray_gives_it(home: Path) -> None:
+    with pytest.raises(ConfigError, match="must be 'cpu' or 'cuda'"):
+        get_executor("ray", Setting(home, devices=("cuda:0", "cuda:1")))
+
+
+def test_no_cluster_at_the_address_is_said(home: Path) -> None:
+    import ray
+
+    if ray.is_initialized():
+        ray.shutdown()
+    with pytest.raises(ConfigError, match=r"address = '127\.0\.0\.1:9' names no Ray cluster"):
+        get_executor("ray", Setting(home, address="127.0.0.1:9")).__enter__()
+
+
+@pytest.fixture
+def two_nodes(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A head that trains nothing and two nodes of one CPU each, in processes of their own."""
+    import ray
+    from ray.cluster_utils import Cluster
+
+    if ray.is_initialized():
+        ray.shutdown()
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+    yield nodes
+    if ray.is_initialized():
+        ray.shutdown()
+    nodes.shutdown()
+
+
+def test_a_cluster_that_loses_a_machine_ends_with_what_one_process_gives(
+    two_nodes: Any, home: Path
+) -> None:
+    machines = [two_nodes.add_node(num_cpus=1) for _ in range(2)]
+    two_nodes.wait_for_nodes()
+    stage = Stage(home, ["pause", "pause", "pause", "train"])
+    losing: list[threading.Thread] = []
+
+    class Look(Told):
+        def trained(self, task: Task, key: str, training: Training) -> None:
+            super().trained(task, key, training)
+            if not losing:
+                lose = threading.Thread(target=two_nodes.remove_node, args=(machines[0], False))
+                losing.append(lose)
+                lose.start()
+
+    told = Look()
+    setting = Setting(home, workers=2, address=two_nodes.address)
+    run(stage, told, setting)
+    assert losing
+    assert told.ended_ == dict.fromkeys(range(4))
+    began = [row[:2] for row in stage.log()]
+    assert len(began) > len(set(began)), "nothing was on the machine that was lost"
+    for training in told.trained_.values():
+        assert training.status == "ok"
+    scores = {key: training.scores for key, training in told.trained_.items()}
+    own = by_this_process(stage, home / "own")
+    assert scores == {key: training.scores for key, training in own.items()}
