@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install --quiet --constraint constraints.txt
 
-.PHONY: run test test-all test-peers lint install clean
+.PHONY: run test test-all test-peers test-triton lint install clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -37,6 +37,40 @@ test-all: lint
 # pytorchvideo lives in an environment of its own: see tests/peers/README.md.
 test-peers:
 	tests/peers/run $(PYTHON)
+
+# The GPU's kernels: on a GPU, else in Triton's interpreter and compiled for one that is not there.
+test-triton: install
+	$(PIP) --editable '.[dev,triton]'
+	$(BIN)/python -m pytest -q tests/families/test_ops_triton.py
+
+# Figures of docs/PERFORMANCE.md: tables and pictures in results/benchmarks, with the machine.
+# Comparisons with pytorchvideo need the environment that `make test-peers` makes.
+RESULTS := results/benchmarks
+PEER_PYTHON := PYTHONPATH=. .venv-peers/bin/python
+PEER := test -e .venv-peers/.installed || { echo "no .venv-peers: left out"; exit 0; };
+
+bench: install
+	$(BIN)/python benchmarks/draw.py --machine $(RESULTS)
+	$(BIN)/python benchmarks/commands.py --csv $(RESULTS)/commands.csv
+	$(BIN)/python benchmarks/record.py --trials 100 1000 --csv $(RESULTS)/record.csv
+	$(BIN)/python benchmarks/train_step.py --clips 8 --repeats 3 --csv $(RESULTS)/train_step.csv
+	@$(PEER) $(PEER_PYTHON) benchmarks/train_step.py --peer --clips 8 --repeats 3 \
+	  --csv $(RESULTS)/peer_step.csv
+	@$(PEER) $(PEER_PYTHON) benchmarks/inference.py --repeats 3 --csv $(RESULTS)/inference.csv
+	$(BIN)/python benchmarks/draw.py $(RESULTS)
+
+bench-full: install
+	$(BIN)/python benchmarks/draw.py --machine $(RESULTS)
+	$(BIN)/python benchmarks/commands.py --repeats 9 --csv $(RESULTS)/commands.csv
+	$(BIN)/python benchmarks/record.py --csv $(RESULTS)/record.csv
+	$(BIN)/python benchmarks/train_step.py --csv $(RESULTS)/train_step.csv
+	@$(PEER) $(PEER_PYTHON) benchmarks/train_step.py --peer --clips 8 --csv $(RESULTS)/peer_step.csv
+	@$(PEER) $(PEER_PYTHON) benchmarks/inference.py --csv $(RESULTS)/inference.csv
+	rm -f $(RESULTS)/whole_job.csv
+	@$(PEER) $(BIN)/python benchmarks/whole_job.py --csv $(RESULTS)/whole_job.csv
+	for budget in 0.1 0.2 0.3; do $(BIN)/python benchmarks/whole_job.py --alone \
+	  --budget $${budget}GFLOPs --csv $(RESULTS)/whole_job.csv || exit 1; done
+	$(BIN)/python benchmarks/draw.py $(RESULTS)
 
 clean:
 	rm -rf $(VENV) .venv-peers build *.egg-info .pytest_cache .mypy_cache .ruff_cache

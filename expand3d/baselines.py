@@ -2,32 +2,27 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from expand3d.cost.budget import format_macs
-from expand3d.data.cache import CachedStore, CacheSpec, build_store
+from expand3d.cost.quantity import MACS
 from expand3d.data.check import CheckReport
-from expand3d.data.source import cache_root
 from expand3d.errors import BudgetError, FactorError, nearest
-from expand3d.evaluate import Bench
 from expand3d.execute.base import Executor
 from expand3d.families import FAMILIES, get_family, plan_from_json
 from expand3d.families.base import Family
 from expand3d.forecast import forecast_each
 from expand3d.genotype import Genotype, Plan
 from expand3d.part import Outcome, Part, create_record, executor, new_study, reopened
-from expand3d.prepare import Prepared, cached_side
+from expand3d.prepare import Prepared
 from expand3d.search.base import Done, answers
 from expand3d.search.select import label
 from expand3d.study.config import StudyConfig
 from expand3d.study.listing import FINISHED
 from expand3d.study.record import BASELINES, Record
 from expand3d.study.trial import BASELINE, Candidate, Trial
-from expand3d.study.units import parse_size
 from expand3d.watch import Overview, Watch
 
 #: Networks of up to this many times the study's budget take part where nobody says otherwise.
@@ -40,8 +35,8 @@ ONLY_BASELINES = "baselines trained; the expansion is not finished"
 class Selection:
     """Which published networks take part: all of `families`, or those in `names`.
 
-    `most` is the largest cost in multiply-adds; None is REACH x the study's budget, and no limit
-    for networks that are named.
+    `most` is the largest cost in multiply-adds; None is REACH x the study's budget, in what that
+    limits first, and no limit for networks that are named.
     """
 
     families: tuple[str, ...] = tuple(FAMILIES)
@@ -149,24 +144,25 @@ def _planned(
 ) -> tuple[Candidate, ...]:
     """The networks that take part, after the plan was shown; BudgetError where none does."""
     everything = selected(selection, classes=len(ready.store.class_names))
-    most = selection.ceiling(ready.budget.macs)
-    taken = tuple(c for c in everything if most is None or c.macs <= most)
+    most = selection.ceiling(ready.strategy.budget)
+    costs, said = _costs(selection, ready, everything)
+    taken = tuple(c for c in everything if most is None or costs[c.digest] <= most)
     if not taken:
-        cheapest = everything[0]
+        cheapest = min(everything, key=lambda c: costs[c.digest])
         raise BudgetError(
-            f"no network costs {format_macs(most or 0)} or less; the cheapest, "
-            f"{label(cheapest)}, costs {format_macs(cheapest.macs)}: raise --max-budget"
+            f"no network costs {said(most or 0)} or less; the cheapest, "
+            f"{label(cheapest)}, costs {said(costs[cheapest.digest])}: raise --max-budget"
         )
     known = answers(trials)
     todo = tuple({c.digest: c for c in taken if c.digest not in known}.values())
-    costlier = everything[len(taken) :]
+    costlier = [c for c in everything if c not in taken]
     recorded = [c for c in taken if c.digest in known]
     stands_on = dict(ready.lines)
     lines = [
         ("data", stands_on["data"]),
         ("training", stands_on["training"]),
-        ("at most", "any cost" if most is None else f"{format_macs(most)}; costlier is left out"),
-        ("left out", _listed(f"{label(c)} {c.macs / 1e9:.3g}G" for c in costlier)),
+        ("at most", "any cost" if most is None else f"{said(most)}; costlier is left out"),
+        ("left out", _listed(f"{label(c)} {said(costs[c.digest])}" for c in costlier)),
         ("recorded", _listed(f"{label(c)} (trial {known[c.digest].number})" for c in recorded)),
     ]
     for candidate in todo:
@@ -185,6 +181,22 @@ def _planned(
         )
     )
     return taken
+
+
+def _costs(
+    selection: Selection, ready: Prepared, candidates: Sequence[Candidate]
+) -> tuple[dict[str, int], Callable[[float], str]]:
+    """What networks cost, by digest, in what their limit counts, and how that is written.
+
+    A latency that is not measured yet is guessed.
+    """
+    strategy = ready.strategy
+    start = strategy.start or get_family(strategy.family).base
+    base = get_family(start.family).resolve(start, num_classes=strategy.num_classes)
+    price = strategy.price.guessed(base)
+    quantity = MACS if selection.most is not None else price.quantity
+    costs = {c.digest: price.amount(quantity, plan_from_json(c.plan)) for c in candidates}
+    return costs, quantity.text
 
 
 def _listed(items: Iterable[str]) -> str:
@@ -222,7 +234,6 @@ class _Comparing(Part):
     ) -> None:
         super().__init__(record, ready, workers, watch, stop)
         self._candidates = candidates
-        self._stores: dict[int, CachedStore] = {}
 
     def counts(self, trial: Trial) -> bool:
         return trial.candidate.role == BASELINE
@@ -233,38 +244,15 @@ class _Comparing(Part):
         known = answers(self.record.trials())
         done = [known[c.digest] for c in self._candidates if c.digest in known]
         self.watch.step(self._candidates, done)
-        wanted = {c.digest: c for c in self._candidates if c.digest not in known}
+        wanted = {c.digest: self.priced(c) for c in self._candidates if c.digest not in known}
         self.answer(tuple(wanted.values()))
         return FINISHED if self._expanded() else ONLY_BASELINES
 
     def _expanded(self) -> bool:
         """Whether the study's expansion has nothing left to do."""
-        searched = isinstance(self.ready.strategy.ask(self.record.trials()), Done)
-        return searched and (not self.ready.config.final or self.record.final() is not None)
-
-    def bench(self, plan: Plan) -> Bench:
-        """The study's bench, with clips decoded at a larger size where the network needs it.
-
-        Networks that the study's clips are large enough for share them with its candidates, so
-        that equal networks have equal scores whoever asked for them.
-        """
-        bench, store = self.ready.bench, self.ready.store
-        side = cached_side(plan.crop, bench.recipe)
-        largest = max(info.short_side for info in self.ready.report.infos.values())
-        if min(side, largest) <= store.spec.short_side:
-            return bench
-        if side not in self._stores:
-            self._stores[side] = self._decoded(side)
-        return dataclasses.replace(bench, store=self._stores[side])
-
-    def _decoded(self, side: int) -> CachedStore:
-        config, store = self.ready.config, self.ready.store
-        cap = max(0, parse_size(config.cache_cap) - store.cached_bytes)
-        return build_store(
-            store.manifest,
-            CacheSpec(fps=config.fps, short_side=side),
-            cache_root(),
-            cap_bytes=cap,
-            say=self.watch.note,
-            progress=self.watch.decoding,
-        )
+        strategy, trials = self.ready.strategy, self.record.trials()
+        if not isinstance(strategy.ask(trials), Done):
+            return False
+        final, best = self.record.final(), strategy.result(trials)
+        trained = final is not None and best is not None and final["trial"] == best.number
+        return trained or not self.ready.config.final

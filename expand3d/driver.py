@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from expand3d.part import Outcome, Part, create_record, executor, new_study, reo
 from expand3d.search.base import Batch, answers, drive
 from expand3d.study.config import StudyConfig
 from expand3d.study.listing import FINISHED
+from expand3d.study.record import FINAL
 from expand3d.study.trial import BASELINE, Candidate, Trial
 from expand3d.train.result import Training
 from expand3d.watch import Watch
@@ -53,8 +55,10 @@ def resume_study(
 ) -> Outcome:
     """Continue a study that was stopped or killed; budgets are totals, so nothing is repeated.
 
-    `changes` are keys that may differ from here on (the data's path, the device); any other is
-    refused by name, and so is data whose content has changed.
+    `changes` are keys that may differ from here on (the data's path, the device), or that become
+    larger (`budget`, `trials`): the study then goes on as one that began with them, and trains only
+    what its record does not know. Any other is refused by name, and so is data whose content has
+    changed.
     """
     watch = watch or Watch()
     with reopened(name, root=root, storage=storage, changes=changes, watch=watch) as begun:
@@ -68,7 +72,7 @@ class Expanding(Part):
 
     def work(self) -> str:
         self._search()
-        self._train_winner()
+        self.train_winner()
         return FINISHED
 
     def counts(self, trial: Trial) -> bool:
@@ -80,16 +84,20 @@ class Expanding(Part):
 
         def look(batch: Batch) -> None:
             nonlocal shown
-            shown = self._tell_decisions(shown)
+            shown = self.tell_decisions(shown)
             known = answers(self.record.trials())
             done = [known[c.digest] for c in batch.candidates if c.digest in known]
             self.watch.step(batch.candidates, done)
 
-        ended = drive(self.ready.strategy, self.record.trials, self.answer, look)
-        self._tell_decisions(shown)
+        ended = drive(self.ready.strategy, self.record.trials, self.answer, look, self.measure)
+        self.tell_decisions(shown)
+        # Begun for a smaller budget and no longer asked for: finished, so that nothing is lost.
+        begun = [t for t in self.record.trials() if t.state == "running" and self.counts(t)]
+        if begun:
+            self.answer([trial.candidate for trial in begun])
         self.watch.note(f"search done: {ended.reason}")
 
-    def _tell_decisions(self, shown: int) -> int:
+    def tell_decisions(self, shown: int) -> int:
         """Keep and show what each newly finished step has chosen; how many steps have been."""
         steps = self.ready.strategy.steps(self.record.trials())
         decided = [step for step in steps if not step.pending]
@@ -101,16 +109,25 @@ class Expanding(Part):
             self.watch.decided(step.offer.step, step.text)
         return len(decided)
 
-    def _train_winner(self) -> None:
-        """Train the result once more on everything but the test part, and keep its weights."""
+    def untrained_winner(self) -> Trial | None:
+        """The result, where it has to be trained once more; StudyError where there is none."""
         winner = self.ready.strategy.result(self.record.trials())
         if winner is None:
             raise StudyError(f"no network was trained within {self.ready.budget.text}")
         before = self.record.final()
-        if not self.ready.config.final or (before and before["trial"] == winner.number):
+        trained = before is not None and before["trial"] == winner.number
+        return None if trained or not self.ready.config.final else winner
+
+    def train_winner(self) -> None:
+        """Train the result once more on everything but the test part, and keep its weights."""
+        winner = self.untrained_winner()
+        if winner is None:
             return
-        training = self._last_training(winner.candidate)
-        weights = self.record.folder.weights / WINNER_WEIGHTS
+        before, name = self.record.final(), WINNER_WEIGHTS
+        if before:  # a smaller budget's winner, whose weights stay until these are there
+            self.record.set_attribute(f"{FINAL}/{before['trial']}", before)
+            name = f"winner-{winner.number}.safetensors"
+        training = self._last_training(winner.candidate, name)
         self.record.set_final(
             {
                 "trial": winner.number,
@@ -118,21 +135,22 @@ class Expanding(Part):
                 "recipe": self.ready.final.recipe.to_json(),
                 "seed": self.ready.final.jobs[0].seed,
                 "test_clips": len(self.ready.final.jobs[0].held_out),
-                "weights": weights.name if training.status == "ok" else None,
+                "weights": name if training.status == "ok" else None,
             }
         )
         self._clear_checkpoints()
         self.watch.final(training)
 
-    def _last_training(self, candidate: Candidate) -> Training:
-        folder, bench = self.record.folder, self.ready.final
+    def _last_training(self, candidate: Candidate, weights: str) -> Training:
+        folder, plan = self.record.folder, plan_from_json(candidate.plan)
+        bench = dataclasses.replace(self.ready.final, store=self.bench(plan).store)
         task = Task(
             None,
             candidate,
             done={},
             checkpoints=folder.checkpoints.resolve(),
-            identity=bench.identity(plan_from_json(candidate.plan)),
-            weights=folder.weights.resolve() / WINNER_WEIGHTS,
+            identity=bench.identity(plan),
+            weights=folder.weights.resolve() / weights,
         )
         last = _Last(self.watch)
         self.executor.run(iter([(task, bench)]), last, self.stop)

@@ -44,6 +44,14 @@ class Bench:
         jobs = [[job.key, list(job.train), list(job.held_out), job.seed] for job in self.jobs]
         return digest(plan.to_json(), self.recipe.to_json(), self.fingerprint, jobs)
 
+    def memory(self, plan: Plan) -> int | None:
+        """Predicted bytes at the peak of one training; None where a GPU holds the tensors."""
+        if self.device != "cpu":
+            return None
+        from expand3d.cost.memory import training_memory
+
+        return training_memory(plan, clips=self.recipe.bn_batch)
+
 
 def make_jobs(
     *,

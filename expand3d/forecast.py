@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import heapq
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -46,12 +47,24 @@ def forecast(ready: Prepared) -> Overview:
     offers = ready.strategy.plan_ahead()
     pace = _calibrate(ready.bench, [c for offer in offers for c in offer.candidates])
     steps = tuple(
-        _row(ready.bench, pace, offer.step, offer.target, offer.candidates) for offer in offers
+        dataclasses.replace(
+            _row(
+                ready.bench,
+                pace,
+                offer.step,
+                offer.target,
+                offer.candidates,
+                at_a_time=ready.config.side_by_side,
+            ),
+            quantity=offer.quantity,
+        )
+        for offer in offers
     )
     last = None
     if ready.config.final:
         best = offers[-1].candidates[:1]
-        last = _row(ready.final, pace, offers[-1].step + 1, best[0].macs, best)
+        last = _row(ready.final, pace, offers[-1].step + 1, best[0].cost, best)
+        last = dataclasses.replace(last, quantity=ready.strategy.price.quantity)
     assert ready.config.name is not None
     return Overview(ready.config.name, ready.lines, steps, last)
 
@@ -72,7 +85,13 @@ def forecast_each(bench: Bench, candidates: Sequence[Candidate]) -> tuple[Planne
 
 
 def _row(
-    bench: Bench, pace: Pace, step: int, target: int, candidates: Sequence[Candidate]
+    bench: Bench,
+    pace: Pace,
+    step: int,
+    target: int,
+    candidates: Sequence[Candidate],
+    *,
+    at_a_time: int = 1,
 ) -> PlannedStep:
     visits = sum(bench.recipe.steps_for(len(job.train)) * bench.recipe.batch for job in bench.jobs)
     clips = sum(len(job.held_out) for job in bench.jobs)
@@ -83,11 +102,24 @@ def _row(
         target=target,
         clip_visits=visits * len(candidates),
         training_macs=sum(TRAINING_FACTOR * c.macs * visits for c in candidates),
-        seconds=sum(
-            pace.seconds(_activations(plan_from_json(c.plan)), visits=visits, views=views)
-            for c in candidates
+        seconds=side_by_side(
+            [
+                pace.seconds(_activations(plan_from_json(c.plan)), visits=visits, views=views)
+                for c in candidates
+            ],
+            at_a_time,
         ),
+        # Memory goes with the activations; counting it for every candidate would take seconds.
+        memory=bench.memory(max((plan_from_json(c.plan) for c in candidates), key=_activations)),
     )
+
+
+def side_by_side(seconds: Sequence[float], workers: int) -> float:
+    """Seconds until everything is done where each piece goes to the worker that is free first."""
+    free_at = [0.0] * workers
+    for each in seconds:
+        heapq.heapreplace(free_at, free_at[0] + each)
+    return max(free_at)
 
 
 def _activations(plan: Plan) -> int:

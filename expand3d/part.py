@@ -11,22 +11,32 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from expand3d.errors import UserError
+from expand3d.cost.latency import measure_latency
+from expand3d.data.cache import CachedStore, CacheSpec, build_store
+from expand3d.data.source import cache_root
+from expand3d.errors import StudyError, UserError
 from expand3d.evaluate import Bench
 from expand3d.execute import get_executor
 from expand3d.execute.base import Executor, Setting, Task
 from expand3d.families import get_family, plan_from_json
 from expand3d.genotype import Plan
-from expand3d.prepare import Prepared, prepare, refuse_changed_data
-from expand3d.search.saved import strategy_from_json, strategy_to_json
+from expand3d.prepare import Prepared, cached_side, prepare, refuse_changed_data
+from expand3d.search.extend import extended, growth
+from expand3d.search.saved import (
+    StudyStrategy,
+    strategy_from_json,
+    strategy_to_json,
+    with_latencies,
+)
+from expand3d.study.claims import DRIVER
 from expand3d.study.config import StudyConfig, check_resume
 from expand3d.study.folder import made_up_name, resume_command, study_folder, study_names
 from expand3d.study.listing import FINISHED
-from expand3d.study.lock import StudyLock
-from expand3d.study.record import DATA, STRATEGY, Record
+from expand3d.study.lock import StudyLock, place
+from expand3d.study.record import DATA, LATENCY, STRATEGY, Record
 from expand3d.study.session import versions
 from expand3d.study.trial import Candidate, State, Trial
-from expand3d.study.units import parse_duration
+from expand3d.study.units import parse_duration, parse_size
 from expand3d.train.result import Interrupted, Training
 from expand3d.watch import Watch
 
@@ -69,7 +79,11 @@ def new_study(config: StudyConfig, watch: Watch) -> Iterator[Prepared]:
 
 def create_record(ready: Prepared) -> Record:
     """The record of a new study, which knows its data and its strategy from the beginning."""
-    began = {DATA: ready.identity(), STRATEGY: strategy_to_json(ready.strategy)}
+    began = {
+        DATA: ready.identity(),
+        STRATEGY: strategy_to_json(ready.strategy),
+        **{f"{LATENCY}/{name}": latency.to_json() for name, latency in ready.latencies.items()},
+    }
     return Record.create(ready.config, attributes=began)
 
 
@@ -84,15 +98,70 @@ def reopened(
 ) -> Iterator[tuple[Record, Prepared]]:
     """The record of a study that is there and what it stands on, while its lock is held."""
     record = Record.open(name, root=root, storage=storage)
-    with StudyLock(record.folder.make()):
-        record = Record.open(name, root=root, storage=storage)  # nobody writes from here on
+    with StudyLock(record.folder.make()), alone(record):
+        record.refresh()  # nobody else writes from here on
         before = record.config()
         config = dataclasses.replace(before, root=str(root), storage=storage, **(changes or {}))
         check_resume(before, config)
-        ready = prepare(config.absolute(), watch)
-        refuse_changed_data(record.attribute(DATA), ready)
-        strategy = strategy_from_json(record.attribute(STRATEGY))
-        yield record, dataclasses.replace(ready, strategy=strategy)
+        grown = growth(before, config)
+        strategy, ready = prepared_again(record, config, watch)
+        if grown:
+            record.extend(grown)
+            watch.note(f"extended: {', '.join(f'{key} {value}' for key, value in grown.items())}")
+        # Told apart from `grown`: a process may have died between the two writes.
+        larger = extended(strategy, ready.strategy)
+        if larger != strategy:
+            record.set_attribute(STRATEGY, strategy_to_json(larger))
+        yield record, dataclasses.replace(ready, strategy=larger)
+
+
+def prepared_again(
+    record: Record, config: StudyConfig, watch: Watch
+) -> tuple[StudyStrategy, Prepared]:
+    """The strategy as recorded, and what the study stands on here; StudyError on other data."""
+    data = record.attribute(DATA)
+    strategy = strategy_from_json(record.attribute(STRATEGY), known=record.latency)
+    ready = prepare(
+        config.absolute(),
+        watch,
+        known=record.latency,
+        start=strategy.start,
+        short_side=data.get("short_side"),
+    )
+    refuse_changed_data(data, ready)
+    return strategy, ready
+
+
+@contextmanager
+def alone(record: Record) -> Iterator[None]:
+    """No worker takes part meanwhile and, where the record is on a server, no other driver.
+
+    The study's lock is held. StudyError names who is at work.
+    """
+    claims, server = record.claims, record.config().storage is not None
+    if claims.held(DRIVER) or not claims.supported or not (server or claims.everyone()):
+        yield
+        return
+    with claims.signs_of_life():
+        while not claims.take(DRIVER, place=place(record.folder)):
+            _refuse_beside(record)
+        try:
+            claims.bury()
+            _refuse_beside(record)
+            yield
+        finally:
+            claims.give(DRIVER)
+
+
+def _refuse_beside(record: Record) -> None:
+    others = record.claims.others()
+    if others:
+        first = next((claim for claim in others if claim.name == DRIVER), others[0])
+        role = "run by" if first.name == DRIVER else "trained by a worker,"
+        raise StudyError(
+            f"study {record.name!r} is being {role} {first.text}; stop that one first, or look "
+            f"with: expand3d status {record.name}"
+        )
 
 
 def executor(ready: Prepared) -> Executor:
@@ -121,9 +190,12 @@ class Part(ABC):
         watch: Watch,
         stop: Callable[[], bool],
     ) -> None:
-        self.record, self.ready, self.watch = record, ready, watch
+        strategy = with_latencies(ready.strategy, record.latency)
+        self.record, self.watch = record, watch
+        self.ready = dataclasses.replace(ready, strategy=strategy)
         self.executor = executor
         self._stop = stop
+        self._stores: dict[int, CachedStore] = {}
         # Budgets are totals: what earlier processes trained counts too.
         spent = sum(_wall_time(trial) for trial in record.trials() if self.counts(trial))
         limit = ready.config.time_limit
@@ -145,7 +217,16 @@ class Part(ABC):
         return self._deadline is not None and time.monotonic() > self._deadline
 
     def go(self) -> Outcome:
-        session = self.record.start_session()
+        with alone(self.record):
+            return self.session()
+
+    def begin_session(self) -> int:
+        """Number of this process's session, now in the record."""
+        return self.record.start_session()
+
+    def session(self) -> Outcome:
+        """Do what is left to do, and keep how that ended."""
+        session = self.begin_session()
         reason = "failed"
         try:
             self.record.settle()
@@ -162,8 +243,55 @@ class Part(ABC):
         return Outcome(config.name, config.root, config.storage, reason, config.time_limit)
 
     def bench(self, plan: Plan) -> Bench:
-        """What a network is trained on: the study's bench, where a subclass knows no better."""
-        return self.ready.bench
+        """The study's bench, with clips decoded at a larger size where the network needs it.
+
+        Networks that the study's clips are large enough for share them, so that equal networks
+        have equal scores whoever asked for them: a baseline, or a budget that was extended.
+        """
+        bench, store = self.ready.bench, self.ready.store
+        side = cached_side(plan.crop, bench.recipe)
+        largest = max(info.short_side for info in self.ready.report.infos.values())
+        if min(side, largest) <= store.spec.short_side:
+            return bench
+        if side not in self._stores:
+            self._stores[side] = self._decoded(side)
+        return dataclasses.replace(bench, store=self._stores[side])
+
+    def _decoded(self, side: int) -> CachedStore:
+        config, store = self.ready.config, self.ready.store
+        cap = max(0, parse_size(config.cache_cap) - store.cached_bytes)
+        return build_store(
+            store.manifest,
+            CacheSpec(fps=config.fps, short_side=side),
+            cache_root(),
+            cap_bytes=cap,
+            say=self.watch.note,
+            progress=self.watch.decoding,
+        )
+
+    def measure(self, plan: Plan) -> None:
+        """Measure the latency of a network, while nothing trains, and keep it in the record."""
+        if self.stop():
+            raise Interrupted("stopped before a measurement")
+        clock = self.ready.strategy.price.clock
+        assert clock is not None, "only a limit of latency needs measurements"
+        latency = measure_latency(plan, device=clock.device, threads=clock.threads)
+        before = {known.hardware for known in self.record.latencies()}
+        if before - {latency.hardware}:
+            raise StudyError(
+                f"study {self.record.name!r} has latencies of {', '.join(sorted(before))}, which "
+                f"those of {latency.hardware} here cannot be compared with; resume it there"
+            )
+        self.record.put_latency(plan, latency)
+        self.watch.measured(plan, latency)
+
+    def priced(self, candidate: Candidate) -> Candidate:
+        """The candidate with what it costs in this study; its latency is measured if need be."""
+        price = self.ready.strategy.price
+        plan = plan_from_json(candidate.plan)
+        if price.clock is not None and self.record.latency(plan) is None:
+            self.measure(plan)
+        return dataclasses.replace(candidate, **price.fields(plan))
 
     def answer(self, candidates: Sequence[Candidate]) -> None:
         """Train the candidates, or go on with them where a killed process left them."""
@@ -187,16 +315,18 @@ class Part(ABC):
     def _begin(self, candidate: Candidate, bench: Bench) -> Trial:
         family = get_family(candidate.genotype.family)
         plan = plan_from_json(candidate.plan)
+        config = self.ready.config
         provenance = {
             "identity": bench.identity(plan),
             "data": self.ready.store.fingerprint,
             "recipe": bench.recipe.to_json(),
-            "seed": self.ready.config.seed,
-            "device": bench.device,
+            "seed": config.seed,
+            "device": ",".join(config.devices) or bench.device,
             "threads": bench.threads,
-            "executor": self.ready.config.executor,
-            "workers": self.ready.config.at_a_time,
+            "executor": config.executor,
+            "workers": config.side_by_side,
             "versions": versions(),
+            "predicted_memory": bench.memory(plan),
         }
         ranges = {name: (factor.low, factor.high) for name, factor in family.factors.items()}
         cost = family.cost(plan).totals()

@@ -6,24 +6,28 @@ import dataclasses
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from expand3d.cost.budget import Budget, format_macs, parse_budget
+from expand3d.afford import held_to, largest_crop, means, overshooting, refuse_small
+from expand3d.cost.budget import Budget, parse_budget
+from expand3d.cost.price import Known, nothing
 from expand3d.data.cache import CachedStore, CacheSpec, build_store, in_bytes
 from expand3d.data.check import CheckReport, check
 from expand3d.data.manifest import Manifest, load_manifest
 from expand3d.data.source import cache_root, resolve_source
 from expand3d.data.splits import Splits, folds, make_splits
-from expand3d.errors import BudgetError, ConfigError, StudyError
+from expand3d.errors import ConfigError, StudyError
 from expand3d.evaluate import Bench, make_jobs
-from expand3d.families import get_family, get_preset
+from expand3d.families import get_family
 from expand3d.families.base import Family, Limits
 from expand3d.genotype import Genotype, digest
 from expand3d.search.saved import StudyStrategy, configured
 from expand3d.search.select import default_metric, resolvable_difference
+from expand3d.search.start import find_start
 from expand3d.study.config import StudyConfig
+from expand3d.study.latency import Latency
 from expand3d.study.units import parse_duration, parse_size
 from expand3d.train.recipe import Recipe
 from expand3d.watch import Watch
@@ -40,7 +44,7 @@ class Prepared:
     """Everything of a run that does not change while it runs.
 
     `bench` trains candidates, `final` the winner. `report` holds the facts of the videos, `lines`
-    say in words what the run stands on.
+    say in words what the run stands on, `latencies` what was measured before there was a record.
     """
 
     config: StudyConfig
@@ -51,6 +55,7 @@ class Prepared:
     store: CachedStore
     report: CheckReport
     lines: tuple[tuple[str, str], ...]
+    latencies: Mapping[str, Latency] = field(default_factory=dict)
 
     def identity(self) -> dict[str, Any]:
         """What the record keeps of the data, to notice changes: content by clip, and skipped."""
@@ -59,40 +64,63 @@ class Prepared:
             "classes": list(self.store.class_names),
             "clips": dict(zip(self.store.keys, (sha[:16] for sha in self.store.shas), strict=True)),
             "skipped": {bad.key: bad.reason for bad in self.store.bad},
+            "short_side": self.store.spec.short_side,
         }
 
 
-def prepare(config: StudyConfig, watch: Watch) -> Prepared:
+def prepare(
+    config: StudyConfig,
+    watch: Watch,
+    *,
+    known: Known = nothing,
+    start: Genotype | None = None,
+    short_side: int | None = None,
+) -> Prepared:
     """Read, split and decode the data, choose the device and set up the strategy.
 
-    What is wrong with budget, family or list is said before anything is decoded.
+    What is wrong with budget, family or list is said before anything is decoded. `known` gives
+    the latencies that the study's record has, `start` and `short_side` the network that it began
+    with and the size in pixels of its clips.
     """
     assert config.name is not None
     budget = parse_budget(config.budget)
-    family, start = _family_and_start(config)
+    family, start = _family_and_start(config, start)
     # One class is the cheapest head: what is refused here no data could save, so none is made.
-    _refuse_small_budget(budget, family, start, classes=1)
+    refuse_small(budget, family.resolve(start, num_classes=1))
     prefix = Path(config.prefix) if config.prefix else None
     manifest = load_manifest(resolve_source(config.data, say=watch.note), prefix=prefix)
-    _refuse_small_budget(budget, family, start, classes=len(manifest.class_names))
+    base = family.resolve(start, num_classes=len(manifest.class_names))
+    refuse_small(budget, base)
+    device, threads = device_for(config.device), _threads(config)
+    config = dataclasses.replace(config, device=device, threads=threads)
+    afforded = means(budget, base, device=device, threads=threads, known=known, watch=watch)
+    price = afforded.price
     recipe = config.training_recipe()
     report = check(manifest, fps=config.fps, deep=False)
     limits = _limits(report, family, start, config)
-    store = _store(config, manifest, budget, family, start, limits, recipe, watch)
+    reach = budget if config.schedule == "fit" else overshooting(budget, config.ratio)
+    crop = largest_crop(family, start, base, limits, reach, price)
+    limits = held_to(limits, crop, price)
+    side = short_side or cached_side(crop, recipe)
+    store = clip_store(config, manifest, short_side=side, watch=watch)
     parts = parts_of(config, store.manifest)
     for note in parts.notes:
         watch.note(note)
-    device, threads = device_for(config.device), _threads(config)
-    config = dataclasses.replace(config, device=device, threads=threads)
+    if config.side_by_side < config.at_a_time:
+        watch.note(
+            f"batch = {config.batch} networks are proposed at once, so that no more of the "
+            f"{config.at_a_time} workers are busy; a larger --batch proposes other networks"
+        )
     bench = _bench(config, store, parts, recipe)
     scored = sum(len(job.held_out) for job in bench.jobs) // config.repeats
     strategy = configured(
         config,
-        budget=budget.macs,
+        budget=budget.first.amount,
         limits=limits,
         start=start,
         num_classes=len(store.class_names),
         metric=default_metric(scored) if config.select == "auto" else config.select,  # type: ignore[arg-type]
+        price=price,
     )
     return Prepared(
         config=config,
@@ -103,6 +131,7 @@ def prepare(config: StudyConfig, watch: Watch) -> Prepared:
         store=store,
         report=report,
         lines=_lines(config, budget, strategy, bench, store, parts, scored),
+        latencies=afforded.latencies,
     )
 
 
@@ -130,23 +159,18 @@ def refuse_changed_data(kept: Mapping[str, Any], ready: Prepared) -> None:
     )
 
 
-def _family_and_start(config: StudyConfig) -> tuple[Family, Genotype]:
+def _family_and_start(
+    config: StudyConfig, start: Genotype | None = None
+) -> tuple[Family, Genotype]:
     family = get_family(config.family)
-    start = get_preset(config.start).genotype if config.start else family.base
+    if start is None and config.start:
+        start = find_start(config.start, root=config.root, storage=config.storage)
+    start = start or family.base
     if start.family != family.name:
         raise ConfigError(
             f"start = {config.start!r} belongs to family {start.family!r}, not {family.name!r}"
         )
     return family, start
-
-
-def _refuse_small_budget(budget: Budget, family: Family, start: Genotype, *, classes: int) -> None:
-    base = family.cost(family.resolve(start, num_classes=classes)).macs
-    if base > budget.macs:
-        raise BudgetError(
-            f"budget = {budget.text!r} is less than the smallest {family.name} network costs; "
-            f"the least is {format_macs(base)}"
-        )
 
 
 def _limits(report: CheckReport, family: Family, start: Genotype, config: StudyConfig) -> Limits:
@@ -163,18 +187,6 @@ def _limits(report: CheckReport, family: Family, start: Genotype, config: StudyC
     )
 
 
-def _largest_crop(family: Family, start: Genotype, limits: Limits, macs: int) -> int:
-    """The largest crop in pixels that any axis alone can reach from the start within `macs`."""
-    largest = family.resolve(start).crop
-    for axis in family.axes:
-        for genotype in family.grow(axis, start, limits):
-            plan = family.resolve(genotype)
-            if family.cost(plan).macs > macs:
-                break
-            largest = max(largest, plan.crop)
-    return largest
-
-
 def cached_side(crop: int, recipe: Recipe) -> int:
     """Short side in pixels of the clips that trainings at `crop` read.
 
@@ -183,29 +195,14 @@ def cached_side(crop: int, recipe: Recipe) -> int:
     return math.ceil(recipe.jitter[1] * crop / CACHE_GRID) * CACHE_GRID
 
 
-def _store(
-    config: StudyConfig,
-    manifest: Manifest,
-    budget: Budget,
-    family: Family,
-    start: Genotype,
-    limits: Limits,
-    recipe: Recipe,
-    watch: Watch,
-) -> CachedStore:
-    overshoot = config.ratio if config.schedule == "paper" else 1.0
-    crop = _largest_crop(family, start, limits, round(budget.macs * overshoot))
-    return clip_store(config, manifest, crop=crop, recipe=recipe, watch=watch)
-
-
 def clip_store(
-    config: StudyConfig, manifest: Manifest, *, crop: int, recipe: Recipe, watch: Watch
+    config: StudyConfig, manifest: Manifest, *, short_side: int, watch: Watch
 ) -> CachedStore:
-    """The decoded clips, large enough for trainings at crops up to `crop` pixels.
+    """The decoded clips, their short side `short_side` pixels where the videos have as many.
 
     DataError where a video cannot be read, unless the configuration says to go on without it.
     """
-    spec = CacheSpec(fps=config.fps, short_side=cached_side(crop, recipe))
+    spec = CacheSpec(fps=config.fps, short_side=short_side)
     store = build_store(
         manifest,
         spec,
@@ -287,6 +284,22 @@ def _final_bench(bench: Bench, parts: Splits, config: StudyConfig) -> Bench:
     return dataclasses.replace(bench, recipe=config.last_recipe(), jobs=(job,), timeout=None)
 
 
+def _budget_text(budget: Budget, strategy: StudyStrategy) -> str:
+    """What is counted; for a latency also on what, and how long the first network takes."""
+    price = strategy.price
+    if price.clock is None:
+        return budget.convention
+    base = get_family(strategy.family).resolve(
+        strategy.start or get_family(strategy.family).base, num_classes=strategy.num_classes
+    )
+    first = price.known(base)
+    assert first is not None, "means() has measured it"
+    return (
+        f"{budget.convention}; on {first.hardware} ({first.device}, {first.threads} threads, "
+        f"{first.setting}), where the first network takes {first.text}"
+    )
+
+
 def _lines(
     config: StudyConfig,
     budget: Budget,
@@ -316,7 +329,7 @@ def _lines(
         f"{len(parts.test)} test; {in_bytes(store.cached_bytes)} decoded"
     )
     return (
-        ("budget", budget.convention),
+        ("budget", _budget_text(budget, strategy)),
         ("data", data),
         ("limits", f"{strategy.limits_text()} (the data's median short side and length)"),
         (

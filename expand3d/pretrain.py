@@ -20,7 +20,7 @@ from expand3d.export.network import ExportedNetwork
 from expand3d.export.targets import refuse_occupied
 from expand3d.families import get_family
 from expand3d.genotype import Genotype
-from expand3d.prepare import clip_store, device_for, parts_of
+from expand3d.prepare import cached_side, clip_store, device_for, parts_of
 from expand3d.study.config import StudyConfig
 from expand3d.study.session import Session
 from expand3d.teacher import load_teacher
@@ -104,7 +104,8 @@ def _prepared(wanted: Pretraining, watch: Watch) -> tuple[Task, CachedStore]:
     if plan.frames == 1:
         watch.note("the student reads single frames: it learns nothing of motion")
     crop = max(plan.crop, teacher.crop)
-    store = clip_store(config, manifest, crop=crop, recipe=wanted.recipe, watch=watch)
+    side = cached_side(crop, wanted.recipe)
+    store = clip_store(config, manifest, short_side=side, watch=watch)
     parts = parts_of(config, store.manifest)
     for note in parts.notes:
         watch.note(note)

@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from expand3d.cost.quantity import MACS, Quantity
+from expand3d.genotype import Plan
+from expand3d.study.latency import Latency
 from expand3d.study.trial import Candidate, Trial
 
 if TYPE_CHECKING:
@@ -15,7 +18,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PlannedStep:
-    """What a step, or the network called `name`, should take, before anything was trained."""
+    """What a step, or the network called `name`, should take, before anything was trained.
+
+    `target` is in what `quantity` counts; `memory` is the largest predicted peak in bytes of one
+    training, None where it is not predicted.
+    """
 
     step: int
     candidates: int
@@ -24,6 +31,8 @@ class PlannedStep:
     training_macs: int
     seconds: float
     name: str | None = None
+    quantity: Quantity = MACS
+    memory: int | None = None
 
 
 @dataclass(frozen=True)
@@ -58,6 +67,9 @@ class Watch:
 
     def planned(self, overview: Overview) -> None:
         """The plan, before the first training."""
+
+    def measured(self, plan: Plan, latency: Latency) -> None:
+        """How long one clip takes a network that may be proposed."""
 
     def step(self, candidates: Sequence[Candidate], done: Sequence[Trial]) -> None:
         """A step begins, or goes on after a resume: `done` were trained before."""

@@ -17,12 +17,17 @@ ROOT = Path(expand3d.__file__).parent
 #: prefix of a module's name says where it stands.
 LEVELS = (
     ("errors", "version", "genotype"),
-    ("train.recipe", "train.result", "train.metrics"),  # pure data, and sums over it
+    (
+        "train.recipe",
+        "train.result",
+        "train.scores",
+        "train.metrics",
+    ),  # pure data, and sums over it
     ("study",),
     ("families", "cost", "train", "data"),
     ("evaluate",),
     ("search", "execute"),
-    ("watch", "prepare", "forecast", "part", "driver", "baselines"),
+    ("watch", "afford", "prepare", "forecast", "part", "driver", "baselines", "join"),
     ("report", "export", "api", "teacher", "pretrain"),
     ("cli",),
     ("__init__", "__main__"),

@@ -87,9 +87,9 @@ def main(args: argparse.Namespace) -> int:
 
 def _selection(args: argparse.Namespace) -> Selection:
     from expand3d.baselines import Selection
-    from expand3d.cost.budget import parse_budget
+    from expand3d.cost.budget import parse_macs
 
-    most = parse_budget(args.max_budget).macs if args.max_budget else None
+    most = parse_macs(args.max_budget) if args.max_budget else None
     return Selection(tuple(args.families), tuple(args.presets), most)
 
 

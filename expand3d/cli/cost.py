@@ -9,6 +9,7 @@ examples:
   expand3d cost --family x3d --set gamma_t=4 --set gamma_tau=12 --json
   expand3d cost --from networks.csv --csv > costs.csv
   expand3d cost --preset x3d-xs --measure        what fvcore counts on the built network
+  expand3d cost --preset x3d-xs --latency --device cpu --threads 1 --json
 
 --from reads a header and a network per row. Columns: the factors (gamma_...), or frames,
 frame_stride, crop, width_factor (units of 12 channels, as PySlowFast and pytorchvideo count: 2 is
@@ -37,6 +38,7 @@ from expand3d.families import FAMILIES, get_family, get_preset
 
 if TYPE_CHECKING:
     from expand3d.cost.measure import Measured
+    from expand3d.study.latency import Latency
 
 __doc__ = (__doc__ or "") + "\n".join(f"  {key:<26} {text}" for key, text in CONVENTIONS.items())
 
@@ -71,11 +73,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="build the network and add what fvcore counts, naming what it does not",
     )
+    parser.add_argument(
+        "--latency",
+        action="store_true",
+        help="build the network and add how long one clip takes: batch 1, eval mode, warmed up",
+    )
+    parser.add_argument(
+        "--device", metavar="NAME", help="where --latency measures: cpu (default), cuda or cuda:N"
+    )
+    parser.add_argument(
+        "--threads", metavar="N", type=int, help="CPU threads of --latency (default: all cores)"
+    )
 
 
 def main(args: argparse.Namespace) -> int:
     """Print the cost of the networks that `args` names; 0."""
     networks = _networks(args)
+    if not args.latency and (args.device or args.threads):
+        raise ConfigError("--device and --threads say where --latency is measured; add --latency")
     if (args.stages or args.operators) and (args.csv or args.source):
         raise ConfigError(
             "--stages and --operators describe one network, in a table or with --json"
@@ -135,7 +150,15 @@ def _record(network: Network, args: argparse.Namespace) -> dict[str, Any]:
             record["operators"] = [operator._asdict() for operator in cost.operators]
     if args.measure:
         record["measured"] = _measure(network).to_json()
+    if args.latency:
+        record["latency"] = _latency(network, args).to_json()
     return record
+
+
+def _latency(network: Network, args: argparse.Namespace) -> Latency:
+    from expand3d.cost.latency import measure_latency
+
+    return measure_latency(network.plan, device=args.device or "cpu", threads=args.threads)
 
 
 def _measure(network: Network) -> Measured:
@@ -157,6 +180,7 @@ def _write_csv(records: Iterable[Mapping[str, Any]]) -> None:
         if "measured" in record:
             row["fvcore_measured"] = record["measured"]["total"]
             row["fvcore_uncounted"] = json.dumps(record["measured"]["uncounted"])
+        row |= {f"latency_{key}": value for key, value in record.get("latency", {}).items()}
         if writer is None:
             writer = csv.DictWriter(sys.stdout, list(row), lineterminator="\n")
             writer.writeheader()
@@ -192,6 +216,12 @@ def _print_network(network: Network, args: argparse.Namespace) -> None:
         )
     if args.measure:
         _print_measured(_measure(network), cost.fvcore_flops)
+    if args.latency:
+        latency = _latency(network, args)
+        print(
+            f"latency: {latency.text}, median and quartiles of {latency.runs} passes of one clip; "
+            f"{latency.hardware} ({latency.device}, {latency.threads} threads, {latency.setting})"
+        )
 
 
 def _print_stages(stages: Mapping[str, Mapping[str, int]]) -> None:
@@ -220,7 +250,8 @@ def _print_measured(measured: Measured, expected: int) -> None:
 def _print_networks(networks: Networks, args: argparse.Namespace) -> None:
     """A line per network, the most important figures; conventions below."""
     keys = ("macs", "macs_10_view", "macs_30_view", "fvcore_flops", "params", "activations")
-    measured = ("fvcore_measured",) if args.measure else ()
+    asked = {"fvcore_measured": args.measure, "latency": args.latency}
+    measured = tuple(key for key, wanted in asked.items() if wanted)
     rows = []
     for number, network in enumerate(networks.rows[:TABLE_ROWS], start=1):
         plan, totals = network.plan, figures(network.plan)
@@ -229,6 +260,8 @@ def _print_networks(networks: Networks, args: argparse.Namespace) -> None:
         row += [short(totals[key] or 0) for key in keys]
         if args.measure:
             row.append(f"{_measure(network).total:,}")
+        if args.latency:
+            row.append(_latency(network, args).text)
         rows.append(row)
     print_table(
         f"{len(networks.rows)} networks",

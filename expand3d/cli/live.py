@@ -14,9 +14,14 @@ from rich.table import Table
 from rich.text import Text
 
 from expand3d.cli.words import duration, network_text, score_text
-from expand3d.cost.budget import format_macs
+from expand3d.cost.price import cost_text
+from expand3d.cost.quantity import format_macs
+from expand3d.families import get_family
+from expand3d.genotype import Plan
 from expand3d.search.select import label
+from expand3d.study.latency import Latency
 from expand3d.study.trial import BASELINE, Candidate, Trial
+from expand3d.study.units import in_bytes
 from expand3d.watch import Overview, Watch
 
 if TYPE_CHECKING:
@@ -34,15 +39,16 @@ def overview_table(overview: Overview) -> Group:
     steps = Table(box=None, header_style="dim", padding=(0, 1))
     rows = list(overview.steps) + ([overview.final] if overview.final else [])
     first = "network" if any(row.name for row in rows) else "step"
-    for column in (first, "candidates", "about", "clip visits", "training", "time"):
+    for column in (first, "candidates", "about", "clip visits", "training", "memory", "time"):
         steps.add_column(column, justify="left" if column == first else "right", no_wrap=True)
     for row in rows:
         steps.add_row(
             "final" if row is overview.final else row.name or str(row.step),
             str(row.candidates),
-            format_macs(row.target),
+            row.quantity.text(row.target),
             f"{row.clip_visits:,}",
             f"{row.training_macs / 1e12:.2f} TMACs",
+            in_bytes(row.memory) if row.memory else "",
             duration(row.seconds),
         )
     steps.add_row(
@@ -51,6 +57,7 @@ def overview_table(overview: Overview) -> Group:
         "",
         f"{sum(row.clip_visits for row in rows):,}",
         f"{sum(row.training_macs for row in rows) / 1e12:.2f} TMACs",
+        "",
         f"~ {duration(overview.seconds)}",
         style="bold",
     )
@@ -62,7 +69,8 @@ class PlainWatch(Watch):
 
     def __init__(self, console: Console | None = None, *, every: float = 30.0) -> None:
         self.console = console or Console(file=sys.stderr, highlight=False, soft_wrap=True)
-        self._every, self._last = every, 0.0
+        self._every = every
+        self._last: dict[str, float] = {}
 
     def say(self, text: str, style: str = "") -> None:
         self.console.print(Text(text, style=style))
@@ -74,6 +82,11 @@ class PlainWatch(Watch):
         if done == total or self._due():
             self.say(f"decoded {done} of {total} clips")
 
+    def measured(self, plan: Plan, latency: Latency) -> None:
+        macs = format_macs(get_family(plan.family).cost(plan).macs)
+        clip = f"{plan.frames}x{plan.stride} {plan.crop}px"
+        self.say(f"  latency of {clip}, {macs}: {latency.text}", style="dim")
+
     def planned(self, overview: Overview) -> None:
         self.console.print(overview_table(overview))
 
@@ -84,15 +97,15 @@ class PlainWatch(Watch):
         self.say(f"{text}, {len(candidates) - len(done)} to train")
 
     def training(self, candidate: Candidate | None, progress: Progress) -> None:
-        if self._due():
-            what = label(candidate) if candidate else "final"
+        what = label(candidate) if candidate else "final"
+        if self._due(what):
             self.say(f"  {what}: {progress_text(progress)}", style="dim")
 
     def finished(self, trial: Trial) -> None:
         candidate = trial.candidate
         seconds = sum(training.seconds for training in trial.trainings.values())
         self.say(
-            f"  {label(candidate)}: {network_text(candidate)}, {format_macs(candidate.macs)}: "
+            f"  {label(candidate)}: {network_text(candidate)}, {cost_text(candidate)}: "
             f"{score_text(trial)}, {duration(seconds)}"
         )
         self.notes_of(trial)
@@ -112,10 +125,12 @@ class PlainWatch(Watch):
     def close(self) -> None:
         """Nothing is left on the screen to take away."""
 
-    def _due(self) -> bool:
+    def _due(self, what: str = "") -> bool:
+        """Whether it is time to say something again; each training has a time of its own."""
         now = time.monotonic()
-        due = now - self._last >= self._every
-        self._last = now if due else self._last
+        due = now - self._last.get(what, 0.0) >= self._every
+        if due:
+            self._last[what] = now
         return due
 
 
@@ -143,7 +158,7 @@ class LiveWatch(PlainWatch):
         self._live: Live | None = None
         self._candidates: list[Candidate] = []
         self._trials: dict[str, Trial] = {}
-        self._now: tuple[str | None, Progress] | None = None
+        self._now: dict[str | None, Progress] = {}  # by digest, None for the winner's last training
 
     def decoding(self, done: int, total: int) -> None:
         if self._due() or done == total:
@@ -163,13 +178,13 @@ class LiveWatch(PlainWatch):
     def training(self, candidate: Candidate | None, progress: Progress) -> None:
         if candidate is None and self._candidates:
             self._keep()
-        self._now = (candidate.digest if candidate else None, progress)
+        self._now[candidate.digest if candidate else None] = progress
         if self._due():
             self._show(self._table())
 
     def finished(self, trial: Trial) -> None:
         self._trials[trial.candidate.digest] = trial
-        self._now = None
+        self._now.pop(trial.candidate.digest, None)
         self._show(self._table())
         self.notes_of(trial)
 
@@ -213,7 +228,7 @@ class LiveWatch(PlainWatch):
             table.add_row(
                 label(candidate),
                 network_text(candidate),
-                format_macs(candidate.macs),
+                cost_text(candidate),
                 *self._state(candidate),
             )
         return table
@@ -222,16 +237,16 @@ class LiveWatch(PlainWatch):
         trial = self._trials.get(candidate.digest)
         if trial is not None and trial.state != "running":
             return Text("done" if trial.state == "complete" else trial.state), score_text(trial)
-        if self._now is not None and self._now[0] == candidate.digest:
-            progress = self._now[1]
+        progress = self._now.get(candidate.digest)
+        if progress is not None:
             bar = ProgressBar(progress.visits_total, progress.visits_done, width=16)
             return bar, progress_text(progress)
         return Text("waiting", style="dim"), ""
 
     def _final_row(self) -> RenderableType:
-        if self._now is None:
+        progress = self._now.get(None)
+        if progress is None:
             return Text()
-        progress = self._now[1]
         row = Table.grid(padding=(0, 2))
         bar = ProgressBar(progress.visits_total, progress.visits_done, width=24)
         row.add_row("the winner's last training", bar, progress_text(progress))

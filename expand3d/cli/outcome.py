@@ -11,9 +11,10 @@ from typing import Any
 from rich.console import Console
 
 from expand3d.cli.words import network_text, score_text
-from expand3d.cost.budget import format_macs
+from expand3d.cost.price import cost_text
 from expand3d.families import get_family, plan_from_json
 from expand3d.part import Outcome
+from expand3d.report.spent import spent
 from expand3d.report.status import final_text, status_json
 from expand3d.report.view import StudyView, load_view
 from expand3d.watch import Watch
@@ -62,12 +63,13 @@ def print_outcome(outcome: Outcome, *, as_json: bool) -> None:
         candidate = view.best.candidate
         console.print(
             f"best: {candidate.genotype.family} {network_text(candidate)}, "
-            f"{format_macs(candidate.macs)} (trial {view.best.number})"
+            f"{cost_text(candidate)} (trial {view.best.number})"
         )
         console.print(f"  chosen on validation clips: {score_text(view.best)}")
     last = final_text(view)
     if last:
         console.print(f"  {last}")
+    console.print(f"trainings: {spent(view.trials).text}")
     if outcome.finished:
         console.print(
             f"look:   expand3d report {view.name} --out {view.name}-report\n"

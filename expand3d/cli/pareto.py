@@ -13,7 +13,7 @@ import sys
 
 from expand3d.cli.tables import print_table
 from expand3d.cli.words import network_text
-from expand3d.cost.budget import format_macs
+from expand3d.cost.price import cost_text
 from expand3d.study.folder import DEFAULT_ROOT
 
 
@@ -34,13 +34,14 @@ def main(args: argparse.Namespace) -> int:
 
     view = load_view(args.name, root=args.root, storage=args.storage)
     if args.json:
-        found = sorted((row for row in rows(view) if row["on_frontier"]), key=lambda r: r["macs"])
+        by_number = {row["number"]: row for row in rows(view)}
+        found = [by_number[trial.number] for trial in view.frontier]
         data = {"study": view.name, "hypervolume": view.hypervolume, "frontier": found}
         print(json.dumps(data, indent=2))
         return 0
     if args.csv:
-        table = dataframe(view)
-        table[table["on_frontier"]].sort_values("macs").to_csv(sys.stdout, index=False)
+        table = dataframe(view).set_index("number", drop=False)
+        table.loc[[trial.number for trial in view.frontier]].to_csv(sys.stdout, index=False)
         return 0
     on_path, shown = set(view.path), []
     for trial in view.frontier:
@@ -51,7 +52,7 @@ def main(args: argparse.Namespace) -> int:
                 str(trial.number),
                 view.origin(trial),
                 network_text(trial.candidate),
-                format_macs(trial.candidate.macs),
+                cost_text(trial.candidate),
                 f"{score.top1:.1%}",
                 f"{low:.0%} to {high:.0%}",
                 f"{score.nll:.3f}",
@@ -63,7 +64,8 @@ def main(args: argparse.Namespace) -> int:
         ("trial", "from", "network", "cost", "top-1", "95%", "log-loss", ""),
         shown,
         numbers=("trial", "cost", "top-1", "95%", "log-loss"),
-        caption=f"hypervolume {view.hypervolume:.4f} (accuracy x decades of multiply-adds, up to "
+        caption=f"hypervolume {view.hypervolume:.4f} (accuracy x decades of "
+        f"{view.quantity.noun}, up to "
         f"chance and twice the budget); path: chosen by a step of the expansion",
     )
     return 0

@@ -16,7 +16,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from expand3d.cli.tables import print_table
-from expand3d.cost.budget import format_macs, parse_budget
+from expand3d.cost.budget import format_macs, parse_macs
 
 if TYPE_CHECKING:
     from expand3d.search.replay import Point, Replay
@@ -35,7 +35,7 @@ def main(args: argparse.Namespace) -> int:
 
     budgets = [WHOLE_BUDGET, CONTRACTED_BUDGET]
     if args.budget:
-        budgets = [parse_budget(args.budget).macs]
+        budgets = [parse_macs(args.budget)]
     replays = [replay_x3d(budget) for budget in budgets]
     if args.json:
         print(json.dumps([_as_json(replay) for replay in replays], indent=2))

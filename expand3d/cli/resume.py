@@ -3,8 +3,12 @@
 examples:
   expand3d resume quiet-heron
   expand3d resume quiet-heron --data /new/place/of/the/videos
+  expand3d resume quiet-heron --extend 0.6GFLOPs       a larger budget, finished or not
+  expand3d resume quiet-heron --trials 60              more networks of a sampler
 
-Where the data lies, the device and the workers may change; content and recipe may not.
+Where the data lies, the device, the executor and its workers may change; content and recipe may
+not. A study that is extended goes on as one that began with the larger budget, and trains only what
+its record does not know; a new winner is trained once more.
 """
 
 from __future__ import annotations
@@ -18,7 +22,8 @@ from expand3d.study.folder import DEFAULT_ROOT
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", metavar="NAME", help="the study")
-    add_config_flags(parser, only=MAY_CHANGE)
+    add_config_flags(parser, only={*MAY_CHANGE, "trials"})
+    parser.add_argument("--extend", metavar="BUDGET", help="a larger budget, such as 0.6GFLOPs")
     parser.add_argument("--json", action="store_true", help="print the outcome as JSON")
 
 
@@ -29,7 +34,7 @@ def main(args: argparse.Namespace) -> int:
 
     study = args.name
     args.name = None
-    changes = config_values(args)
+    changes = config_values(args) | ({"budget": args.extend} if args.extend else {})
     root, storage = changes.pop("root", DEFAULT_ROOT), changes.pop("storage", None)
     watch = watch_for(json=args.json)
     with SignalStop(watch) as stop:

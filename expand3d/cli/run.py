@@ -13,10 +13,15 @@ Shows the plan first, then trains; Ctrl-C stops cleanly and prints the resume co
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
 from expand3d.cli.flags import add_config_flags, config_values
 from expand3d.study.config import TABLES, StudyConfig, read_toml
+from expand3d.study.folder import DEFAULT_ROOT, hide_password
 from expand3d.train.recipe import PROFILES
+
+if TYPE_CHECKING:
+    from expand3d.cli.live import PlainWatch
 
 #: What a profile's cost is stated for.
 EXAMPLE_MACS = 10**8
@@ -40,6 +45,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = _profiles()
     parser.add_argument("file", nargs="?", help="a study file; flags override its keys")
     add_config_flags(parser)
+    parser.add_argument(
+        "--create", action="store_true", help="only begin the record; expand3d worker trains"
+    )
     parser.add_argument("--plan", action="store_true", help="show the plan and stop")
     parser.add_argument("--json", action="store_true", help="print the outcome as JSON")
 
@@ -51,6 +59,8 @@ def main(args: argparse.Namespace) -> int:
     from expand3d.driver import run_study
 
     watch = watch_for(json=args.json)
+    if args.create:
+        return _create(config, watch)
     with SignalStop(watch) as stop:
         try:
             outcome = run_study(config, watch=watch, stop=stop, confirm=lambda: not args.plan)
@@ -60,6 +70,19 @@ def main(args: argparse.Namespace) -> int:
         return 0
     print_outcome(outcome, as_json=args.json)
     return 0 if outcome.finished else 130
+
+
+def _create(config: StudyConfig, watch: PlainWatch) -> int:
+    from expand3d.join import create_study
+
+    try:
+        name = create_study(config, watch=watch)
+    finally:
+        watch.close()
+    storage = f" --storage {hide_password(config.storage)}" if config.storage else ""
+    root = f" --root {config.root}" if config.root != DEFAULT_ROOT else ""
+    print(f"study {name} is there; train it with: expand3d worker {name}{root}{storage}")
+    return 0
 
 
 def _config(args: argparse.Namespace) -> StudyConfig:

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from expand3d.cli.words import duration, network_text, score_text
-from expand3d.cost.budget import format_macs
+from expand3d.cost.price import cost_text
 from expand3d.search.select import label
 from expand3d.study.folder import DEFAULT_ROOT, resume_command
 
@@ -47,7 +47,7 @@ def main(args: argparse.Namespace) -> int:
             "" if candidate.step is None else str(candidate.step),
             label(candidate),
             network_text(candidate),
-            format_macs(candidate.macs),
+            cost_text(candidate),
             score_text(trial),
             duration(sum(training.seconds for training in trial.trainings.values())),
         )

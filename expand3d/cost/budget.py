@@ -1,20 +1,55 @@
-"""Budgets as people write them, read as multiply-adds; and multiply-adds as people read them."""
+"""Budgets as people write them: one limit or several, each of one quantity."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cached_property
 
+from expand3d.cost.quantity import (
+    ACTIVATIONS,
+    LATENCY,
+    MACS,
+    MEMORY,
+    PARAMS,
+    Quantity,
+    format_macs,
+)
 from expand3d.errors import BudgetError
 
-CONVENTION = "multiply-adds (conv + linear, one clip, train crop; the X3D paper's FLOPs)"
-EXAMPLE = "write it like 4GFLOPs, 600M or 0.5 GMACs"
+__all__ = ["Budget", "Limit", "format_macs", "parse_budget", "parse_macs"]
 
-_PREFIXES = {"": 0, "K": 3, "M": 6, "G": 9, "T": 12}
-_PATTERN = re.compile(
-    r"(?P<number>[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]{1,3})?)"
-    r"\s*(?P<prefix>[kmgt]?)\s*(?P<noun>flops?|macs?)?",
+CONVENTION = "multiply-adds (conv + linear, one clip, train crop; the X3D paper's FLOPs)"
+MACS_EXAMPLE = "write it like 4GFLOPs, 600M or 0.5 GMACs"
+EXAMPLE = (
+    f"{MACS_EXAMPLE}, or 3.8Mparams, 20Mactivations, 2GiB, 25ms, 25ms@cuda; "
+    "several with commas: 4GFLOPs,25ms"
+)
+
+_PREFIXES = {"": 0, "k": 3, "m": 6, "g": 9, "t": 12}
+_NOUNS: Mapping[str, Quantity] = {
+    "": MACS,
+    "flop": MACS,
+    "mac": MACS,
+    "param": PARAMS,
+    "parameter": PARAMS,
+    "activation": ACTIVATIONS,
+}
+_BYTES = {
+    **{f"{prefix}b": 10**power for prefix, power in _PREFIXES.items() if prefix},
+    **{f"{prefix}ib": 1024**power for power, prefix in enumerate("kmgt", start=1)},
+}
+_NANOSECONDS = {"ns": 1, "us": 10**3, "µs": 10**3, "ms": 10**6, "s": 10**9}
+_NUMBER = r"(?P<number>[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]{1,3})?)"
+_COUNT = re.compile(
+    rf"{_NUMBER}\s*(?P<prefix>[kmgt]?)\s*(?P<noun>(?:flop|mac|param|parameter|activation)s?)?",
+    re.IGNORECASE,
+)
+_SIZE = re.compile(rf"{_NUMBER}\s*(?P<unit>[kmgt]i?b)", re.IGNORECASE)
+_TIME = re.compile(
+    rf"{_NUMBER}\s*(?P<unit>ns|us|µs|ms|s)(?:\s*@\s*(?P<device>cpu|cuda(?::[0-9]+)?))?",
     re.IGNORECASE,
 )
 #: A number without K, M, G or T must be this large: nobody means a network of 4 multiply-adds.
@@ -23,44 +58,129 @@ _MOST = 10**18
 
 
 @dataclass(frozen=True)
-class Budget:
-    """A cost ceiling: `macs` multiply-adds, the `text` it was read from, the `convention` line."""
+class Limit:
+    """The largest `amount` of a quantity, and the line that says what is counted.
 
-    macs: int
-    text: str
+    `device` is where a latency is measured: "cpu", "cuda", "cuda:1", or None for the study's own.
+    """
+
+    quantity: Quantity
+    amount: int
     convention: str
+    device: str | None = None
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a network may cost at most: one limit per quantity, and the `text` they were read from.
+
+    The first limit's quantity is what the steps of a search count.
+    """
+
+    limits: tuple[Limit, ...]
+    text: str
+
+    @property
+    def first(self) -> Limit:
+        return self.limits[0]
+
+    @property
+    def also(self) -> tuple[Limit, ...]:
+        """The limits beside the first."""
+        return self.limits[1:]
+
+    @cached_property
+    def latency(self) -> Limit | None:
+        """The limit of measured time, if there is one."""
+        return next((limit for limit in self.limits if limit.quantity is LATENCY), None)
+
+    @property
+    def macs(self) -> int | None:
+        """The limit in multiply-adds, if there is one."""
+        found = (limit.amount for limit in self.limits if limit.quantity is MACS)
+        return next(found, None)
+
+    @property
+    def convention(self) -> str:
+        """What is counted, limit by limit."""
+        return "; ".join(limit.convention for limit in self.limits)
 
 
 def parse_budget(text: str) -> Budget:
-    """The budget in `text`, in multiply-adds; FLOPs and MACs mean the same, as in the X3D paper.
+    """The limits in `text`, such as '4GFLOPs', '3.8Mparams', '2GiB', '25ms@cuda' or '4G,25ms'.
 
-    Any case, with K, M, G or T. BudgetError shows an example where the text is no such number.
+    FLOPs and MACs mean the same, as in the X3D paper. Any case; counts with K, M, G or T.
+    BudgetError shows an example where the text is nothing of that kind.
     """
-    match = _PATTERN.fullmatch(text.strip())
-    if match is None:
-        raise BudgetError(f"budget = {text!r} is not a number of multiply-adds; {EXAMPLE}")
-    prefix = match["prefix"].upper()
-    exact = Decimal(match["number"]).scaleb(_PREFIXES[prefix])
+    if re.search(r"\d,\s*\d+(\s|[a-z]|$)", text, re.IGNORECASE) and _bare(text.split(",")[0]):
+        raise BudgetError(f"budget = {text!r} has a number without a unit; {EXAMPLE}")
+    limits = tuple(_limit(part.strip()) for part in text.split(","))
+    seen: set[str] = set()
+    for limit in limits:
+        if limit.amount < 1:
+            raise BudgetError(f"budget = {text!r} is less than any network costs; {EXAMPLE}")
+        if limit.quantity.key in seen:
+            raise BudgetError(
+                f"budget = {text!r} limits {limit.quantity.noun} twice; keep the smaller"
+            )
+        seen.add(limit.quantity.key)
+    return Budget(limits, text.strip())
+
+
+def parse_macs(text: str) -> int:
+    """The multiply-adds in `text`; BudgetError where it limits anything else."""
+    budget = parse_budget(text)
+    if budget.macs is None or budget.also:
+        raise BudgetError(f"{text!r} is not one number of multiply-adds; {MACS_EXAMPLE}")
+    return budget.macs
+
+
+def _bare(text: str) -> bool:
+    return re.fullmatch(_NUMBER, text.strip(), re.IGNORECASE) is not None
+
+
+def _limit(text: str) -> Limit:
+    if match := _TIME.fullmatch(text):
+        return _time(match, text)
+    if match := _SIZE.fullmatch(text):
+        amount = _amount(match, _BYTES[match["unit"].lower()], text)
+        line = f"{match['number']} {match['unit']} of memory: {MEMORY.convention}"
+        return Limit(MEMORY, amount, line)
+    if match := _COUNT.fullmatch(text):
+        return _count(match, text)
+    raise BudgetError(f"budget = {text!r} is not a number of multiply-adds; {EXAMPLE}")
+
+
+def _time(match: re.Match[str], text: str) -> Limit:
+    amount = _amount(match, _NANOSECONDS[match["unit"].lower()], text)
+    device = match["device"].lower() if match["device"] else None
+    line = (
+        f"{match['number']} {match['unit']} a clip{f' on {device}' if device else ''}: "
+        f"{LATENCY.convention}"
+    )
+    return Limit(LATENCY, amount, line, device)
+
+
+def _count(match: re.Match[str], text: str) -> Limit:
+    prefix, noun = match["prefix"], match["noun"] or ""
+    quantity = _NOUNS[noun.lower().rstrip("s")]
+    amount = _amount(match, 10 ** _PREFIXES[prefix.lower()], text)
+    if quantity is MACS and not prefix and amount < _LEAST_BARE:
+        raise BudgetError(
+            f"budget = {text!r} has no unit and would be {Decimal(match['number']):f} "
+            f"multiply-adds; did you mean {match['number']}GFLOPs?"
+        )
+    written = f"{match['number']} {prefix.upper()}{noun}".strip()
+    if quantity is MACS:
+        return Limit(MACS, amount, f"{written} = {amount / 1e9:.3f} G {CONVENTION}")
+    return Limit(quantity, amount, f"{written}: {quantity.convention}")
+
+
+def _amount(match: re.Match[str], unit: int, text: str) -> int:
+    """The number times its unit, exactly: 0.3G is 300,000,000; rounded down."""
+    exact = Decimal(match["number"]) * unit
     if exact <= 0:
         raise BudgetError(f"budget = {text!r} must be more than 0; {EXAMPLE}")
     if exact > _MOST:
         raise BudgetError(f"budget = {text!r} is beyond any network; {EXAMPLE}")
-    if not prefix and exact < _LEAST_BARE:
-        raise BudgetError(
-            f"budget = {text!r} has no unit and would be {exact:f} multiply-adds; "
-            f"did you mean {match['number']}GFLOPs?"
-        )
-    macs = int(exact)
-    if macs < 1:
-        raise BudgetError(f"budget = {text!r} is less than one multiply-add; {EXAMPLE}")
-    written = f"{match['number']} {prefix}{match['noun'] or ''}".strip()
-    return Budget(macs, text.strip(), f"{written} = {macs / 1e9:.3f} G {CONVENTION}")
-
-
-def format_macs(macs: float) -> str:
-    """Multiply-adds with a unit: '0.605 GMACs', '20.66 MMACs', '512 MACs'."""
-    if macs >= 1e8:
-        return f"{macs / 1e9:.3f} GMACs"
-    if macs >= 1e5:
-        return f"{macs / 1e6:.2f} MMACs"
-    return f"{macs:.0f} MACs"
+    return int(exact)

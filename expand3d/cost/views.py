@@ -24,6 +24,7 @@ CONVENTIONS: Mapping[str, str] = {
     "params_without_bn": "params less BatchNorm's affine pair (the X3D paper's count)",
     "params_pytorchvideo": "params of the network as pytorchvideo builds it",
     "activations": "elements of all convolution outputs, 1 clip at the train crop",
+    "memory": "predicted peak bytes of inference, 1 clip, float32: params + 3 x largest output",
 }
 
 

@@ -27,6 +27,7 @@ from expand3d.data.decode import Frame, VideoInfo, decode, decode_frames, probe,
 from expand3d.data.hashes import FileHashes, fingerprint, unique_temporary
 from expand3d.data.manifest import Manifest, Video
 from expand3d.errors import DataError
+from expand3d.study.units import in_bytes
 
 #: Part of every file's name; a change to what `decode` returns must change it.
 FORMAT = "expand3d clip 1"
@@ -243,15 +244,6 @@ def _sweep(root: Path) -> None:
         with suppress(FileNotFoundError):
             if time.time() - leftover.stat().st_mtime > LEFTOVER_SECONDS:
                 leftover.unlink()
-
-
-def in_bytes(number: float) -> str:
-    """A size for people, in decimal units: "12.3 GB"."""
-    for unit in ("B", "kB", "MB"):
-        if number < 999.5:
-            return f"{number:.3g} {unit}"
-        number /= 1000
-    return f"{number:,.1f} GB"
 
 
 class _Recent:

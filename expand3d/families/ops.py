@@ -18,6 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from expand3d.families.ops_gpu import HAS_TRITON, channelwise_autocast
+
 #: Gradients are summed over pieces of the input of about this size: the temporaries of one stay in
 #: the cache, and short sums round less.
 PIECE_BYTES = 2**22
@@ -27,8 +29,9 @@ class ChannelwiseConv3d(nn.Conv3d):
     """nn.Conv3d with one group per channel and no bias, fast on a CPU, above all in training.
 
     Kernels are 3x3x3 with any spatial stride, or temporal (k x 1 x 1); padding keeps the frames.
-    Parameters, state dict and results are nn.Conv3d's; so is the operator itself on other devices,
-    under autocast and under tracing, so that an export or a count of operators sees nothing else.
+    Parameters, state dict and results are nn.Conv3d's; so is the operator itself under tracing, so
+    that an export or a count of operators sees nothing else, and under autocast on a CPU. A GPU has
+    an operator of its own where Triton is installed (expand3d.families.ops_gpu).
     """
 
     def __init__(self, channels: int, kernel: tuple[int, int, int], *, stride: int = 1) -> None:
@@ -44,6 +47,8 @@ class ChannelwiseConv3d(nn.Conv3d):
         )
 
     def forward(self, x: Tensor) -> Tensor:
+        if x.device.type == "cuda" and HAS_TRITON and not torch.jit.is_tracing():
+            return channelwise_autocast(x, self.weight, self.stride[1])
         plain = (
             x.device.type != "cpu"
             or torch.is_autocast_enabled("cpu")

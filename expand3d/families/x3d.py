@@ -6,9 +6,10 @@ import dataclasses
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
-from expand3d.cost.model import Cost, Operator, batch_norm, conv, linear
+from expand3d.cost.model import FVCORE_BN_EVAL, Cost, Operator, batch_norm, conv, linear
 from expand3d.errors import FactorError
 from expand3d.families import gammas
 from expand3d.families.base import Factor, Family, Limits, Preset, Published
@@ -106,7 +107,7 @@ class X3D(Family):
     def cost(self, plan: Plan, *, crop: int | None = None) -> Cost:
         """Arithmetic cost of one clip; microseconds, no torch."""
         assert isinstance(plan, X3DPlan)
-        return Cost(tuple(_operators(plan, crop or plan.crop)))
+        return _X3DCost(plan, crop or plan.crop)
 
     def grow(self, axis: str, genotype: Genotype, limits: Limits) -> Iterator[Genotype]:
         return gammas.grow(self.factors, axis, genotype, limits)
@@ -129,6 +130,95 @@ class X3D(Family):
     @property
     def presets(self) -> Mapping[str, Preset]:  # type: ignore[override]
         return PRESETS
+
+
+class _X3DCost(Cost):
+    """X3D's cost with totals in closed form; its operators are listed when they are asked for.
+
+    A search asks for the totals of thousands of networks, and for the layers of none.
+    """
+
+    _plan: X3DPlan
+    _crop: int
+
+    def __init__(self, plan: X3DPlan, crop: int) -> None:
+        self.__dict__.update(_plan=plan, _crop=crop)  # frozen, as every cost
+
+    @cached_property
+    def operators(self) -> tuple[Operator, ...]:
+        return tuple(_operators(self._plan, self._crop))
+
+    @cached_property
+    def _sums(self) -> _Sums:
+        return _sums(self._plan, self._crop)
+
+    @property
+    def macs(self) -> int:
+        return self._sums.macs
+
+    @property
+    def fvcore_flops(self) -> int:
+        return self._sums.macs + FVCORE_BN_EVAL * self._sums.normed
+
+    @property
+    def params(self) -> int:
+        return self._sums.weights + 2 * self._sums.norms
+
+    @property
+    def params_without_bn(self) -> int:
+        return self._sums.weights
+
+    @property
+    def activations(self) -> int:
+        return self._sums.outputs
+
+    @property
+    def largest_output(self) -> int:
+        return self._sums.largest
+
+
+class _Sums(NamedTuple):
+    """Multiply-adds; learned numbers without BatchNorm; channels and elements that BatchNorms
+    read; elements that convolutions write; elements of the largest output."""
+
+    macs: int
+    weights: int
+    norms: int
+    normed: int
+    outputs: int
+    largest: int
+
+
+def _sums(plan: X3DPlan, crop: int) -> _Sums:
+    """What `_operators` adds up to, stage by stage."""
+    side = -(-crop // 2)
+    at, width = plan.frames * side * side, plan.stem
+    weights = width * (3 * 9 + STEM_TEMPORAL_KERNEL)
+    norms, macs, normed, outputs, largest = width, weights * at, width * at, 2 * width * at, 0
+    for index, depth in enumerate(plan.depths):
+        out, inner, se = plan.widths[index], plan.inners[index], plan.se_widths[index]
+        before, side = at, -(-side // 2)
+        at = plan.frames * side * side
+        # The first block reads the stage before: its expansion, and a shortcut beside the block.
+        first, later = width * inner, (depth - 1) * out * inner
+        rest = width * out + depth * (27 * inner + inner * out) + later
+        channels = depth * (inner + out) + (depth - 1) * inner
+        shortcut_bn = out if plan.res2_shortcut_bn or index > 0 else 0
+        gates = (depth + 1) // 2
+        macs += first * before + rest * at + gates * 2 * inner * se
+        weights += first + rest + gates * (2 * inner * se + inner + se)
+        norms += inner + channels + shortcut_bn
+        normed += inner * before + (channels + shortcut_bn) * at
+        outputs += inner * before + (channels + out) * at + gates * (inner + se)
+        largest = max(largest, width * before, inner * before, inner * at, out * at)
+        width = out
+    conv5, lin5 = plan.conv5, plan.lin5
+    weights += width * conv5 + conv5 * lin5 + (lin5 + 1) * plan.num_classes
+    macs += width * conv5 * at + conv5 * lin5 + lin5 * plan.num_classes
+    largest = max(largest, conv5 * at, lin5, plan.num_classes)
+    return _Sums(
+        macs, weights, norms + conv5, normed + conv5 * at, outputs + conv5 * at + lin5, largest
+    )
 
 
 def _operators(plan: X3DPlan, crop: int) -> Iterator[Operator]:

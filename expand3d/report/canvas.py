@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from expand3d.cost.quantity import LATENCY
 from expand3d.report.view import StudyView
 
 if TYPE_CHECKING:
@@ -29,7 +30,6 @@ STYLE: dict[Any, Any] = {
     "ytick.color": MUTED,
     "svg.hashsalt": "expand3d",
 }
-GIGA = 1e9
 #: How many times costlier than everything drawn a preset may be and still widen the axis.
 REACH = 2.0
 #: Characters that fit above the axes.
@@ -38,11 +38,12 @@ LINE = 128
 
 def frame(view: StudyView, axes: Axes) -> None:
     """Limits that hold every interval, the budget, and the preset where it is near."""
-    costs = [trial.candidate.macs / GIGA for trial in view.complete] + [view.budget / GIGA]
+    scale = view.quantity.scale
+    costs = [trial.candidate.cost / scale for trial in view.complete] + [view.budget / scale]
     low, high = min(costs), max(costs)
     preset = view.nearest_preset()
-    if preset and preset[1] / GIGA <= REACH * high:
-        high = max(high, preset[1] / GIGA)
+    if preset and preset[1] / scale <= REACH * high:
+        high = max(high, preset[1] / scale)
     decades = math.log10(high / low)
     axes.set_xscale("log")
     axes.set_xlim(low / 10 ** (0.09 * decades + 0.05), high * 10 ** (0.06 * decades + 0.03))
@@ -50,7 +51,8 @@ def frame(view: StudyView, axes: Axes) -> None:
     if view.final and view.final.score:
         heights += view.final.score.top1_ci
     axes.set_ylim(100 * max(0.0, min(heights) - 0.04), 100 * min(1.0, max(heights) + 0.04))
-    axes.set_xlabel("GMACs per clip (multiply-adds of conv + linear at the training crop)")
+    timed = view.quantity is LATENCY and view.timed_on
+    axes.set_xlabel(f"{view.quantity.axis}{f', {timed}' if timed else ''}")
     axes.set_ylabel("Top-1 accuracy (%)")
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
@@ -62,7 +64,7 @@ def frame(view: StudyView, axes: Axes) -> None:
 def headings(view: StudyView, axes: Axes) -> None:
     told = _caption(view)
     axes.set_title(
-        f"{view.name}: {view.family.upper()} within {view.budget / GIGA:.3g} GMACs",
+        f"{view.name}: {view.family.upper()} within {_budget(view)}",
         loc="left",
         fontsize=14,
         fontweight="bold",
@@ -73,13 +75,22 @@ def headings(view: StudyView, axes: Axes) -> None:
     found = view.nearest_preset()
     if found is None:
         return
-    preset, macs = found
+    preset, cost = found
     top1 = next(figure for figure in preset.published if figure.what == "top1")
     text = (
-        f"nearest published network: {preset.name.upper()}, {macs / GIGA:.3g} GMACs, "
+        f"nearest published network: {preset.name.upper()}, {_amount(view, cost)}, "
         f"{top1.value}% top-1 ({top1.convention}; {top1.source})"
     )
     _line(text, axes, above=41 if told else 25)
+
+
+def _amount(view: StudyView, amount: float) -> str:
+    return f"{amount / view.quantity.scale:.3g} {view.quantity.unit}"
+
+
+def _budget(view: StudyView) -> str:
+    """The budget in the unit of the axis, or as it was written where it has several limits."""
+    return view.budget_text if "," in view.budget_text else _amount(view, view.budget)
 
 
 def _line(text: str, axes: Axes, *, above: float) -> None:
@@ -121,13 +132,14 @@ def chance(view: StudyView, axes: Axes) -> None:
 
 def verticals(view: StudyView, axes: Axes) -> None:
     """The budget, and the nearest preset's cost where the axis reaches it."""
-    budget = view.budget / GIGA
+    scale = view.quantity.scale
+    budget = view.budget / scale
     lines = [(budget, f"budget {budget:.3g}", INK, (0, (5, 3)))]
     found = view.nearest_preset()
     low, high = axes.get_xlim()
     drawn = found is not None and found[0].name in view.published
-    if found and not drawn and low <= found[1] / GIGA <= high:
-        lines.append((found[1] / GIGA, found[0].name.upper(), MUTED, (0, (1, 2))))
+    if found and not drawn and low <= found[1] / scale <= high:
+        lines.append((found[1] / scale, found[0].name.upper(), MUTED, (0, (1, 2))))
     lines.sort(key=lambda line: line[0])
     # Two lines may stand close: the left one's name ends at its line, the right one's begins there.
     sides = ["center"] if len(lines) == 1 else ["right", "left"]

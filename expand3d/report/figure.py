@@ -1,4 +1,4 @@
-"""Accuracy against multiply-adds as a picture: networks, path, frontier and budget."""
+"""Accuracy against cost as a picture: networks, path, frontier and budget."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patheffects import withStroke
 
+from expand3d.cost.quantity import LATENCY
 from expand3d.report.canvas import (
     BASELINE,
     FAINT,
     FINAL,
     FRONTIER,
-    GIGA,
     PATH,
     STYLE,
     chance,
@@ -26,7 +26,8 @@ from expand3d.report.canvas import (
 )
 from expand3d.report.labels import Name, place_names
 from expand3d.report.view import StudyView
-from expand3d.study.trial import Trial
+from expand3d.search.select import axes_of
+from expand3d.study.trial import Candidate, Trial
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -42,6 +43,7 @@ def save_figures(view: StudyView, folder: Path) -> list[Path]:
         for path in paths:
             # No date, so that the same study gives the same file.
             figure.savefig(path, dpi=200, metadata={"Date": None} if path.suffix == ".svg" else {})
+            figure.set_layout_engine("none")  # every file in the layout of the first
     return paths
 
 
@@ -75,18 +77,27 @@ def draw(view: StudyView) -> Figure:
 
 
 def _place(view: StudyView, trial: Trial) -> tuple[float, float]:
-    return trial.candidate.macs / GIGA, 100 * view.scores[trial.number].top1
+    return trial.candidate.cost / view.quantity.scale, 100 * view.scores[trial.number].top1
 
 
 def _bars(
     view: StudyView, trials: Sequence[Trial], axes: Axes, *, fmt: str = "o", **style: Any
 ) -> None:
-    """Points with their 95% intervals."""
+    """Points with their 95% intervals, and the quartiles of a latency."""
     xs, ys = zip(*(_place(view, trial) for trial in trials), strict=True)
     intervals = [view.scores[trial.number].top1_ci for trial in trials]
     below = [y - 100 * low for y, (low, _) in zip(ys, intervals, strict=True)]
     above = [100 * high - y for y, (_, high) in zip(ys, intervals, strict=True)]
-    axes.errorbar(xs, ys, yerr=[below, above], fmt=fmt, **style)
+    axes.errorbar(xs, ys, xerr=_spread(view, trials), yerr=[below, above], fmt=fmt, **style)
+
+
+def _spread(view: StudyView, trials: Sequence[Trial]) -> list[list[float]] | None:
+    """The quartiles of measured times, as distances from their medians."""
+    if view.quantity is not LATENCY:
+        return None
+    times = [t.candidate.latency for t in trials if t.candidate.latency]
+    assert len(times) == len(trials), "who is drawn on a latency was measured"
+    return [[t.median - t.low for t in times], [t.high - t.median for t in times]]
 
 
 def _candidates(view: StudyView, axes: Axes) -> None:
@@ -109,14 +120,12 @@ def _candidates(view: StudyView, axes: Axes) -> None:
 
 
 def _fans(view: StudyView, axes: Axes) -> None:
-    """Thin lines from each winner to what the next step tried from it."""
-    for before, step in zip(view.steps, view.steps[1:], strict=False):
-        if before.choice is None:
-            continue
-        x, y = _place(view, before.choice.best)
-        for trial in step.trials:
-            if trial and trial.number in view.scores:
-                to_x, to_y = _place(view, trial)
+    """Thin lines from each network to what a step tried from it."""
+    for step in view.steps:
+        for candidate, trial in zip(step.offer.candidates, step.trials, strict=True):
+            parent = view.parent(candidate)
+            if parent and trial and {parent.number, trial.number} <= view.scores.keys():
+                (x, y), (to_x, to_y) = _place(view, parent), _place(view, trial)
                 axes.plot([x, to_x], [y, to_y], color=FAINT, linewidth=0.9, alpha=0.7, zorder=1.5)
 
 
@@ -138,7 +147,7 @@ def _frontier(view: StudyView, axes: Axes) -> None:
 
 
 def _path(view: StudyView, axes: Axes) -> None:
-    winners = [view.trial(number) for number in view.path if number in view.scores]
+    winners = view.lineage
     if not winners:
         return
     points = [_place(view, trial) for trial in winners]
@@ -158,8 +167,8 @@ def _path(view: StudyView, axes: Axes) -> None:
         zorder=5,
         label="expansion's choice",
     )
-    names = [symbol(view, number) for number in range(len(view.steps))]
-    for place, ((x, y), name) in enumerate(zip(points, names, strict=False)):
+    names = [symbol(trial.candidate) for trial in winners]
+    for place, ((x, y), name) in enumerate(zip(points, names, strict=True)):
         falling = place > 0 and points[place - 1][1] > y
         axes.annotate(
             name,
@@ -174,17 +183,21 @@ def _path(view: StudyView, axes: Axes) -> None:
         )
 
 
-def symbol(view: StudyView, step: int) -> str:
-    """What a step's winner changed, as the paper writes factors: a gamma with its letter."""
-    winner = view.steps[step].winner
-    if winner is None or winner.axis is None:
+def symbol(candidate: Candidate) -> str:
+    """What a step changed, as the paper writes factors: a gamma with its letter."""
+    axes = axes_of(candidate)
+    if not axes:
         return "base"
+    text = ", ".join(map(_letter, axes))
+    return f"{text} contracted" if candidate.role == "contract" else text
+
+
+def _letter(axis: str) -> str:
+    name = axis.removeprefix("gamma_")
+    if name == axis:
+        return axis
     greek = {"tau": r"\tau"}
-    letters = [axis.removeprefix("gamma_") for axis in (winner.axis, *winner.merged)]
-    if not winner.axis.startswith("gamma_"):
-        return winner.axis
-    text = ", ".join(rf"$\gamma_{{{greek.get(letter, letter)}}}$" for letter in letters)
-    return f"{text} contracted" if winner.role == "contract" else text
+    return rf"$\gamma_{{{greek.get(name, name)}}}$"
 
 
 def _baselines(view: StudyView, axes: Axes) -> None:
@@ -243,7 +256,7 @@ def _final(view: StudyView, axes: Axes) -> None:
     if view.final is None or view.final.score is None:
         return
     score = view.final.score
-    x, y = view.trial(view.final.trial).candidate.macs / GIGA, 100 * score.top1
+    x, y = _place(view, view.trial(view.final.trial))[0], 100 * score.top1
     low, high = (100 * bound for bound in score.top1_ci)
     axes.errorbar(
         [x],

@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 
 class Point(NamedTuple):
-    """A network's place: accuracy (0 to 1, more is better) and multiply-adds (less is better)."""
+    """A network's place: accuracy (0 to 1, more is better) and cost (less is better)."""
 
     accuracy: float
-    macs: float
+    cost: float
 
 
 def frontier(points: Sequence[Point]) -> list[int]:
@@ -22,7 +22,7 @@ def frontier(points: Sequence[Point]) -> list[int]:
     """
     kept: list[int] = []
     best = -math.inf
-    for place in sorted(range(len(points)), key=lambda i: (points[i].macs, -points[i].accuracy, i)):
+    for place in sorted(range(len(points)), key=lambda i: (points[i].cost, -points[i].accuracy, i)):
         if points[place].accuracy > best:
             best = points[place].accuracy
             kept.append(place)
@@ -30,7 +30,7 @@ def frontier(points: Sequence[Point]) -> list[int]:
 
 
 def hypervolume(points: Sequence[Point], reference: Point) -> float:
-    """Area that `points` dominate up to `reference`, in accuracy x decades of multiply-adds.
+    """Area that `points` dominate up to `reference`, in accuracy x decades of cost.
 
     Cost is taken on a log10 axis, as it is drawn. Points that are less accurate or costlier than
     the reference add nothing. It grows only when the frontier does, so it compares runs that share
@@ -40,10 +40,10 @@ def hypervolume(points: Sequence[Point], reference: Point) -> float:
     reached = reference.accuracy
     for place in frontier(points):
         point = points[place]
-        if point.macs >= reference.macs:
+        if point.cost >= reference.cost:
             break
         if point.accuracy > reached:
-            decades = math.log10(reference.macs / point.macs)
+            decades = math.log10(reference.cost / point.cost)
             area += (point.accuracy - reached) * decades
             reached = point.accuracy
     return area

@@ -7,14 +7,14 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from expand3d.cost.budget import format_macs
+from expand3d.cost.price import cost_text
 from expand3d.cost.views import short
 from expand3d.report.chance import format_p
 from expand3d.report.style import PAGE
 from expand3d.report.table import PRETRAINING
 from expand3d.report.view import StudyView
-from expand3d.search.expand import StepSummary
 from expand3d.search.select import label
+from expand3d.search.steps import StepSummary
 from expand3d.study.trial import Candidate, Trial
 from expand3d.train.metrics import Summary
 
@@ -39,8 +39,8 @@ def save_page(view: StudyView, path: Path, *, svg: str) -> Path:
 def _lead(view: StudyView) -> str:
     spent = sum(run.training_macs for trial in view.trials for run in trial.trainings.values())
     return escape(
-        f"{view.family.upper()}, budget {view.budget_text} = {format_macs(view.budget)} a clip "
-        f"(multiply-adds of conv + linear at the training crop); {view.state}; "
+        f"{view.family.upper()}, budget {view.budget_text} = "
+        f"{view.quantity.text(view.budget)} a clip ({view.quantity.convention}); {view.state}; "
         f"{len(view.complete)} of {len(view.trials)} networks scored for "
         f"{short(spent)}MACs of training"
     )
@@ -53,7 +53,7 @@ def _cards(view: StudyView) -> str:
         score = view.scores[view.best.number]
         cards += [
             _card("winner", f"trial {view.best.number}", _clip(view.best.candidate)),
-            _card("cost", format_macs(view.best.candidate.macs), _share(view, view.best)),
+            _card("cost", cost_text(view.best.candidate), _share(view, view.best)),
             _card("choosing clips", f"{score.top1:.1%}", f"top-1, 95% {_interval(score)}"),
         ]
     if view.final and view.final.score:
@@ -84,34 +84,32 @@ def _card(name: str, value: str, note: str, kind: str = "") -> str:
 def _share(view: StudyView, trial: Trial) -> str:
     params = trial.cost.get("params", 0)
     return (
-        f"{trial.candidate.macs / view.budget:.0%} of the budget; {params / 1e6:.2f} M parameters"
+        f"{trial.candidate.cost / view.budget:.0%} of the budget; {params / 1e6:.2f} M parameters"
     )
 
 
 def _steps(view: StudyView) -> str:
     """A heading, the candidates and the decision of every step."""
-    parts = []
-    before: Candidate | None = None
-    for step in view.steps:
-        parts.append(_step(view, step, before))
-        before = step.winner
+    parts = [_step(view, step) for step in view.steps]
     return "".join(parts) or "<p>This study is not an expansion: it has no steps.</p>"
 
 
-def _step(view: StudyView, step: StepSummary, before: Candidate | None) -> str:
+def _step(view: StudyView, step: StepSummary) -> str:
     offer = step.offer
-    heading = f"Step {offer.step}" if before else "Base"
-    aim = f" near {format_macs(offer.target)}" if before else ""
+    heading = f"Step {offer.step}" if offer.step else "Base"
+    aim = f" near {offer.quantity.text(offer.target)}" if offer.step else ""
+    kinds = {candidate.digest: "kept" for candidate in step.kept}
+    if step.winner:
+        kinds[step.winner.digest] = "won"
     body = []
     for candidate, trial in zip(offer.candidates, step.trials, strict=True):
-        won = step.winner is not None and candidate.digest == step.winner.digest
         cells = (
             _cell(label(candidate)),
-            _cell(_change(candidate, before)),
+            _cell(_change(candidate, view.parent(candidate))),
             _cell(_clip(candidate)),
             *_measured(view, candidate, trial),
         )
-        body.append(_row(cells, "won" if won else ""))
+        body.append(_row(cells, kinds.get(candidate.digest, "")))
     missing = "".join(
         f"<li>{escape(axis)} offers nothing: {escape(why)}</li>" for axis, why in offer.exhausted
     )
@@ -122,14 +120,15 @@ def _step(view: StudyView, step: StepSummary, before: Candidate | None) -> str:
     )
 
 
-def _change(candidate: Candidate, before: Candidate | None) -> str:
-    """The factors that differ from the network before, each as 'old to new'."""
-    if before is None:
+def _change(candidate: Candidate, parent: Trial | None) -> str:
+    """The factors that differ from the network that it grew from, each as 'old to new'."""
+    if parent is None:
         return "all factors at their start"
+    before = parent.candidate.genotype
     changes = (
-        f"{name} {before.genotype[name]:.4g} → {value:.4g}"
+        f"{name} {before[name]:.4g} → {value:.4g}"
         for name, value in candidate.genotype.factors.items()
-        if before.genotype[name] != value
+        if before[name] != value
     )
     return ", ".join(changes)
 
@@ -141,7 +140,7 @@ def _clip(candidate: Candidate) -> str:
 
 def _measured(view: StudyView, candidate: Candidate, trial: Trial | None) -> tuple[str, ...]:
     score = view.scores.get(trial.number) if trial else None
-    cost = _cell(format_macs(candidate.macs), "number")
+    cost = _cell(cost_text(candidate), "number")
     if score is None:
         why = (trial.reason or trial.state) if trial else "not finished"
         return cost, f'<td colspan="2" class="none">{escape(why)}</td>'
@@ -165,7 +164,7 @@ def _frontier(view: StudyView) -> str:
     ]
     note = (
         f'<p class="decision">Hypervolume {view.hypervolume:.4f}: accuracy x decades of '
-        f"multiply-adds, up to chance ({view.chance:.1%}) and twice the budget.</p>"
+        f"{view.quantity.noun}, up to chance ({view.chance:.1%}) and twice the budget.</p>"
     )
     columns = ("trial", "from", "clip", "cost", "top-1 (95%)", "log-loss", "path")
     return _table(columns, body) + note

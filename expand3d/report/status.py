@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from expand3d.report.spent import spent
 from expand3d.report.view import StudyView
 from expand3d.study.trial import Trial
 
@@ -29,7 +30,11 @@ def final_text(view: StudyView) -> str | None:
 
 
 def status_json(view: StudyView) -> dict[str, Any]:
-    """The study for a script; accuracies from 0 to 1, costs in multiply-adds, times in seconds."""
+    """The study for a script; accuracies from 0 to 1, times of training in seconds.
+
+    `budget` is in what `quantity` names: multiply-adds, parameters, activations, bytes of memory,
+    or nanoseconds of latency.
+    """
     best, final = view.best, view.final
     return {
         "study": view.name,
@@ -37,6 +42,7 @@ def status_json(view: StudyView) -> dict[str, Any]:
         "family": view.family,
         "budget": view.budget,
         "budget_text": view.budget_text,
+        "quantity": view.quantity.key,
         "metric": view.metric,
         "best": trial_json(view, best) if best else None,
         "final": final
@@ -61,7 +67,8 @@ def status_json(view: StudyView) -> dict[str, Any]:
 def trial_json(view: StudyView, trial: Trial) -> dict[str, Any]:
     """One trial for a script; a score that is missing is null, with the reason."""
     candidate, score = trial.candidate, view.scores.get(trial.number)
-    trainings = trial.trainings.values()
+    trainings, parent = trial.trainings.values(), view.parent(candidate)
+    took = spent([trial])
     return {
         "number": trial.number,
         "state": trial.state,
@@ -69,6 +76,7 @@ def trial_json(view: StudyView, trial: Trial) -> dict[str, Any]:
         "step": candidate.step,
         "axis": candidate.axis,
         "merged": list(candidate.merged),
+        "parent": parent.number if parent else None,
         "role": candidate.role,
         "label": view.names.get(trial.number),
         "genotype": candidate.genotype.to_json(),
@@ -76,11 +84,17 @@ def trial_json(view: StudyView, trial: Trial) -> dict[str, Any]:
         "digest": candidate.digest,
         "macs": candidate.macs,
         "params": trial.cost["params"],
+        "activations": trial.cost.get("activations"),
+        "memory": trial.cost.get("memory"),
+        "latency": candidate.latency.to_json() if candidate.latency else None,
         "top1": score.top1 if score else None,
         "top1_ci": list(score.top1_ci) if score else None,
         "top5": score.top5 if score else None,
         "nll": score.nll if score else None,
         "clip_visits": sum(training.clip_visits for training in trainings),
         "training_macs": sum(training.training_macs for training in trainings),
-        "seconds": sum(training.seconds for training in trainings),
+        "seconds": took.seconds,
+        "waited_seconds": took.waited_seconds,
+        "test_seconds": took.test_seconds,
+        **took.memory_json(),
     }

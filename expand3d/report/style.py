@@ -34,6 +34,7 @@ th { color: var(--muted); font-weight: 500; font-size: 12.5px; }
 td.number { font-variant-numeric: tabular-nums; white-space: nowrap; }
 td.none { color: var(--muted); font-style: italic; }
 tr.won td { background: #fdf3ec; }
+tr.kept td:first-child { box-shadow: inset 3px 0 0 var(--path); }
 tr.won td:first-child { font-weight: 650; color: var(--path);
   box-shadow: inset 3px 0 0 var(--path); }
 .decision, ul { color: var(--muted); font-size: 13.5px; margin: 8px 2px 0; }

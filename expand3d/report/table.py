@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from expand3d.report.spent import spent
 from expand3d.report.view import StudyView
 from expand3d.study.trial import Trial
 
@@ -19,8 +20,10 @@ def rows(view: StudyView) -> list[dict[str, Any]]:
     """One mapping per trial in order of number; None stands for what was not measured.
 
     `macs` and `training_macs` are multiply-adds, `top1` and its 95% interval run from 0 to 1,
-    `nll` is in nats, `seconds` counts training time. `label` names a published network; `views` are
-    test clips x crops; a factor of another family is left out.
+    `nll` is in nats, `memory` in bytes, `latency_ms` the median with its quartiles; `seconds`
+    counts training time. `parent` is the number of the trial that an expansion grew or contracted.
+    `label` names a published network; `views` are test clips x crops; a factor of another family
+    is left out.
     """
     on_frontier = {trial.number for trial in view.frontier}
     on_path = set(view.path)
@@ -41,8 +44,8 @@ def dataframe(view: StudyView) -> pd.DataFrame:
 
 
 def _row(view: StudyView, trial: Trial) -> dict[str, Any]:
-    candidate = trial.candidate
-    score = view.scores.get(trial.number)
+    candidate, latency = trial.candidate, trial.candidate.latency
+    score, parent = view.scores.get(trial.number), view.parent(candidate)
     low, high = score.top1_ci if score else (None, None)
     return {
         "number": trial.number,
@@ -53,6 +56,7 @@ def _row(view: StudyView, trial: Trial) -> dict[str, Any]:
         "family": candidate.genotype.family,
         "axis": candidate.axis,
         "merged": " ".join(candidate.merged) or None,
+        "parent": parent.number if parent else None,
         **candidate.genotype.factors,
         "frames": candidate.plan["frames"],
         "stride": candidate.plan["stride"],
@@ -61,6 +65,11 @@ def _row(view: StudyView, trial: Trial) -> dict[str, Any]:
         "pretraining": PRETRAINING,
         "macs": candidate.macs,
         "params": trial.cost.get("params"),
+        "activations": trial.cost.get("activations"),
+        "memory": trial.cost.get("memory"),
+        "latency_ms": latency.median if latency else None,
+        "latency_low_ms": latency.low if latency else None,
+        "latency_high_ms": latency.high if latency else None,
         "top1": score.top1 if score else None,
         "top1_ci_low": low,
         "top1_ci_high": high,
@@ -69,8 +78,9 @@ def _row(view: StudyView, trial: Trial) -> dict[str, Any]:
 
 
 def _spent(trial: Trial) -> dict[str, Any]:
-    trainings = trial.trainings.values()
+    took = spent([trial])
     return {
-        "training_macs": sum(training.training_macs for training in trainings),
-        "seconds": round(sum(training.seconds for training in trainings), 3),
+        "training_macs": sum(training.training_macs for training in trial.trainings.values()),
+        "seconds": round(took.seconds, 3),
+        **took.memory_json(),
     }

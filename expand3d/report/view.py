@@ -8,21 +8,23 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from expand3d.cost.price import Price
+from expand3d.cost.quantity import LATENCY, MACS, Quantity
 from expand3d.errors import StudyError
 from expand3d.families import get_family
 from expand3d.families.base import Preset
 from expand3d.report.chance import p_value_against_chance
 from expand3d.report.frontier import Point, frontier, hypervolume
-from expand3d.search.expand import StepSummary
 from expand3d.search.saved import strategy_from_json
 from expand3d.search.select import Metric, standing
+from expand3d.search.steps import StepSummary, lineage
 from expand3d.study.config import StudyConfig
 from expand3d.study.folder import DEFAULT_ROOT
 from expand3d.study.listing import state_of
 from expand3d.study.record import BASELINES, DATA, STRATEGY, Record
 from expand3d.study.score import summarise
 from expand3d.study.session import Session
-from expand3d.study.trial import Trial
+from expand3d.study.trial import Candidate, Trial
 from expand3d.train.metrics import Summary, summary
 from expand3d.train.recipe import Recipe
 from expand3d.train.result import Training
@@ -41,8 +43,7 @@ class Final:
     @cached_property
     def score(self) -> Summary | None:
         """Accuracies, their interval and log-loss; None where the training gave none."""
-        scores = self.training.scores
-        return summary({score.key: [score] for score in scores}) if scores else None
+        return summary(self.training.means) if self.training.means else None
 
     @property
     def hits(self) -> int:
@@ -54,10 +55,10 @@ class Final:
 class StudyView:
     """One study at one moment.
 
-    `budget` is in multiply-adds. `steps` is empty where the strategy is not an expansion. `best`
-    is the winner so far. `recipe` is how every trial was trained. `published` holds the published
-    networks that take part, the digest of each by its name. `facts` are the lines of provenance
-    that the page prints, by title.
+    `budget` is in the `quantity` that the study's steps count. `steps` is empty where the strategy
+    is not an expansion. `best` is the winner so far. `recipe` is how every trial was trained.
+    `published` holds the published networks that take part, the digest of each by its name.
+    `facts` are the lines of provenance that the page prints, by title.
     """
 
     name: str
@@ -75,6 +76,7 @@ class StudyView:
     recipe: Recipe | None = None
     published: Mapping[str, str] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
+    quantity: Quantity = MACS
 
     @property
     def chance(self) -> float:
@@ -108,28 +110,48 @@ class StudyView:
     def baselines(self) -> tuple[Trial, ...]:
         """The trials of published networks, cheapest first, those without a score too."""
         found = [trial for trial in self.trials if trial.number in self.names]
-        return tuple(sorted(found, key=lambda trial: (trial.candidate.macs, trial.number)))
+        return tuple(sorted(found, key=lambda trial: (trial.candidate.cost, trial.number)))
 
     @cached_property
     def frontier(self) -> tuple[Trial, ...]:
-        """The trials that no other dominates in top-1 and multiply-adds, cheapest first."""
+        """The trials that no other dominates in top-1 and cost, cheapest first."""
         return tuple(self.complete[place] for place in frontier(self._points))
 
     @property
     def _points(self) -> list[Point]:
         return [
-            Point(self.scores[trial.number].top1, trial.candidate.macs) for trial in self.complete
+            Point(self.scores[trial.number].top1, trial.candidate.cost) for trial in self.complete
         ]
+
+    @cached_property
+    def lineage(self) -> tuple[Trial, ...]:
+        """The last step's winner and what it grew from, the base first, named as in their steps."""
+        return lineage(self.steps)
 
     @property
     def path(self) -> tuple[int, ...]:
-        """Numbers of the trials that won a step, in the order of the steps."""
-        return tuple(step.choice.best.number for step in self.steps if step.choice)
+        """Numbers of the lineage's trials: without a beam, those that won a step."""
+        return tuple(trial.number for trial in self.lineage)
+
+    def parent(self, candidate: Candidate) -> Trial | None:
+        """The trial of the network that a candidate of the expansion grew from, if it has one."""
+        return self._by_digest.get(candidate.parent) if candidate.parent else None
+
+    @cached_property
+    def _by_digest(self) -> dict[str, Trial]:
+        """The first trial of each network."""
+        return {trial.candidate.digest: trial for trial in reversed(self.trials)}
 
     @property
     def hypervolume(self) -> float:
         """What the frontier dominates up to (chance, twice the budget), in accuracy x decades."""
         return hypervolume(self._points, Point(self.chance, 2 * self.budget))
+
+    @property
+    def timed_on(self) -> str | None:
+        """What latencies were measured on, or None where none was."""
+        found = (trial.candidate.latency for trial in self.trials)
+        return next((f"{lat.hardware}, {lat.threads} threads" for lat in found if lat), None)
 
     @property
     def final_p_value(self) -> float | None:
@@ -154,14 +176,17 @@ class StudyView:
         return f"{text} = {name}" if name and trial.candidate.step is not None else text
 
     def nearest_preset(self) -> tuple[Preset, int] | None:
-        """The published network, and its multiply-adds, nearest in cost to the winner.
+        """The published network, and its cost, nearest in cost to the winner.
 
-        Of the family's presets with a printed accuracy; cost is compared as a ratio.
+        Of the family's presets with a printed accuracy; cost is compared as a ratio. None where
+        cost is a latency, which nobody has measured of them here.
         """
-        family = get_family(self.family)
-        here = self.best.candidate.macs if self.best else self.budget
+        if self.quantity is LATENCY:
+            return None
+        family, price = get_family(self.family), Price(self.quantity)
+        here = self.best.candidate.cost if self.best else self.budget
         presets = [
-            (preset, family.cost(family.resolve(preset.genotype)).macs)
+            (preset, price.of(family.resolve(preset.genotype)))
             for preset in family.presets.values()
             if any(figure.what == "top1" for figure in preset.published)
         ]
@@ -183,7 +208,7 @@ def load_view(
     kept, data = record.attribute(STRATEGY), record.attribute(DATA)
     if kept is None or data is None:
         raise StudyError(f"study {name!r} was stopped while it started and has nothing to show yet")
-    strategy = strategy_from_json(kept)
+    strategy = strategy_from_json(kept, known=record.latency)
     config, trials = record.config(), record.trials()
     return StudyView(
         name=name,
@@ -200,7 +225,8 @@ def load_view(
         fps=config.fps,
         recipe=config.training_recipe(),
         published=record.attribute(BASELINES) or {},
-        facts=_facts(config, data, trials, record.sessions()),
+        quantity=strategy.price.quantity,
+        facts=_facts(config, data, trials, record.sessions()) | _extensions(record),
     )
 
 
@@ -247,6 +273,17 @@ def _facts(
             f"{session.command} on {session.host}, {session.started}; {ended}"
         )
     return facts
+
+
+def _extensions(record: Record) -> dict[str, str]:
+    """When the study was given larger limits, by title, in words."""
+    return {
+        f"Extended {number}": ", ".join(
+            f"{key} {step['from'][key]} to {value}" for key, value in step["to"].items()
+        )
+        + f" after {step['networks']} networks, {step['at']}"
+        for number, step in enumerate(record.extensions(), start=1)
+    }
 
 
 def _listed(values: Mapping[str, Any]) -> str:

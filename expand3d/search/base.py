@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from expand3d.cost.budget import format_macs
+from expand3d.cost.price import IN_MACS, Price
 from expand3d.errors import BudgetError
 from expand3d.families import get_family
-from expand3d.genotype import Genotype
+from expand3d.genotype import Genotype, Plan
 from expand3d.study.trial import Candidate, Trial
 
 
@@ -32,14 +32,24 @@ class Done:
     reason: str
 
 
-Ask = Batch | Done
+@dataclass(frozen=True)
+class Measure:
+    """What comes next depends on the latency of `plan`, which the record does not have yet."""
+
+    plan: Plan
+
+
+Ask = Batch | Done | Measure
 
 
 class Strategy(Protocol):
     """Frozen configuration and one function; equal records give equal answers, in any order."""
 
     def ask(self, history: Sequence[Trial]) -> Ask:
-        """The next batch, at least one candidate of which `history` does not answer; or Done."""
+        """The next batch, at least one candidate of which `history` does not answer; or Done.
+
+        Measure where the latency of a network has to be in the record first.
+        """
         ...
 
 
@@ -53,17 +63,33 @@ def answers(history: Sequence[Trial]) -> Mapping[str, Trial]:
     return found
 
 
-def base_candidate(genotype: Genotype, *, num_classes: int, budget: int) -> Candidate:
-    """The network that a strategy begins with; BudgetError where it costs more than `budget`."""
+def base_candidate(
+    genotype: Genotype, *, num_classes: int, budget: int, price: Price = IN_MACS
+) -> Candidate:
+    """The network that a strategy begins with; BudgetError where it exceeds a limit."""
     family = get_family(genotype.family)
     plan = family.resolve(genotype, num_classes=num_classes)
-    macs = family.cost(plan).macs
-    if macs > budget:
+    if (cost := price.of(plan)) > budget:
         raise BudgetError(
-            f"budget = {format_macs(budget)} is less than the base network costs; "
-            f"the smallest budget is {format_macs(macs)}"
+            f"budget = {price.quantity.text(budget)} is less than the base network costs; "
+            f"the smallest budget is {price.quantity.text(cost)}"
         )
-    return Candidate(genotype, plan.to_json(), plan.digest, macs, 0, None, role="base")
+    if (over := price.over(plan)) is not None:
+        raise BudgetError(f"the base network is over a limit of the budget: it takes {over}")
+    return Candidate(
+        genotype=genotype,
+        plan=plan.to_json(),
+        digest=plan.digest,
+        step=0,
+        axis=None,
+        role="base",
+        **price.fields(plan),
+    )
+
+
+def unexpected(plan: Plan) -> None:
+    """Measures nothing: for strategies that count no latency."""
+    raise AssertionError(f"nobody here can measure {plan.digest}")
 
 
 def drive(
@@ -71,13 +97,18 @@ def drive(
     trials: Callable[[], Sequence[Trial]],
     answer: Callable[[Sequence[Candidate]], None],
     watch: Callable[[Batch], None] = lambda batch: None,
+    measure: Callable[[Plan], None] = unexpected,
 ) -> Done:
     """Why the strategy ended: the one loop, whatever answers and wherever the record is.
 
     `trials` reads the record, `answer` adds a finished trial for each of some networks to it,
-    begun in their order; `watch` is told of each batch before its candidates are answered.
+    begun in their order; `watch` is told of each batch before its candidates are answered;
+    `measure` adds the latency of a network to what the strategy's price knows.
     """
-    while isinstance(ask := strategy.ask(trials()), Batch):
+    while not isinstance(ask := strategy.ask(trials()), Done):
+        if isinstance(ask, Measure):
+            measure(ask.plan)
+            continue
         watch(ask)
         known = answers(trials())
         wanted = {c.digest: c for c in ask.candidates if c.digest not in known}

@@ -8,115 +8,37 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import partial
 from typing import Literal, get_args
 
-from expand3d.cost.budget import format_macs
+from expand3d.cost.price import IN_MACS, Price, Unmeasured
 from expand3d.errors import ConfigError, nearest
-from expand3d.families import get_family
+from expand3d.families import get_family, plan_from_json
 from expand3d.families.base import Family, Limits
 from expand3d.genotype import Genotype
-from expand3d.search.base import Ask, Batch, Done, answers, base_candidate
-from expand3d.search.select import Choice, Metric, axes_of, choose, estimate, label, rank
-from expand3d.search.solve import (
-    LEAST_GROWTH,
-    Exhausted,
-    Solution,
-    Solver,
-    contract,
-    solve,
-)
+from expand3d.search.base import Ask, Batch, Done, Measure, answers, base_candidate
+from expand3d.search.select import Metric, axes_of, rank
+from expand3d.search.solve import LEAST_GROWTH, Exhausted, Solution, Solver, contract, solve
+from expand3d.search.steps import Offer, StepSummary
+from expand3d.search.variants import COMPOUND, compound, descendant, parents
 from expand3d.study.trial import BASELINE, Candidate, Trial
 
-Schedule = Literal["fit", "paper"]
-
-
-@dataclass(frozen=True)
-class Offer:
-    """The candidates of one step, and why the axes that are missing offer nothing."""
-
-    step: int
-    target: int
-    candidates: tuple[Candidate, ...]
-    exhausted: tuple[tuple[str, str], ...] = ()
-
-    def note(self) -> str:
-        """One line: how many networks of about which cost, and which axes are at their end."""
-        count = len(self.candidates)
-        networks = "network" if count == 1 else "networks"
-        near = f"step {self.step}: {count} {networks} near {format_macs(self.target)}"
-        return "; ".join([near, *(f"{axis}: {reason}" for axis, reason in self.exhausted)])
-
-
-@dataclass(frozen=True)
-class StepSummary:
-    """One step as the record has it: its offer, the trials that answer it, and the choice.
-
-    `trials` follows the offer's candidates, None where one is not finished. `ranked` holds those
-    that were trained, best first, once every candidate is finished. `before` is the winner of the
-    step before. The statistics are computed when they are first read.
-    """
-
-    offer: Offer
-    trials: tuple[Trial | None, ...]
-    ranked: tuple[Trial, ...]
-    before: Trial | None
-    metric: Metric
-    seed: int
-
-    @property
-    def pending(self) -> bool:
-        """Whether a candidate is still to be trained."""
-        return None in self.trials
-
-    @property
-    def winner(self) -> Candidate | None:
-        """The candidate that is expanded next; None while the step is open, or where all failed."""
-        return self.ranked[0].candidate if self.ranked else None
-
-    @cached_property
-    def choice(self) -> Choice | None:
-        """The winner against the others, and how sure that is."""
-        if not self.ranked:
-            return None
-        return choose(self.ranked, metric=self.metric, seed=self.seed)
-
-    @cached_property
-    def text(self) -> str:
-        """One line: who won and by how much, or what is still open."""
-        step = self.offer.step
-        if self.pending:
-            finished = sum(trial is not None for trial in self.trials)
-            return f"{self.offer.note()}; {finished} of {len(self.trials)} finished"
-        failures = [
-            f"{label(candidate)}: {trial.reason or trial.state}"
-            for candidate, trial in zip(self.offer.candidates, self.trials, strict=True)
-            if trial is not None and trial.state != "complete"
-        ]
-        failed = "; ".join(failures)
-        if self.choice is None:
-            return f"no network of step {step} was trained ({failed})"
-        parts = [f"step {step}: {self.choice.text}"]
-        if self.before and self._gain(self.before) > self._gain(self.choice.best):
-            parts.append(f"worse than the step before ({estimate(self.before).text(self.metric)})")
-        return "; ".join([*parts, f"failed: {failed}"] if failed else parts)
-
-    def _gain(self, trial: Trial) -> float:
-        return estimate(trial).gain(self.metric)
-
-
-def closeness(candidate: Candidate) -> float | None:
-    """A candidate's cost / the cost that its step aimed at."""
-    return candidate.macs / candidate.target if candidate.target else None
+Schedule = Literal["fit", "paper", "paper-all"]
+Growth = Literal["single", "compound", "both"]
 
 
 @dataclass(frozen=True)
 class Expansion:
-    """The strategy: forward expansion of a family's base until the budget in MACs is used.
+    """The strategy: forward expansion of a family's base until the budget is used.
+
+    `price` says what `budget` counts, multiply-adds if left out, and which limits hold beside it.
 
     `schedule` "fit" aims the last step at what the budget leaves; "paper" doubles past the budget
-    and contracts the last axis backward to lie under it. `ratio` is the growth of a step. `axes`
-    restricts the family's axes, `start` replaces its base.
+    and contracts the last axis backward to lie under it, "paper-all" each axis by itself. `ratio`
+    is the growth of a step. `axes` restricts the family's axes, `start` replaces its base.
+    `growth` says whether a step offers a network per axis, one that grows all axes at once
+    (compound), or both. The `beam` best networks of a step are all expanded in the next, towards
+    one cost; a network that several lead to counts as the best one's.
     """
 
     family: str
@@ -129,11 +51,15 @@ class Expansion:
     seed: int = 0
     ratio: float = 2.0
     axes: tuple[str, ...] | None = None
+    beam: int = 1
+    growth: Growth = "single"
     solver: Solver = solve
+    price: Price = IN_MACS
 
     def __post_init__(self) -> None:
         for key, value, legal in (
             ("schedule", self.schedule, get_args(Schedule)),
+            ("growth", self.growth, get_args(Growth)),
             ("metric", self.metric, get_args(Metric)),
         ):
             if value not in legal:
@@ -146,6 +72,13 @@ class Expansion:
                 raise ConfigError(f"{self.family} has no axis {axis!r}{near}")
         if self.ratio < LEAST_GROWTH:
             raise ConfigError(f"ratio = {self.ratio:g} must be at least {LEAST_GROWTH:g}")
+        if self.beam < 1:
+            raise ConfigError(f"beam = {self.beam} must be at least 1")
+        if self.price.measured and self.growth != "single":
+            raise ConfigError(
+                f"growth = {self.growth!r} needs a first limit that arithmetic knows, such as "
+                "4GFLOPs,25ms; growth = 'single' can do without"
+            )
         self._base()  # refuses a budget below it
 
     def ask(self, history: Sequence[Trial]) -> Ask:
@@ -164,7 +97,7 @@ class Expansion:
         inside = [
             trial
             for trial in history
-            if trial.state == "complete" and trial.candidate.macs <= self.budget
+            if trial.state == "complete" and self._inside(trial.candidate)
         ]
         if any(trial.candidate.role == BASELINE for trial in inside):
             steps = self.steps(history)
@@ -184,13 +117,16 @@ class Expansion:
         """
         offers: list[Offer] = []
         turns: dict[str, int] = {}
-        offer = self._offer(0, None)
+        start = plan_from_json(self._base().plan)
+        self = replace(self, price=self.price.guessed(start))
+        offer = self._offer(0, ())
         while isinstance(offer, Offer):
             offers.append(offer)
-            winner = min(offer.candidates, key=lambda c: turns.get(c.axis or "", 0))
-            for axis in axes_of(winner):
+            patient = sorted(offer.candidates, key=lambda c: turns.get(c.axis or "", 0))
+            kept = patient[: self.beam]
+            for axis in (axis for candidate in kept for axis in axes_of(candidate)):
                 turns[axis] = turns.get(axis, 0) + 1
-            offer = self._offer(offer.step + 1, winner)
+            offer = self._offer(offer.step + 1, kept)
         return tuple(offers)
 
     def limits_text(self) -> str:
@@ -199,7 +135,7 @@ class Expansion:
         return (
             f"crops up to {self.limits.crop} pixels, clips up to {self.limits.duration} frames, "
             f"first clip {frames} x {stride}, "
-            f"costs up to {format_macs(self.budget)}"
+            f"costs up to {self.price.quantity.text(self.budget)}"
         )
 
     @property
@@ -210,7 +146,7 @@ class Expansion:
         known = answers(history)
         steps: list[StepSummary] = []
         before: Trial | None = None
-        offer = self._offer(0, None)
+        offer = self._offer(0, ())
         while isinstance(offer, Offer):
             step = self._summary(offer, known, before)
             steps.append(step)
@@ -219,7 +155,7 @@ class Expansion:
             if not step.ranked:
                 return tuple(steps), Done(step.text)
             before = step.ranked[0]
-            offer = self._offer(offer.step + 1, step.winner)
+            offer = self._offer(offer.step + 1, step.kept)
         return tuple(steps), offer
 
     def _summary(
@@ -233,75 +169,158 @@ class Expansion:
             if trial is not None and trial.state == "complete"
         ]
         ranked = () if None in trials else tuple(rank(trained, self.metric))
-        return StepSummary(offer, trials, ranked, before, self.metric, self.seed)
+        return StepSummary(offer, trials, ranked, before, self.metric, self.seed, self.beam)
 
-    def _offer(self, step: int, current: Candidate | None) -> Offer | Done:
-        """What a step offers after `current` has won the step before."""
-        if current is None:
-            return Offer(step, self._base().macs, (self._base(),))
+    def _offer(self, step: int, beam: Sequence[Candidate]) -> Offer | Done | Measure:
+        """What a step offers after the networks of `beam` were kept, best first."""
+        try:
+            offer = self._offered(step, beam)
+        except Unmeasured as missing:
+            return Measure(missing.plan)
+        return replace(offer, quantity=self.price.quantity) if isinstance(offer, Offer) else offer
+
+    def _offered(self, step: int, beam: Sequence[Candidate]) -> Offer | Done:
+        if not beam:
+            return Offer(step, self._base().cost, (self._base(),))
+        target = self._target(beam)
+        found = [self._following(step, current, target) for current in beam]
+        offers = [
+            (name, offer)
+            for name, offer in zip(parents(beam), found, strict=True)
+            if isinstance(offer, Offer)
+        ]
+        if not offers:
+            reasons = [ended.reason for ended in found if isinstance(ended, Done)]
+            return Done("; ".join(dict.fromkeys(reasons)))
+        return offers[0][1] if len(beam) == 1 else _united(step, target, offers)
+
+    def _target(self, beam: Sequence[Candidate]) -> int:
+        """The cost that a step aims at: a growth of the best network that can grow."""
+        able = (c for c in beam if c.role != "contract" and c.cost * LEAST_GROWTH <= self.budget)
+        target = round(self.ratio * next(able, beam[0]).cost)
+        return min(target, self.budget) if self.schedule == "fit" else target
+
+    def _following(self, step: int, current: Candidate, target: int) -> Offer | Done:
+        """What comes after one network: contraction, growth to `target`, or nothing."""
         if current.role == "contract":
             return Done("the last expansion is contracted to lie under the budget")
-        if current.macs > self.budget:
+        if not self._inside(current):
             return self._contraction(step, current)
-        if current.macs * LEAST_GROWTH > self.budget:
-            return Done(f"{format_macs(current.macs)} is within 5% of the budget")
-        return self._expansion(step, current)
+        cost = self.price.quantity.text(current.cost)
+        if current.cost * LEAST_GROWTH > self.budget:
+            return Done(f"{cost} is within 5% of the budget")
+        if current.cost * LEAST_GROWTH > target:
+            return Done(f"{cost} is within 5% of the step's target")
+        return self._expansion(step, current, target)
+
+    def _inside(self, candidate: Candidate) -> bool:
+        """Whether the network is within every limit of the budget."""
+        inside = candidate.cost <= self.budget
+        return inside and self.price.over(plan_from_json(candidate.plan)) is None
 
     def _base(self) -> Candidate:
-        genotype = self.start or self._family.base
-        return base_candidate(genotype, num_classes=self.num_classes, budget=self.budget)
+        return base_candidate(
+            self.start or self._family.base,
+            num_classes=self.num_classes,
+            budget=self.budget,
+            price=self.price,
+        )
 
-    def _expansion(self, step: int, current: Candidate) -> Offer | Done:
-        target = round(self.ratio * current.macs)
-        ceiling = None
-        if self.schedule == "fit":
-            target, ceiling = min(target, self.budget), self.budget
+    @property
+    def _all_axes(self) -> tuple[str, ...]:
+        return self.axes or self._family.axes
+
+    def _expansion(self, step: int, current: Candidate, target: int) -> Offer | Done:
         candidates: dict[str, Candidate] = {}
         exhausted = []
-        for axis in self.axes or self._family.axes:
-            found = self.solver(
-                self._family,
-                axis,
-                current.genotype,
-                target=target,
-                ceiling=ceiling,
-                limits=self.limits,
-                num_classes=self.num_classes,
-            )
+        single = () if self.growth == "compound" else self._all_axes
+        for axis in (*single, *(() if self.growth == "single" else (COMPOUND,))):
+            found = self._grown(axis, current.genotype, target)
             if isinstance(found, Exhausted):
                 exhausted.append((axis, found.reason))
-            elif (same := candidates.get(found.plan.digest)) is not None:
-                candidates[same.digest] = replace(same, merged=(*same.merged, axis))
             else:
-                candidates[found.plan.digest] = _candidate(found, step, axis, target, "expand")
+                _add(candidates, self._candidate(found, step, axis, target, "expand", current))
         if not candidates:
             reasons = "; ".join(f"{axis}: {reason}" for axis, reason in exhausted)
             return Done(f"no axis can grow by 5% within the budget ({reasons})")
         return Offer(step, target, tuple(candidates.values()), tuple(exhausted))
 
+    def _grown(self, axis: str, genotype: Genotype, target: int) -> Solution | Exhausted:
+        """The network on the axis, or on all of them, whose cost is nearest to `target`."""
+        if axis == COMPOUND:
+            along = partial(compound, self._family, self._all_axes, genotype)
+        else:
+            along = partial(self.solver, self._family, axis, genotype)
+        return along(
+            target=target,
+            ceiling=self.budget if self.schedule == "fit" else None,
+            limits=self.limits,
+            num_classes=self.num_classes,
+            price=self.price,
+        )
+
     def _contraction(self, step: int, current: Candidate) -> Offer | Done:
         assert current.axis is not None, "only an expansion can overshoot"
-        found = contract(
-            self._family,
-            current.axis,
-            current.genotype,
-            budget=self.budget,
-            num_classes=self.num_classes,
+        every = self.schedule == "paper-all" or current.axis == COMPOUND
+        candidates: dict[str, Candidate] = {}
+        exhausted = []
+        for axis in self._all_axes if every else (current.axis,):
+            found = contract(
+                self._family,
+                axis,
+                current.genotype,
+                budget=self.budget,
+                num_classes=self.num_classes,
+                price=self.price,
+            )
+            if found is None:
+                exhausted.append((axis, "cannot be contracted to lie under the budget"))
+            else:
+                _add(
+                    candidates, self._candidate(found, step, axis, self.budget, "contract", current)
+                )
+        if not candidates:
+            return Done("; ".join(f"{axis} {reason}" for axis, reason in exhausted))
+        return Offer(step, self.budget, tuple(candidates.values()), tuple(exhausted))
+
+    def _candidate(
+        self,
+        found: Solution,
+        step: int,
+        axis: str,
+        target: int,
+        role: str,
+        parent: Candidate,
+    ) -> Candidate:
+        return Candidate(
+            genotype=found.genotype,
+            plan=found.plan.to_json(),
+            digest=found.plan.digest,
+            step=step,
+            axis=axis,
+            role=role,
+            target=target,
+            parent=parent.digest,
+            **self.price.fields(found.plan),
         )
-        if found is None:
-            return Done(f"{current.axis} cannot be contracted to lie under the budget")
-        contracted = _candidate(found, step, current.axis, self.budget, "contract")
-        return Offer(step, self.budget, (contracted,))
 
 
-def _candidate(found: Solution, step: int, axis: str, target: int, role: str) -> Candidate:
-    return Candidate(
-        found.genotype,
-        found.plan.to_json(),
-        found.plan.digest,
-        found.macs,
-        step,
-        axis,
-        role=role,
-        target=target,
+def _united(step: int, target: int, offers: Sequence[tuple[str, Offer]]) -> Offer:
+    """What several kept networks, by name, offer together."""
+    candidates: dict[str, Candidate] = {}
+    exhausted = []
+    for name, offer in offers:
+        for candidate in offer.candidates:
+            candidates.setdefault(candidate.digest, descendant(candidate, name))
+        exhausted += [(f"{axis} after {name}", reason) for axis, reason in offer.exhausted]
+    if all(candidate.role == "contract" for candidate in candidates.values()):
+        target = offers[0][1].target
+    return Offer(step, target, tuple(candidates.values()), tuple(exhausted))
+
+
+def _add(candidates: dict[str, Candidate], new: Candidate) -> None:
+    """Add a network, or its axis to the same one of another axis."""
+    same = candidates.get(new.digest)
+    candidates[new.digest] = (
+        new if same is None else replace(same, merged=(*same.merged, *axes_of(new)))
     )

@@ -13,13 +13,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from expand3d.cost.budget import format_macs
+from expand3d.cost.price import Price
 from expand3d.families import get_family, get_preset
 from expand3d.families.base import Family, Limits
 from expand3d.genotype import Genotype
 from expand3d.search.base import Done, expand_all
-from expand3d.search.expand import Expansion, StepSummary
+from expand3d.search.expand import Expansion
 from expand3d.search.select import axes_of
 from expand3d.search.solve import Exhausted, Solution, solution, solve
+from expand3d.search.steps import StepSummary
 from expand3d.study.trial import Candidate, Trial
 from expand3d.train.result import ClipScore, Training
 
@@ -152,6 +154,7 @@ def published_solver(
     ceiling: int | None,
     limits: Limits,
     num_classes: int,
+    price: Price,
 ) -> Solution | Exhausted:
     """The published setting on the axis that won the step in the paper, else the solved one."""
     path = _genotypes()
@@ -168,6 +171,7 @@ def published_solver(
         ceiling=ceiling,
         limits=limits,
         num_classes=num_classes,
+        price=price,
     )
 
 

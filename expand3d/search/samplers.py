@@ -8,17 +8,17 @@ are refused from arithmetic and are not recorded: the record and the seed give t
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from expand3d.cost.budget import format_macs
+from expand3d.cost.price import IN_MACS, Price, Unmeasured
 from expand3d.errors import ConfigError, nearest
-from expand3d.families import get_family
+from expand3d.families import get_family, plan_from_json
 from expand3d.families.base import Limits
 from expand3d.genotype import Genotype, digest
-from expand3d.search.base import Ask, Batch, Done, answers, base_candidate
-from expand3d.search.expand import Offer, StepSummary
+from expand3d.search.base import Ask, Batch, Done, Measure, answers, base_candidate
 from expand3d.search.select import Metric, estimate, rank
 from expand3d.search.space import Order, Space, Verdict
+from expand3d.search.steps import Offer, StepSummary
 from expand3d.search.suggest import GENETIC, Model, Trained
 from expand3d.study.config import SAMPLERS
 from expand3d.study.trial import BASELINE, Candidate, Trial
@@ -30,6 +30,8 @@ STARTUP = 10
 ATTEMPTS = {"tpe": 100, "nsga2": 200, "nsga3": 200, "gp": 5}
 #: Blocks of 4,096 points that are searched for a network that is legal and new.
 BLOCKS = 16
+#: Networks in a row, of those that no model suggests, that may turn out to be too slow.
+TOO_SLOW = 50
 #: The least and the most networks of a generation, and how many generations are aimed at.
 LEAST_POPULATION, MOST_POPULATION, GENERATIONS = 4, 50, 4
 
@@ -52,10 +54,16 @@ class Sampling:
     seed: int = 0
     trials: int = 30
     batch: int = 1
+    price: Price = IN_MACS
 
     def __post_init__(self) -> None:
         if self.sampler not in SAMPLERS:
             raise ConfigError(f"unknown sampler {self.sampler!r}{nearest(self.sampler, SAMPLERS)}")
+        if self.price.measured:
+            raise ConfigError(
+                f"{self.sampler} needs a first limit that arithmetic knows, such as "
+                f"4GFLOPs,{self.price.quantity.text(self.budget).replace(' ', '')}"
+            )
         for key in ("trials", "batch"):
             if getattr(self, key) < 1:
                 raise ConfigError(f"{key} = {getattr(self, key)} must be at least 1")
@@ -63,10 +71,16 @@ class Sampling:
 
     def ask(self, history: Sequence[Trial]) -> Ask:
         """The batch that `history` leaves open, or Done with the reason."""
+        try:
+            return self._ask(history)
+        except Unmeasured as missing:
+            return Measure(missing.plan)
+
+    def _ask(self, history: Sequence[Trial]) -> Ask:
         known = answers(history)
         base = self._base()
         if base.digest not in known:
-            return Batch((base,), f"the base, {format_macs(base.macs)}")
+            return Batch((base,), f"the base, {self.price.quantity.text(base.cost)}")
         mine = answers([trial for trial in history if trial.candidate.role == self.sampler])
         own = sorted(mine.values(), key=lambda trial: (_step(trial), trial.candidate.digest))
         trained = [known[base.digest], *own]
@@ -96,7 +110,7 @@ class Sampling:
             trial
             for trial in history
             if trial.state == "complete"
-            and trial.candidate.macs <= self.budget
+            and self._inside(trial.candidate)
             and (trial.candidate.role != BASELINE or trial.candidate.digest == base)
         ]
         return rank(inside, self.metric)[0] if inside else None
@@ -107,17 +121,19 @@ class Sampling:
         The costliest comes first.
         """
         base = self._base()
+        self = replace(self, price=self.price.guessed(plan_from_json(base.plan)))
         found: dict[str, Candidate] = {}
-        sequence = self._sequence()
+        sequence = (verdict for verdict in self._sequence() if self._fits(verdict))
         while len(found) < self.trials - 1 and (verdict := next(sequence, None)) is not None:
             candidate = self._candidate(verdict, 1)
             if candidate.digest != base.digest:
                 found.setdefault(candidate.digest, candidate)
-        offers = [Offer(0, base.macs, (base,))]
+        quantity = self.price.quantity
+        offers = [Offer(0, base.cost, (base,), quantity=quantity)]
         if found:
-            costs = sorted(found.values(), key=lambda c: (-c.macs, c.digest))
-            middle = sum(c.macs for c in costs) // len(costs)
-            offers.append(Offer(1, middle, tuple(costs)))
+            costs = sorted(found.values(), key=lambda c: (-c.cost, c.digest))
+            middle = sum(c.cost for c in costs) // len(costs)
+            offers.append(Offer(1, middle, tuple(costs), quantity=quantity))
         return tuple(offers)
 
     def limits_text(self) -> str:
@@ -127,7 +143,8 @@ class Sampling:
             for d in self.space.dimensions
         )
         return (
-            f"{ranges or 'nothing can vary'}; costs up to {format_macs(self.budget)}, "
+            f"{ranges or 'nothing can vary'}; costs up to "
+            f"{self.price.quantity.text(self.budget)}, "
             f"crops up to {self.limits.crop} pixels, clips up to {self.limits.duration} frames"
         )
 
@@ -135,7 +152,7 @@ class Sampling:
     def space(self) -> Space:
         """The networks that may be proposed."""
         start = self.start or get_family(self.family).base
-        return Space(self.family, start, self.num_classes, self.budget, self.limits)
+        return Space(self.family, start, self.num_classes, self.budget, self.limits, self.price)
 
     @property
     def population(self) -> int:
@@ -143,14 +160,34 @@ class Sampling:
         return max(LEAST_POPULATION, min(MOST_POPULATION, self.trials // GENERATIONS))
 
     def _base(self) -> Candidate:
-        genotype = self.start or get_family(self.family).base
-        return base_candidate(genotype, num_classes=self.num_classes, budget=self.budget)
+        return base_candidate(
+            self.start or get_family(self.family).base,
+            num_classes=self.num_classes,
+            budget=self.budget,
+            price=self.price,
+        )
+
+    def _inside(self, candidate: Candidate) -> bool:
+        """Whether the network is within every limit of the budget."""
+        inside = candidate.cost <= self.budget
+        return inside and self.price.over(plan_from_json(candidate.plan)) is None
+
+    def _fits(self, verdict: Verdict) -> bool:
+        """Whether a network that arithmetic allows is within a limit of measured latency too."""
+        assert verdict.plan is not None
+        return self.price.over(verdict.plan) is None
 
     def _candidate(self, verdict: Verdict, step: int) -> Candidate:
         assert verdict.plan is not None and verdict.reason is None
         plan = verdict.plan
         return Candidate(
-            verdict.genotype, plan.to_json(), plan.digest, verdict.macs, step, None, self.sampler
+            genotype=verdict.genotype,
+            plan=plan.to_json(),
+            digest=plan.digest,
+            step=step,
+            axis=None,
+            role=self.sampler,
+            **self.price.fields(plan),
         )
 
     def _propose(self, step: int, trained: Sequence[Trial], taken: set[str]) -> Ask:
@@ -179,9 +216,15 @@ class Sampling:
         scored = [trial for trial in trained if trial.state == "complete"]
         if self.sampler in ATTEMPTS and len(scored) >= self._startup:
             yield from self._modelled(step, scored, taken)
+        slow = 0
         for verdict in self._sequence():
-            if _digest(verdict) not in taken:
+            if _digest(verdict) in taken:
+                continue
+            if self._fits(verdict):
+                slow = 0
                 yield verdict
+            elif (slow := slow + 1) >= TOO_SLOW:
+                return
 
     def _modelled(
         self, step: int, scored: Sequence[Trial], taken: Collection[str]
@@ -189,7 +232,7 @@ class Sampling:
         """What the sampler suggests, until it has suggested too much in a row that is no use."""
         gains = [estimate(trial).gain(self.metric) for trial in scored]
         networks = [
-            Trained(trial.candidate.genotype, trial.candidate.macs, gain)
+            Trained(trial.candidate.genotype, trial.candidate.cost, gain)
             for trial, gain in zip(scored, gains, strict=True)
         ]
         seed = int(digest(self.seed, step)[:8], 16)
@@ -197,7 +240,8 @@ class Sampling:
         left = ATTEMPTS[self.sampler]
         while left > 0:
             asked, verdict = model.suggest()
-            if verdict.reason is None and _digest(verdict) not in taken:
+            new = verdict.reason is None and _digest(verdict) not in taken
+            if new and self._fits(verdict):
                 left = ATTEMPTS[self.sampler]
                 yield verdict
             else:

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from expand3d.cost.price import IN_MACS, Known, Price, nothing
 from expand3d.families.base import Limits
 from expand3d.genotype import Genotype
 from expand3d.search.expand import Expansion
@@ -24,6 +25,7 @@ def configured(
     start: Genotype,
     num_classes: int,
     metric: Metric,
+    price: Price = IN_MACS,
 ) -> StudyStrategy:
     """What the configuration's strategy is on this data."""
     if config.strategy in SAMPLERS:
@@ -38,6 +40,7 @@ def configured(
             seed=config.seed,
             trials=config.trials,
             batch=config.batch,
+            price=price,
         )
     return Expansion(
         family=start.family,
@@ -49,11 +52,17 @@ def configured(
         metric=metric,
         seed=config.seed,
         ratio=config.ratio,
+        beam=config.beam,
+        growth=config.growth,  # type: ignore[arg-type]
+        price=price,
     )
 
 
 def strategy_to_json(strategy: StudyStrategy) -> dict[str, Any]:
-    """Everything of the strategy but an expansion's solver, always the same in a study."""
+    """Everything of the strategy but what it knows of latencies, which the record keeps by itself.
+
+    An expansion's solver is left out too: it is always the same in a study.
+    """
     data = {
         item.name: getattr(strategy, item.name)
         for item in dataclasses.fields(strategy)
@@ -61,19 +70,31 @@ def strategy_to_json(strategy: StudyStrategy) -> dict[str, Any]:
     }
     limits = {**dataclasses.asdict(strategy.limits), "first_clip": list(strategy.limits.first_clip)}
     start = strategy.start.to_json() if strategy.start else None
-    changed: dict[str, Any] = {"limits": limits, "start": start}
+    price = strategy.price.to_json()
+    changed: dict[str, Any] = {"limits": limits, "start": start, "price": price}
     if isinstance(strategy, Expansion):
         changed["axes"] = list(strategy.axes) if strategy.axes else None
     return {**data, **changed}
 
 
-def strategy_from_json(data: Mapping[str, Any]) -> StudyStrategy:
-    """The strategy that `strategy_to_json` wrote; only a sampler's names its sampler."""
+def with_latencies(strategy: StudyStrategy, known: Known) -> StudyStrategy:
+    """The same strategy, which reads measured latencies from `known`."""
+    price = dataclasses.replace(strategy.price, known=known)
+    return dataclasses.replace(strategy, price=price)
+
+
+def strategy_from_json(data: Mapping[str, Any], *, known: Known = nothing) -> StudyStrategy:
+    """The strategy that `strategy_to_json` wrote; only a sampler's names its sampler.
+
+    `known` gives the latencies that were measured. Older records count multiply-adds.
+    """
+    price = Price.from_json(data["price"], known=known) if "price" in data else IN_MACS
     limits = {**data["limits"], "first_clip": tuple(data["limits"]["first_clip"])}
     common = {
         **data,
         "limits": Limits(**limits),
         "start": Genotype.from_json(data["start"]) if data["start"] else None,
+        "price": price,
     }
     if "sampler" in data:
         return Sampling(**common)

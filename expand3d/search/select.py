@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from expand3d.cost.budget import format_macs
+from expand3d.cost.price import cost_text
 from expand3d.study.trial import Candidate, Trial
 
 Metric = Literal["top1", "nll"]
@@ -110,7 +110,8 @@ def label(candidate: Candidate) -> str:
     if candidate.axis is None:
         return candidate.label or candidate.role
     axes = " = ".join(axes_of(candidate))
-    return f"{axes} contracted" if candidate.role == "contract" else axes
+    text = f"{axes} contracted" if candidate.role == "contract" else axes
+    return f"{text} {candidate.label}" if candidate.label else text
 
 
 def standing(candidate: Candidate) -> str:
@@ -122,8 +123,9 @@ def standing(candidate: Candidate) -> str:
 
 def estimate(trial: Trial) -> Estimate:
     """Mean scores of a trial: repeats are averaged per clip, folds pooled, clips averaged."""
-    top1, nll = _per_clip(trial, "top1"), _per_clip(trial, "nll")
-    return Estimate(fmean(top1.values()), -fmean(nll.values()), len(top1))
+    means = trial.means
+    assert means, f"trial {trial.number} has no scores"
+    return Estimate(means.top1, means.nll, means.clips)
 
 
 def compare(
@@ -140,7 +142,7 @@ def choose(
     """The trial with the best estimate; of equal estimates the cheaper. At least one trial."""
     ranked = rank(trials, metric)
     best = ranked[0]
-    lead = f"{label(best.candidate)} ({format_macs(best.candidate.macs)})"
+    lead = f"{label(best.candidate)} ({cost_text(best.candidate)})"
     scored = f"{lead}: {estimate(best).text(metric)}"
     if len(ranked) == 1:
         return Choice(best, None, None, 1.0, f"{scored}; the only network of its step")
@@ -160,8 +162,8 @@ def rank(trials: Sequence[Trial], metric: Metric) -> list[Trial]:
     """Trials from best to worst estimate; of equal ones the cheaper first."""
 
     def place(trial: Trial) -> tuple[float, int, str]:
-        gain = round(fmean(_per_clip(trial, metric).values()), 12)
-        return (-gain, trial.candidate.macs, trial.candidate.digest)
+        gain = round(estimate(trial).gain(metric), 12)
+        return (-gain, trial.candidate.cost, trial.candidate.digest)
 
     return sorted(trials, key=place)
 

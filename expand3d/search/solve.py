@@ -1,4 +1,5 @@
-"""Which setting of one axis costs what the step wants: solved on the arithmetic cost twin.
+"""Which setting of one axis costs what the step wants: solved on the arithmetic cost twin, or on
+measured latencies where those are what the steps count.
 
 Real rounding throughout: only settings that a family can resolve are considered, so a solution is
 the network that will be trained, and its closeness to the target is exact.
@@ -9,13 +10,15 @@ from __future__ import annotations
 import dataclasses
 import math
 from bisect import bisect_left
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Protocol
 
-from expand3d.cost.budget import format_macs
+from expand3d.cost.price import IN_MACS, Price
 from expand3d.families.base import Family, Limits
 from expand3d.genotype import Genotype, Plan
+from expand3d.search import timed
 
 #: An axis that cannot add this share of the current cost has nothing worth training.
 LEAST_GROWTH = 1.05
@@ -23,7 +26,7 @@ LEAST_GROWTH = 1.05
 
 @dataclass(frozen=True)
 class Solution:
-    """A network on the axis; `closeness` is its cost / the cost that was aimed at."""
+    """A network on the axis; `closeness` is its price / the price that was aimed at."""
 
     genotype: Genotype
     plan: Plan
@@ -51,6 +54,7 @@ class Solver(Protocol):
         ceiling: int | None,
         limits: Limits,
         num_classes: int,
+        price: Price,
     ) -> Solution | Exhausted: ...
 
 
@@ -63,13 +67,15 @@ def solve(
     ceiling: int | None,
     limits: Limits,
     num_classes: int,
+    price: Price = IN_MACS,
 ) -> Solution | Exhausted:
-    """The setting of `axis` whose cost is nearest to `target` MACs by ratio, never over `ceiling`.
+    """The setting of `axis` whose price is nearest to `target` by ratio, never over `ceiling`.
 
-    Exhausted where the best setting adds less than 5% to the cost of `genotype`. Settings grow
-    ever costlier, so a bisection over them finds the two on either side of the target.
+    With a ceiling the limits beside it hold too. Exhausted where the best setting adds less than
+    5% to the price of `genotype`. Settings grow ever costlier, so a bisection over them finds the
+    two on either side of the target. Unmeasured where a latency is needed that is not known.
     """
-    return _solved(family, axis, genotype, target, ceiling, limits, num_classes)
+    return _solved(family, axis, genotype, target, ceiling, limits, num_classes, price)
 
 
 @lru_cache(maxsize=4096)
@@ -81,49 +87,93 @@ def _solved(
     ceiling: int | None,
     limits: Limits,
     num_classes: int,
+    price: Price,
 ) -> Solution | Exhausted:
     """`solve`, remembered: a strategy replays its whole run each time that it is asked."""
 
-    def macs(setting: Genotype) -> int:
-        return family.cost(family.resolve(setting, num_classes=num_classes)).macs
+    def plan(setting: Genotype) -> Plan:
+        return family.resolve(setting, num_classes=num_classes)
+
+    def cost(setting: Genotype) -> int:
+        return price.of(plan(setting))
 
     settings = list(family.grow(axis, genotype, limits))
-    above = bisect_left(settings, target, key=macs)
-    around = settings[max(0, above - 1) : above + 1]
-    legal = [setting for setting in around if ceiling is None or macs(setting) <= ceiling]
-    best = min(legal, key=lambda setting: abs(math.log(macs(setting) / target)), default=None)
-    least = LEAST_GROWTH * macs(genotype)
-    if best is not None and macs(best) >= least:
-        return solution(family, best, target=target, num_classes=num_classes)
-    for setting in settings[above:]:
-        if macs(setting) >= least:
-            return Exhausted(f"over the budget: the next setting is {format_macs(macs(setting))}")
+    if price.measured:
+        plans = [plan(setting) for setting in settings]
+        below, above = timed.around(
+            plans, plan(genotype), target=target, ceiling=ceiling, price=price
+        )
+        looked_at = above + 1  # beyond it nothing is known
+    else:
+        above = bisect_left(settings, target, key=cost)
+        below, looked_at = above - 1, len(settings)
+    around = [settings[place] for place in (below, above) if 0 <= place < len(settings)]
+    legal = [setting for setting in around if ceiling is None or cost(setting) <= ceiling]
+    blocked = None
+    if ceiling is not None and price.also:
+        legal, blocked = _within(settings, legal, lambda setting: price.over(plan(setting)))
+    best = min(legal, key=lambda setting: abs(math.log(cost(setting) / target)), default=None)
+    least = LEAST_GROWTH * cost(genotype)
+    if best is not None and cost(best) >= least:
+        return solution(family, best, target=target, num_classes=num_classes, price=price)
+    if blocked is not None:
+        return Exhausted(f"over the budget: the next setting is {blocked}")
+    for setting in settings[above:looked_at]:
+        if cost(setting) >= least:
+            next_cost = price.quantity.text(cost(setting))
+            return Exhausted(f"over the budget: the next setting is {next_cost}")
     return Exhausted(_end(family, axis, genotype, limits, num_classes))
 
 
-def solution(family: Family, genotype: Genotype, *, target: int, num_classes: int) -> Solution:
-    """`genotype` as a solution, with its closeness to `target` MACs."""
+def _within(
+    settings: Sequence[Genotype],
+    wanted: Sequence[Genotype],
+    over: Callable[[Genotype], str | None],
+) -> tuple[list[Genotype], str | None]:
+    """Those of `wanted` that are within further limits, or else the costliest setting that is.
+
+    The text is by how much the next setting is `over` a limit.
+    """
+    legal = [setting for setting in wanted if over(setting) is None]
+    if legal or not wanted:
+        return legal, None
+    first = settings.index(wanted[0])
+    end = bisect_left(range(first), True, key=lambda place: over(settings[place]) is not None)
+    return list(settings[max(0, end - 1) : end]), over(settings[end])
+
+
+def solution(
+    family: Family, genotype: Genotype, *, target: int, num_classes: int, price: Price = IN_MACS
+) -> Solution:
+    """`genotype` as a solution, with its closeness to the price `target`."""
     plan = family.resolve(genotype, num_classes=num_classes)
-    macs = family.cost(plan).macs
-    return Solution(genotype, plan, macs, macs / target)
+    return Solution(genotype, plan, family.cost(plan).macs, price.of(plan) / target)
 
 
 def contract(
-    family: Family, axis: str, genotype: Genotype, *, budget: int, num_classes: int
+    family: Family,
+    axis: str,
+    genotype: Genotype,
+    *,
+    budget: int,
+    num_classes: int,
+    price: Price = IN_MACS,
 ) -> Solution | None:
-    """The costliest network at or under `budget` MACs on the way back along `axis`, if any.
+    """The costliest network within all limits on the way back along `axis`, if any.
 
     The paper's backward contraction: the last expansion is reduced until the budget is met.
     """
     settings = list(family.shrink(axis, genotype))
 
-    def negative_macs(setting: Genotype) -> int:
-        return -family.cost(family.resolve(setting, num_classes=num_classes)).macs
+    def fits(setting: Genotype) -> bool:
+        plan = family.resolve(setting, num_classes=num_classes)
+        return price.of(plan) <= budget and price.over(plan) is None
 
-    first = bisect_left(settings, -budget, key=negative_macs)
+    first = bisect_left(settings, True, key=fits)
     if first == len(settings):
         return None
-    return solution(family, settings[first], target=budget, num_classes=num_classes)
+    found = settings[first]
+    return solution(family, found, target=budget, num_classes=num_classes, price=price)
 
 
 def _end(family: Family, axis: str, genotype: Genotype, limits: Limits, num_classes: int) -> str:

@@ -20,6 +20,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from expand3d.cost.price import IN_MACS, Price
+from expand3d.cost.quantity import LATENCY, MACS
 from expand3d.errors import FactorError
 from expand3d.families import get_family
 from expand3d.families.base import Factor, Family, Limits
@@ -36,8 +38,6 @@ HOPELESS = 1.3
 KNOTS = 12
 
 Order = Literal["random", "qmc"]
-#: What a network can have too much of.
-LIMITS = ("cost", "crop", "duration")
 
 
 @dataclass(frozen=True)
@@ -71,15 +71,15 @@ class Dimension:
 
 @dataclass(frozen=True)
 class Verdict:
-    """A genotype's network and cost, and by how much it exceeds each limit.
+    """A genotype's network and its price, and by how much it exceeds each limit.
 
-    `excess` holds log(amount / limit) for each of LIMITS: above 0 is too much.
+    `excess` holds log(amount / limit) for each of `Space.names`: above 0 is too much.
     `plan` is None where the family cannot resolve the genotype.
     """
 
     genotype: Genotype
     plan: Plan | None
-    macs: int
+    price: int
     excess: Mapping[str, float]
 
     @property
@@ -90,13 +90,18 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Space:
-    """The networks of a family from `start` up, within `budget` MACs and what the data allows."""
+    """The networks of a family from `start` up, within `budget` and what the data allows.
+
+    `price` says what the budget counts, by arithmetic. The limits beside it hold too, but for
+    that of a latency, which only a measurement can judge.
+    """
 
     family: str
     start: Genotype
     num_classes: int
     budget: int
     limits: Limits
+    price: Price = IN_MACS
 
     @property
     def _family(self) -> Family:
@@ -116,19 +121,29 @@ class Space:
         """The steps at or nearest to a genotype's factors."""
         return {d.factor: d.place(genotype[d.factor]) for d in self.dimensions}
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What a network can have too much of."""
+        also = (limit.quantity.key for limit in self.price.also if limit.quantity is not LATENCY)
+        return ("cost", "crop", "duration", *also)
+
     def judge(self, genotype: Genotype) -> Verdict:
         """What the network costs and which limit it exceeds; arithmetic, no torch."""
         try:
             plan = self._family.resolve(genotype, num_classes=self.num_classes)
         except FactorError:
             return Verdict(genotype, None, 0, {"factors": math.inf})
-        macs = self._family.cost(plan).macs
+        cost = self.price.of(plan)
         excess = {
-            "cost": math.log(macs / self.budget),
+            "cost": math.log(cost / self.budget),
             "crop": math.log(plan.crop / self.limits.crop),
             "duration": math.log(plan.duration / self.limits.duration),
         }
-        return Verdict(genotype, plan, macs, excess)
+        for limit in self.price.also:
+            if limit.quantity is not LATENCY:
+                amount = self.price.amount(limit.quantity, plan)
+                excess[limit.quantity.key] = math.log(amount / limit.amount)
+        return Verdict(genotype, plan, cost, excess)
 
     def legal(self, order: Order, seed: int, *, blocks: int) -> Iterator[Verdict]:
         """The legal networks of a sequence of points, which is cut after `blocks` blocks.
@@ -187,7 +202,9 @@ def _points(space: Space, order: Order, seed: int, block: int) -> Iterator[Verdi
         shares = engine.random(BLOCK)
     columns = [d.spread(shares[:, index]) for index, d in enumerate(space.dimensions)]
     names = [d.factor for d in space.dimensions]
-    hopeless = _growth(space, columns) > HOPELESS * math.log(space.budget / _base_macs(space))
+    hopeless = np.zeros(BLOCK, dtype=bool)
+    if space.price.quantity is MACS:  # of others, such as memory, little adds up axis by axis
+        hopeless = _growth(space, columns) > HOPELESS * math.log(space.budget / _base_price(space))
     for row in zip(*(column[~hopeless] for column in columns), strict=True):
         yield space.judge(space.genotype(dict(zip(names, map(int, row), strict=True))))
 
@@ -198,13 +215,13 @@ def _growth(space: Space, columns: list[NDArray[np.int64]]) -> NDArray[np.float6
     for dimension, column in zip(space.dimensions, columns, strict=True):
         places = np.unique(np.linspace(dimension.low, dimension.high, KNOTS).round()).astype(int)
         values = (dimension.value(int(place)) for place in places)
-        macs = [space.judge(space.start.replace(**{dimension.factor: v})).macs for v in values]
-        total += np.interp(column, places, np.log(np.maximum(macs, 1) / _base_macs(space)))
+        costs = [space.judge(space.start.replace(**{dimension.factor: v})).price for v in values]
+        total += np.interp(column, places, np.log(np.maximum(costs, 1) / _base_price(space)))
     return total
 
 
-def _base_macs(space: Space) -> int:
-    return space.judge(space.start).macs
+def _base_price(space: Space) -> int:
+    return space.judge(space.start).price
 
 
 @lru_cache(maxsize=512)
@@ -241,7 +258,7 @@ def _grid(space: Space, most: int) -> tuple[Verdict, ...]:
                 stuck.add(turn)
             else:
                 levels, best = finer, found
-    return tuple(sorted(best.values(), key=lambda v: (v.macs, v.plan.digest if v.plan else "")))
+    return tuple(sorted(best.values(), key=lambda v: (v.price, v.plan.digest if v.plan else "")))
 
 
 def _corners(space: Space, levels: list[int]) -> dict[str, Verdict]:
@@ -276,6 +293,11 @@ def _dimensions(space: Space) -> tuple[Dimension, ...]:
     return tuple(d for d in found if d.high > d.low)
 
 
+def _work(space: Space, verdict: Verdict) -> int:
+    """Multiply-adds, whatever the price counts."""
+    return space.price.amount(MACS, verdict.plan) if verdict.plan else 0
+
+
 def _dimension(space: Space, factor: Factor, anchors: list[Genotype]) -> Dimension:
     """The factor's range: up to the largest value that some anchor affords.
 
@@ -298,7 +320,7 @@ def _dimension(space: Space, factor: Factor, anchors: list[Genotype]) -> Dimensi
         ends = judge(anchor, first), judge(anchor, last)
         if ends[0].plan == ends[1].plan:
             continue
-        if ends[0].macs == ends[1].macs:
+        if _work(space, ends[0]) == _work(space, ends[1]):
             low = first
         too_much = bisect_left(
             range(first, last + 1), True, key=lambda place: judge(anchor, place).reason is not None

@@ -16,7 +16,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 from expand3d.genotype import Genotype
-from expand3d.search.space import LIMITS, Space, Verdict
+from expand3d.search.space import Space, Verdict
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
@@ -32,17 +32,17 @@ NEAR_MISSES = {"gp": 32}
 
 @dataclass(frozen=True)
 class Trained:
-    """A network with its estimate, `gain`, of which more is better."""
+    """A network with its price and its estimate, `gain`, of which more is better."""
 
     genotype: Genotype
-    macs: int
+    price: int
     gain: float
 
 
 class Model:
     """One sampler that has been told the trained networks, for the suggestions of one batch.
 
-    Objectives are the gain, to be maximised, and the logarithm of the multiply-adds, to be
+    Objectives are the gain, to be maximised, and the logarithm of the price, to be
     minimised. `trained` is never empty.
     """
 
@@ -59,7 +59,7 @@ class Model:
         missed = space.near_misses(NEAR_MISSES.get(sampler, 0))
         # A limit that nobody exceeds is not worth a model of its own.
         exceeded = {name for v in missed for name, amount in v.excess.items() if amount > 0}
-        self._limits = sorted(exceeded) if missed else sorted(LIMITS)
+        self._limits = sorted(exceeded) if missed else sorted(space.names)
         with _quiet():
             self._study = optuna.create_study(
                 directions=["maximize", "minimize"], sampler=_make(sampler, seed, population)
@@ -89,7 +89,7 @@ class Model:
             for name in self._limits:
                 trial.set_constraint(name, verdict.excess[name])
             # A sampler that models constraints needs values too: those that say nothing.
-            self._study.tell(trial, [self._gain, math.log(verdict.macs)])
+            self._study.tell(trial, [self._gain, math.log(verdict.price)])
 
     def _add(self, verdict: Verdict, gain: float, generation: int | None) -> None:
         from optuna.trial import create_trial
@@ -97,7 +97,7 @@ class Model:
         kind = type(self._study.sampler).__name__
         self._study.add_trial(
             create_trial(
-                values=[gain, math.log(verdict.macs)],
+                values=[gain, math.log(verdict.price)],
                 params=dict(self._space.places(verdict.genotype)),
                 distributions=dict(self._distributions),
                 constraints={name: verdict.excess[name] for name in self._limits} or None,

@@ -55,7 +55,7 @@ def _jitter(value: Any) -> tuple[float, float]:
     return (low, high)
 
 
-_device = rules.pattern(r"auto|cpu|mps|cuda(:\d+)?", "auto, cpu, cuda, cuda:N or mps")
+_device = rules.pattern(r"cpu|mps|cuda(:\d+)?", "cpu, cuda, cuda:N or mps")
 
 
 def _devices(value: Any) -> tuple[str, ...]:
@@ -95,7 +95,10 @@ class StudyConfig:
     What names a family, a preset or a file is looked up when the study starts.
     """
 
-    budget: str = _key("what one clip may cost, such as 4GFLOPs or 600M", rules.text("4GFLOPs"))
+    budget: str = _key(
+        "what one clip may cost: 4GFLOPs, 3.8Mparams, 2GiB, 25ms@cuda or several: 4G,25ms",
+        rules.text("4GFLOPs"),
+    )
     name: str | None = _key(
         "the study's name; made up if left out", rules.optional(check_name), None
     )
@@ -105,7 +108,8 @@ class StudyConfig:
     )
     family: str = _key("network family", rules.text("x3d"), "x3d")
     start: str | None = _key(
-        "preset to expand from; the family's base if left out",
+        "where to expand from: a preset, STUDY:NUMBER for a trial, or an exported network.json; "
+        "the family's base if left out",
         rules.optional(rules.text("x3d-xs")),
         None,
     )
@@ -123,9 +127,18 @@ class StudyConfig:
     trials: int = _key("networks that a sampler proposes in all", rules.whole(1), 30)
     batch: int = _key("networks that a sampler proposes at once", rules.whole(1), 1)
     schedule: str = _key(
-        "fit: stop within the budget; paper: overshoot, then contract",
-        rules.choice(("fit", "paper")),
+        "fit: stop within the budget; paper: overshoot, then contract the last axis; "
+        "paper-all: every axis",
+        rules.choice(("fit", "paper", "paper-all")),
         "fit",
+    )
+    beam: int = _key(
+        "networks of a step of the expansion that the next one expands", rules.whole(1), 1
+    )
+    growth: str = _key(
+        "what a step of the expansion grows: single axes, all at once (compound), or both",
+        rules.choice(("single", "compound", "both")),
+        "single",
     )
     ratio: float = _key("cost of a step over the step before", rules.number(1, open_low=True), 2.0)
     first_clip: tuple[int, int] = _key(
@@ -156,7 +169,7 @@ class StudyConfig:
     final: bool = _key("train the winner once more with profile final", rules.flag, True)
     device: str = _key(
         "auto, cpu, cuda, cuda:N or mps",
-        _device,
+        rules.pattern(r"auto|cpu|mps|cuda(:\d+)?", "auto, cpu, cuda, cuda:N or mps"),
         "auto",
     )
     threads: int | None = _key(
@@ -180,8 +193,11 @@ class StudyConfig:
         (),
     )
     address: str | None = _key(
-        "address of a Ray cluster; one is started on this machine if left out",
-        rules.optional(rules.text("auto")),
+        "HOST:PORT of a Ray cluster, or auto for the one that this machine is in; one is started "
+        "here if left out",
+        rules.optional(
+            rules.pattern(r"auto|[^:/\s]+:\d+", "HOST:PORT such as 10.0.0.1:6379, or auto")
+        ),
         None,
     )
     time_limit: str | None = _key(
@@ -257,6 +273,11 @@ class StudyConfig:
         """Networks that are trained at the same time."""
         return self.workers or max(1, len(self.devices))
 
+    @property
+    def side_by_side(self) -> int:
+        """Networks that are trained at the same time where enough are proposed at once."""
+        return min(self.at_a_time, self.batch) if self.strategy in SAMPLERS else self.at_a_time
+
     def absolute(self) -> StudyConfig:
         """The same study with the paths of its data independent of the working folder."""
         if self.data == BUNDLED:
@@ -324,12 +345,20 @@ MAY_CHANGE = frozenset(
 )
 
 
+#: Limits that may become larger when a study is resumed, never smaller.
+MAY_GROW = ("budget", "trials")
+
+
 @dataclass(frozen=True)
 class Differences:
-    """Keys that differ between a record's configuration and another: free to change, and not."""
+    """Keys that differ between a record's configuration and another: free to change, and not.
+
+    `limits` may change only to more, which `check_resume` does not judge.
+    """
 
     allowed: tuple[str, ...]
     refused: tuple[str, ...]
+    limits: tuple[str, ...] = ()
 
 
 def differences(old: StudyConfig, new: StudyConfig) -> Differences:
@@ -338,7 +367,8 @@ def differences(old: StudyConfig, new: StudyConfig) -> Differences:
     changed = [key for key in before if before[key] != after[key]]
     return Differences(
         tuple(key for key in changed if key in MAY_CHANGE),
-        tuple(key for key in changed if key not in MAY_CHANGE),
+        tuple(key for key in changed if key not in MAY_CHANGE and key not in MAY_GROW),
+        tuple(key for key in changed if key in MAY_GROW),
     )
 
 
@@ -351,5 +381,5 @@ def check_resume(old: StudyConfig, new: StudyConfig) -> None:
         )
         raise StudyError(
             f"study {old.name!r} cannot change {changes} on the way; start a new study with it, "
-            f"or change only {', '.join(sorted(MAY_CHANGE))}"
+            f"or change only {', '.join(sorted(MAY_CHANGE))}, or extend {' or '.join(MAY_GROW)}"
         )

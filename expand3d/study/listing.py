@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Literal
 
 from expand3d.errors import UserError
+from expand3d.study.claims import Claim
 from expand3d.study.folder import DEFAULT_ROOT, StudyFolder, study_names
-from expand3d.study.lock import holder
+from expand3d.study.lock import holder, place
 from expand3d.study.record import Record
 
 StudyState = Literal["new", "running", "finished", "stopped", "killed", "unreadable"]
@@ -32,16 +33,25 @@ class StudyInfo:
 
 
 def state_of(record: Record) -> tuple[StudyState, str | None]:
-    """The state of a study and why it is so: running while its lock is held, else by its end."""
-    if holder(record.folder) is not None:
+    """The state of a study and why it is so: running while somebody is at it, else by its end."""
+    if holder(record.folder) is not None or elsewhere(record):
         return "running", None
     sessions = record.sessions()
     if not sessions:
         return "new", None
     last = sessions[-1]
+    for session in sessions:  # one worker may find the study finished, and another die before
+        if session.reason == FINISHED and (session.stopped or "") > last.started:
+            return "finished", FINISHED
     if last.stopped is None:
         return "killed", f"process {last.pid} on {last.host} died"
     return ("finished" if last.reason == FINISHED else "stopped"), last.reason
+
+
+def elsewhere(record: Record) -> tuple[Claim, ...]:
+    """The claims of workers and of a driver that show signs of life, where nobody has the lock."""
+    free = place(record.folder) if record.folder.lock.exists() else None
+    return tuple(c for c in record.claims.others() if c.place is None or c.place != free)
 
 
 def list_studies(root: str | Path = DEFAULT_ROOT) -> list[StudyInfo]:

@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import json
 import os
+import socket
 import time
 import weakref
 from pathlib import Path
@@ -57,6 +58,14 @@ class StudyLock:
         if self._handle is not None:
             os.close(self._handle)
             self._handle = None
+
+
+def place(folder: StudyFolder) -> str:
+    """Which lock this is among those of all machines; the file must be there."""
+    boot = Path("/proc/sys/kernel/random/boot_id")
+    machine = boot.read_text().strip() if boot.exists() else socket.gethostname()
+    stat = folder.lock.stat()
+    return f"{machine}:{stat.st_dev}:{stat.st_ino}"
 
 
 def holder(folder: StudyFolder) -> Session | None:

@@ -2,7 +2,8 @@
 
 A trial's attribute is written before Optuna is told that the trial finished, so the attribute is
 the truth and Optuna's state follows it: a reader needs no other source, and `settle` repeats what
-a crash cut off. Each write is one transaction. One process writes, under the study's lock.
+a crash cut off. Each write is one transaction. One process writes, under the study's lock; or
+several do, each to the trials that it has claimed, and read again before they decide.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from expand3d.errors import StudyError, nearest
+from expand3d.genotype import Plan
 from expand3d.study import storage as backend
+from expand3d.study.claims import Claims
 from expand3d.study.config import StudyConfig
 from expand3d.study.encoding import decode_trial, encode_trial, without_nan
 from expand3d.study.folder import (
@@ -23,8 +26,9 @@ from expand3d.study.folder import (
     resume_command,
     study_folder,
 )
+from expand3d.study.latency import Latency
 from expand3d.study.score import summarise
-from expand3d.study.session import Session
+from expand3d.study.session import Session, now
 from expand3d.study.trial import Candidate, State, Trial
 from expand3d.train.result import Training
 
@@ -36,17 +40,21 @@ TRIAL = "trial"
 CONFIG = "config"
 FINAL = "final"
 SESSION = "session"
+#: What was measured of the network with the digest that follows.
+LATENCY = "latency"
 #: Which data the study began with, and the strategy with the limits that the data set it.
 DATA = "data"
 STRATEGY = "strategy"
 #: The published networks that take part: the digest of each by its name.
 BASELINES = "baselines"
+#: Which keys of the configuration have grown on the way, each time with when.
+EXTENSIONS = "extensions"
 #: Why a trial that has no result here was finished all the same.
 FOREIGN = "finished from outside expand3d, without a result"
 
 
 class Record:
-    """The trials of one study, read once when opened and kept in step with our own writes."""
+    """The trials of one study, read when opened or refreshed, in step with our own writes."""
 
     def __init__(
         self, storage: RDBStorage, study: int, folder: StudyFolder, *, url: str | None
@@ -55,12 +63,9 @@ class Record:
         self._url = url
         self._storage = storage
         self._study = study
-        self._attributes: dict[str, Any] = storage.get_study_user_attrs(study)
-        self._trials: dict[int, Trial] = {}
-        self._ids: dict[int, int] = {}
-        self._untold: list[int] = []
-        self._count = 0
-        self._read()
+        #: Who works on what, where several processes take part.
+        self.claims = Claims(storage, study, folder.name)
+        self.refresh()
 
     @classmethod
     def create(cls, config: StudyConfig, *, attributes: Mapping[str, Any] | None = None) -> Record:
@@ -111,7 +116,13 @@ class Record:
             )
         return record
 
-    def _read(self) -> None:
+    def refresh(self) -> None:
+        """Read again, to know what other processes have written."""
+        self._attributes: dict[str, Any] = self._storage.get_study_user_attrs(self._study)
+        self._trials: dict[int, Trial] = {}
+        self._ids: dict[int, int] = {}
+        self._untold: list[int] = []
+        self._count = 0
         for frozen in self._storage.get_all_trials(self._study, deepcopy=False):
             self._count = max(self._count, frozen.number + 1)
             data = frozen.user_attrs.get(TRIAL)
@@ -235,6 +246,39 @@ class Record:
         with backend.writing(self.name):
             self._storage.set_study_user_attr(self._study, key, clean)
         self._attributes[key] = clean
+
+    def latency(self, plan: Plan) -> Latency | None:
+        """What was measured of a network, trained or not; None where nobody has."""
+        found = self.attribute(f"{LATENCY}/{plan.digest}")
+        return Latency.from_json(found) if found else None
+
+    def put_latency(self, plan: Plan, latency: Latency) -> None:
+        """Keep what was measured, once and for all: decisions stand on it."""
+        assert self.latency(plan) is None, f"the latency of {plan.digest} is in the record"
+        self.set_attribute(f"{LATENCY}/{plan.digest}", latency.to_json())
+
+    def latencies(self) -> tuple[Latency, ...]:
+        """Everything that was measured in this study."""
+        keys = [key for key in self._attributes if key.startswith(f"{LATENCY}/")]
+        return tuple(Latency.from_json(self._attributes[key]) for key in keys)
+
+    def extend(self, changes: Mapping[str, Any]) -> None:
+        """Give keys of the configuration larger values; what they were is kept with the time."""
+        config = self.attribute(CONFIG)
+        step = {
+            "from": {key: config[key] for key in changes},
+            "to": dict(changes),
+            "at": now(),
+            "networks": len(self._trials),
+        }
+        kept = self.extensions()
+        if not kept or kept[-1]["to"] != step["to"]:  # else a process died right here
+            self.set_attribute(EXTENSIONS, [*kept, step])
+        self.set_attribute(CONFIG, {**config, **changes})
+
+    def extensions(self) -> list[dict[str, Any]]:
+        """What `extend` has kept, first to last: "from" and "to" by key, "at", "networks"."""
+        return list(self.attribute(EXTENSIONS) or [])
 
     def final(self) -> dict[str, Any] | None:
         """What the training of the winner gave, as `set_final` kept it, or None."""

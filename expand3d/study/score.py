@@ -18,5 +18,4 @@ def summarise(trial: Trial) -> Summary | None:
     """
     from expand3d.train.metrics import summary  # numpy, which a reader of trials need not load
 
-    scores = trial.scores()
-    return summary(scores) if scores else None
+    return summary(trial.means) if trial.means else None

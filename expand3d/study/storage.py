@@ -18,18 +18,19 @@ if TYPE_CHECKING:
 METRICS = ("accuracy", "macs")
 #: A dashboard that reads while we write makes SQLite wait; it must not make a run fail.
 SQLITE_TIMEOUT_SECONDS = 60.0
+#: After this PostgreSQL ends a transaction in which nothing happens any more.
+IDLE_MS = 60_000
 
 
 def open_storage(folder: StudyFolder, url: str | None) -> RDBStorage:
     """The storage of a study: its SQLite file, or the one at `url`; StudyError says what failed."""
     from optuna.exceptions import StorageInternalError
-    from optuna.storages import RDBStorage
     from sqlalchemy.exc import SQLAlchemyError
 
     place = str(folder.database) if url is None else hide_password(url)
     try:
         if url is not None:
-            return RDBStorage(url)
+            return _server(url)
         database = folder.database.resolve()
         if not database.exists():
             # Whole or not at all: who opens a file without tables makes them too, and one of two
@@ -41,15 +42,40 @@ def open_storage(folder: StudyFolder, url: str | None) -> RDBStorage:
         return _sqlite(database)
     except (SQLAlchemyError, StorageInternalError, ImportError, RuntimeError) as error:
         cause = error.__cause__ or error
-        raise StudyError(f"{place}: cannot be opened as a record: {_first_line(cause)}") from error
+        hint = "; install it with: pip install 'expand3d[postgresql]'"
+        missing = isinstance(cause, ImportError) and "psycopg" in str(cause)
+        raise StudyError(
+            f"{place}: cannot be opened as a record: {_first_line(cause)}{hint if missing else ''}"
+        ) from error
+
+
+def _server(url: str) -> RDBStorage:
+    """The storage at a URL, whose connections are looked at before they are used again."""
+    from optuna.storages import RDBStorage
+    from sqlalchemy import make_url
+
+    parsed = make_url(url)
+    if parsed.drivername in ("postgresql", "postgres"):
+        parsed = parsed.set(drivername="postgresql+psycopg")
+    options: dict[str, Any] = {"pool_pre_ping": True}
+    kind = parsed.get_backend_name()
+    if kind == "sqlite":
+        options["connect_args"] = {"timeout": SQLITE_TIMEOUT_SECONDS}
+    elif kind == "postgresql":
+        # What a machine held that went away in the middle of a transaction must become free.
+        options["connect_args"] = {"options": f"-c idle_in_transaction_session_timeout={IDLE_MS}"}
+    return RDBStorage(parsed.render_as_string(hide_password=False), engine_kwargs=options)
 
 
 def _sqlite(path: Path) -> RDBStorage:
     from optuna.storages import RDBStorage
 
     # The creator takes any path; a URL would give '?', '#' and '{' in it a meaning.
-    connect = {"creator": lambda: sqlite3.connect(path, timeout=SQLITE_TIMEOUT_SECONDS)}
-    return RDBStorage("sqlite:///study.db", engine_kwargs=connect)
+    def connect() -> sqlite3.Connection:
+        # The pool gives a connection to one thread at a time.
+        return sqlite3.connect(path, timeout=SQLITE_TIMEOUT_SECONDS, check_same_thread=False)
+
+    return RDBStorage("sqlite:///study.db", engine_kwargs={"creator": connect})
 
 
 def study_id(storage: RDBStorage, name: str) -> int | None:

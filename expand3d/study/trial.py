@@ -5,10 +5,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
 from expand3d.genotype import Genotype
-from expand3d.train.result import ClipScore, Training
+from expand3d.study.latency import Latency
+from expand3d.train.result import Training
+from expand3d.train.scores import ClipScore, Means, pool
 
 State = Literal["running", "complete", "failed", "infeasible"]
 #: The role of a published network that is trained beside what a strategy proposes.
@@ -20,9 +23,12 @@ class Candidate:
     """A network that a strategy proposes, or a published one that is trained beside it.
 
     `step` 0 is the base. `axis` is the factor that the step changes (None for the base);
-    `merged` names other axes that led to the same network. `target` is the cost in MACs that the
+    `merged` names other axes that led to the same network. `target` is the `cost` that the
     solver aimed at, `role` is "base", "expand", "contract" or "baseline". A baseline belongs to no
-    step (None) and `label` is its name.
+    step (None) and `label` is its name. `price` is the cost in the quantity that the study's steps
+    count, where that is not MACs; `latency` is what was measured, where the study limits it.
+    `parent` is the digest of the network that an expansion grew or contracted; where it kept
+    several of a step, `label` says which one that is.
     """
 
     genotype: Genotype
@@ -35,17 +41,27 @@ class Candidate:
     target: int | None = None
     merged: tuple[str, ...] = ()
     label: str | None = None
+    price: int | None = None
+    latency: Latency | None = None
+    parent: str | None = None
+
+    @property
+    def cost(self) -> int:
+        """The cost in the quantity that the study's steps count."""
+        return self.macs if self.price is None else self.price
 
     def to_json(self) -> dict[str, Any]:
         return {**dataclasses.asdict(self), "genotype": self.genotype.to_json()}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Candidate:
+        latency = data.get("latency")
         return cls(
             **{
                 **data,
                 "genotype": Genotype.from_json(data["genotype"]),
                 "merged": tuple(data["merged"]),
+                "latency": Latency.from_json(latency) if latency else None,
             }
         )
 
@@ -74,6 +90,15 @@ class Trial:
             for score in self.trainings[key].scores:
                 pooled.setdefault(score.key, []).append(score)
         return pooled
+
+    @cached_property
+    def means(self) -> Means | None:
+        """Mean scores over all held-out clips: repeats are averaged, folds pooled."""
+        folds: dict[str, list[Means]] = {}
+        for key, training in self.trainings.items():
+            if training.means is not None:
+                folds.setdefault(key.partition("/")[0], []).append(training.means)
+        return pool(list(folds.values()))
 
     def to_json(self) -> dict[str, Any]:
         return {

@@ -35,3 +35,12 @@ def parse_size(text: str) -> int:
     if match is None or match[2].lower() not in units:
         raise ConfigError(f"{text!r} is not a size; write one such as 20GiB or 500MB")
     return int(float(match[1]) * units[match[2].lower()])
+
+
+def in_bytes(number: float) -> str:
+    """A size for people, in decimal units: "12.3 GB"."""
+    for unit in ("B", "kB", "MB"):
+        if number < 999.5:
+            return f"{number:.3g} {unit}"
+        number /= 1000
+    return f"{number:,.1f} GB"

@@ -110,6 +110,8 @@ def train(
             notes=tuple(run.notes),
             environment={**placement.environment(), "bn_batch": recipe.bn_batch},
             test_macs=(test_macs or forward_macs) * views,
+            waited_seconds=run.waited,
+            test_seconds=run.tested,
         )
 
 
@@ -154,6 +156,7 @@ class _Run:
         self.step = 0
         self.curve: list[dict[str, float]] = []
         self.meter = Meter()
+        self.waited = self.tested = 0.0
         self._seconds_before = 0.0
 
     def seconds(self) -> float:
@@ -191,6 +194,7 @@ class _Run:
             "optimiser": self.optimiser.state_dict(),
             "step": self.step,
             "seconds": self.seconds(),
+            "waited": self.waited,
             "curve": self.curve,
             "epoch": dataclasses.asdict(self.meter),
             "notes": self.notes,
@@ -224,7 +228,7 @@ class _Run:
         notes = [*state["notes"], *checkpoints.exactness_notes(environment, state["environment"])]
         self.notes = list(dict.fromkeys(notes))
         self.meter, self.step, self.curve = meter, state["step"], state["curve"]
-        self._seconds_before = state["seconds"]
+        self._seconds_before, self.waited = state["seconds"], state.get("waited", 0.0)
 
     # Training
 
@@ -250,7 +254,10 @@ class _Run:
             while self.step < self.steps:
                 self._check_limits()
                 lr = lr_at(self.step, steps=self.steps, recipe=recipe)
-                self._one_step([next(batches) for _ in range(passes)], lr)
+                asked = time.monotonic()
+                chosen = [next(batches) for _ in range(passes)]
+                self.waited += time.monotonic() - asked
+                self._one_step(chosen, lr)
                 epoch, loss, accuracy = self._epoch(), self.meter.loss, self.meter.accuracy
                 reporter.tell(self._visits(), epoch=epoch, accuracy=accuracy, loss=loss, lr=lr)
                 epoch_end = self._close_epoch(lr)
@@ -320,6 +327,7 @@ class _Run:
             self._check_limits()
 
         scorer = Scorer(self.model, self.placement, views=self.recipe.bn_batch)
+        started = time.monotonic()
         try:
             return score_clips(
                 scorer,
@@ -331,4 +339,5 @@ class _Run:
                 after_batch=after_batch,
             )
         finally:
+            self.tested = time.monotonic() - started
             self.notes.extend(scorer.notes)

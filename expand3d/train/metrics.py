@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from expand3d.train.result import ClipScore
+from expand3d.train.scores import ClipScore, Means
 
 #: The standard normal's 97.5% point, for two-sided 95% intervals.
 Z95 = 1.959963984540054
@@ -46,20 +45,16 @@ def wilson(hits: float, trials: int) -> tuple[float, float]:
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
-def summary(scores_by_clip: Mapping[str, Sequence[ClipScore]]) -> Summary:
-    """Means over clips of the means over a clip's scores (one per repeat).
+def summary(means: Means) -> Summary:
+    """The means with the 95% interval of top-1.
 
     Repeats on the same clips are not new clips: the interval is that of the pooled top-1 over as
-    many clips as there are. ValueError where there is none.
+    many clips as there are.
     """
-    if not scores_by_clip:
-        raise ValueError("no clip has a score")
-
-    def mean(values: list[float]) -> float:
-        return math.fsum(values) / len(values)
-
-    repeats = list(scores_by_clip.values())
-    top1 = mean([mean([score.rank < 1 for score in clip]) for clip in repeats])
-    top5 = mean([mean([score.rank < 5 for score in clip]) for clip in repeats])
-    nll = mean([mean([score.nll for score in clip]) for clip in repeats])
-    return Summary(top1, top5, nll, wilson(top1 * len(repeats), len(repeats)), len(repeats))
+    return Summary(
+        means.top1,
+        means.top5,
+        means.nll,
+        wilson(means.top1 * means.clips, means.clips),
+        means.clips,
+    )

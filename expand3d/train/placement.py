@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import resource
-import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -14,6 +12,8 @@ from torch import Tensor, nn
 
 from expand3d.errors import ConfigError
 from expand3d.families.ops import keep_freed_memory
+from expand3d.families.ops_gpu import channelwise_path
+from expand3d.train import footprint
 from expand3d.train.augment import normalise
 from expand3d.train.recipe import Recipe
 
@@ -59,6 +59,7 @@ class Placement:
         if self.on_gpu:
             torch.cuda.reset_peak_memory_stats(self.device)
         else:
+            footprint.begin()
             keep_freed_memory()  # or every step pays the page faults of its tensors again
         try:
             with torch.random.fork_rng(devices=[self.device] if self.on_gpu else []):
@@ -67,11 +68,10 @@ class Placement:
             torch.set_num_threads(before)
 
     def peak_memory(self) -> int:
-        """Largest use so far in bytes: of the device's memory, or of this process."""
+        """Largest use in bytes since `active`: of the device's memory, or of this process."""
         if self.on_gpu:
             return torch.cuda.max_memory_allocated(self.device)
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return peak if sys.platform == "darwin" else peak * 1024  # kilobytes on Linux
+        return footprint.peak()
 
     def environment(self) -> dict[str, Any]:
         """What the record keeps of it."""
@@ -81,6 +81,7 @@ class Placement:
             "device": name,
             "threads": self.threads,
             "layout": "channels_last_3d" if self.channels_last else "contiguous",
+            "channelwise": channelwise_path(self.device, autocast=self.amp),
             "amp": "bfloat16" if self.amp else "off",
         }
 
@@ -88,8 +89,9 @@ class Placement:
 def place(recipe: Recipe, *, device: str = "cpu", threads: int | None = None) -> Placement:
     """Where `recipe` runs on `device` ("cpu", "cuda", "cuda:1" or "auto"); ConfigError else.
 
-    "auto" in the recipe means channels-last on a CPU, where it is 1.3 to 1.5 times faster, and
-    AMP on a GPU. `threads` None keeps torch's number.
+    "auto" in the recipe means channels-last on a CPU, where it is 1.3 to 1.5 times faster, and on a
+    GPU where channel-wise convolutions have kernels for it; and AMP on a GPU. `threads` None keeps
+    torch's number.
     """
     gpu = torch.cuda.is_available()
     if device == "auto":
@@ -106,7 +108,7 @@ def place(recipe: Recipe, *, device: str = "cpu", threads: int | None = None) ->
     return Placement(
         device=where,
         threads=threads or torch.get_num_threads(),
-        channels_last=_chosen(recipe.channels_last, auto=not on_gpu),
+        channels_last=_chosen(recipe.channels_last, auto=channelwise_path(where) != "aten"),
         amp=_chosen(recipe.amp, auto=on_gpu),
     )
 

@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from functools import cached_property
+from typing import Any, Literal
+
+from expand3d.train.scores import ClipScore, Means, PackedScores, means_of
 
 Status = Literal["ok", "diverged", "out of memory", "timeout", "error"]
-
-
-class ClipScore(NamedTuple):
-    """One held-out clip: `rank` is the place of its true class (0 is top-1), `nll` in nats."""
-
-    key: str
-    label: int
-    rank: int
-    nll: float
-    group: str | None = None
 
 
 @dataclass(frozen=True)
@@ -26,14 +19,15 @@ class Training:
 
     `scores` is empty unless `status` is "ok"; otherwise `reason` says in one line what happened.
     `training_macs` counts 3 x the forward cost per clip visit (forward, and two products in the
-    backward pass), `test_macs` the forward cost of every test view. `peak_memory` is bytes of the
-    process or the device. `curve` holds one mapping per epoch (epoch, loss, accuracy, lr,
-    seconds). `notes` say what was adjusted on the way.
+    backward pass), `test_macs` the forward cost of every test view. Of the `seconds`,
+    `waited_seconds` went by without the next clips, `test_seconds` in the test. `peak_memory` is
+    bytes of the process or the device, for this training. `curve` holds one mapping per epoch
+    (epoch, loss, accuracy, lr, seconds). `notes` say what was adjusted on the way.
     """
 
     status: Status
     reason: str | None
-    scores: tuple[ClipScore, ...]
+    scores: Sequence[ClipScore]
     clip_visits: int
     training_macs: int
     seconds: float
@@ -42,15 +36,25 @@ class Training:
     notes: tuple[str, ...] = ()
     environment: Mapping[str, Any] = field(default_factory=dict)
     test_macs: int = 0
+    waited_seconds: float = 0.0
+    test_seconds: float = 0.0
+
+    @cached_property
+    def means(self) -> Means | None:
+        """What the scores of its clips add up to; None without any."""
+        scores = self.scores
+        return scores.means if isinstance(scores, PackedScores) else means_of(scores)
 
     def to_json(self) -> dict[str, Any]:
-        data = dataclasses.asdict(self)
+        data = dataclasses.asdict(dataclasses.replace(self, scores=()))
         data["scores"] = [list(score) for score in self.scores]
         return data
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Training:
-        scores = tuple(ClipScore(*score) for score in data["scores"])
+        scores = data["scores"]
+        if not isinstance(scores, PackedScores):
+            scores = tuple(ClipScore(*score) for score in scores)
         return cls(
             **{
                 **data,

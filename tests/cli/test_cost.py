@@ -252,3 +252,15 @@ def test_no_heavy_library_is_loaded(words: list[str]) -> None:
         [sys.executable, "-c", LIGHT, *words], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == ""
+
+
+def test_latency_is_measured_where_it_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    tiny = ["cost", "--family", "x3d", "--set", "crop=32", "--num-classes", "3"]
+    assert main([*tiny, "--latency", "--threads", "1", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["latency"]
+    assert 0 < found["low"] <= found["median"] <= found["high"]
+    assert (found["device"], found["threads"]) == ("cpu", 1) and found["runs"] >= 15
+    assert main([*tiny, "--latency"]) == 0
+    assert "latency: " in capsys.readouterr().out
+    assert main([*tiny, "--device", "cpu"]) == 2
+    assert "add --latency" in capsys.readouterr().err

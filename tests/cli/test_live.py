@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 
 import pytest
@@ -34,7 +35,7 @@ def progress(phase: str = "train") -> Progress:
 def show(watch: PlainWatch) -> None:
     """A base and the beginning of the first step."""
     strategy = Expansion("x3d", num_classes=400, budget=50_000_000)
-    rows = (PlannedStep(0, 1, 20_662_304, 64, 10**12, 30.0),)
+    rows = (PlannedStep(0, 1, 20_662_304, 64, 10**12, 30.0, memory=1_340_000_000),)
     watch.planned(Overview("demo", (("budget", "0.05 GFLOPs"),), rows, None))
     history: list[Trial] = []
     for right in (4, 6):
@@ -62,6 +63,7 @@ def test_both_views_tell_plan_progress_scores_and_decisions(kind: type[PlainWatc
         "study demo",
         "0.05 GFLOPs",
         "20.66 MMACs",
+        "1.3 GB",
         "epoch 2/4, 16/64 clips, accuracy 25.0%, 8.0 clips/s, 6 s left",
         "top-1 40.0%",
         "gamma_tau = gamma_t",
@@ -104,6 +106,37 @@ def test_plain_progress_comes_at_intervals() -> None:
     for _ in range(5):
         watch.training(None, progress())
     assert out.getvalue().count("epoch") <= 1
+
+
+@pytest.mark.parametrize("kind", [PlainWatch, LiveWatch])
+def test_networks_that_train_side_by_side_are_all_shown(kind: type[PlainWatch]) -> None:
+    out = io.StringIO()
+    live = kind is LiveWatch
+    console = Console(file=out, width=140, force_terminal=live, color_system=None)
+    watch = LiveWatch(console) if live else PlainWatch(console, every=3600)
+    strategy = Expansion("x3d", num_classes=400, budget=50_000_000)
+    base = strategy.ask([])
+    assert isinstance(base, Batch)
+    step = strategy.ask([trial_of(base.candidates[0], 0, 4)])
+    assert isinstance(step, Batch)
+    first, second = step.candidates[:2]
+    watch.step(step.candidates, [])
+    for candidate, done in ((first, 16), (second, 24), (first, 32)):
+        watch.training(candidate, dataclasses.replace(progress(), visits_done=done))
+    if live:
+        watch._last.clear()  # it draws a few times a second only
+        out.truncate(0)
+        watch.training(first, dataclasses.replace(progress(), visits_done=40))
+        assert "40/64 clips" in out.getvalue() and "24/64 clips" in out.getvalue()
+        out.truncate(0)
+        watch.finished(trial_of(first, 1, 6))
+        assert "40/64 clips" not in out.getvalue() and "24/64 clips" in out.getvalue()
+        last = out.getvalue().rpartition("result")[2]
+        assert last.count("waiting") == len(step.candidates) - 2
+    else:
+        assert "16/64 clips" in out.getvalue() and "24/64 clips" in out.getvalue()
+        assert "32/64 clips" not in out.getvalue()
+    watch.close()
 
 
 @pytest.mark.parametrize(

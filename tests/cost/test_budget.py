@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from expand3d.cost.budget import format_macs, parse_budget
+from expand3d.cost.budget import format_macs, parse_budget, parse_macs
+from expand3d.cost.quantity import QUANTITIES
 from expand3d.errors import BudgetError
 
 
@@ -34,7 +35,7 @@ def test_reads(text: str, macs: int) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", " ", "4x", "2x", "G", "4 apples", "4GB", "4G/s", "4 GFLOPS/s", "1,5G", "1.2.3G", "nan",
+    ["", " ", "4x", "2x", "G", "4 apples", "4B", "4G/s", "4 GFLOPS/s", "1,5G", "1.2.3G", "nan",
      "inf", "4 4 G", "GFLOPs 4", "0x10G", "4 billion", "٤G"],
 )  # fmt: skip
 def test_nonsense_is_refused_with_an_example(text: str) -> None:
@@ -93,3 +94,65 @@ def test_the_convention_is_printed_back() -> None:
 )
 def test_format(macs: int, text: str) -> None:
     assert format_macs(macs) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "amount", "device"),
+    [
+        ("3.8Mparams", "params", 3_800_000, None),
+        ("3.8 M Parameters", "params", 3_800_000, None),
+        ("20Mactivations", "activations", 20_000_000, None),
+        ("2GiB", "memory", 2 * 2**30, None),
+        ("0.5 gib", "memory", 2**29, None),
+        ("500MB", "memory", 500_000_000, None),
+        ("25ms", "latency", 25_000_000, None),  # nanoseconds
+        ("0.1s", "latency", 100_000_000, None),
+        ("800us", "latency", 800_000, None),
+        ("25ms@cuda", "latency", 25_000_000, "cuda"),
+        ("25 ms @ CUDA:1", "latency", 25_000_000, "cuda:1"),
+        ("25ms@cpu", "latency", 25_000_000, "cpu"),
+    ],
+)
+def test_other_quantities(text: str, key: str, amount: int, device: str | None) -> None:
+    (limit,) = parse_budget(text).limits
+    assert (limit.quantity.key, limit.amount, limit.device) == (key, amount, device)
+
+
+def test_several_limits_keep_their_order() -> None:
+    budget = parse_budget("25ms@cuda, 4GFLOPs,3.8Mparams")
+    assert [limit.quantity.key for limit in budget.limits] == ["latency", "macs", "params"]
+    assert budget.first.amount == 25_000_000 and budget.macs == 4_000_000_000
+    assert budget.latency is budget.first
+    assert budget.convention.count(";") >= 2 and "on cuda" in budget.convention
+
+
+@pytest.mark.parametrize("text", ["25ms@tpu", "4G@cuda", "25ms@", "3Mparam/s", "2GiBs", "4G,,25ms"])
+def test_other_nonsense(text: str) -> None:
+    with pytest.raises(BudgetError, match="25ms"):
+        parse_budget(text)
+
+
+def test_one_limit_per_quantity() -> None:
+    with pytest.raises(BudgetError, match="multiply-adds twice"):
+        parse_budget("4GFLOPs,600M")
+
+
+@pytest.mark.parametrize("text", ["25ms", "4GFLOPs,25ms", "2GiB"])
+def test_only_multiply_adds(text: str) -> None:
+    assert parse_macs("4GFLOPs") == 4_000_000_000
+    with pytest.raises(BudgetError, match="not one number of multiply-adds"):
+        parse_macs(text)
+
+
+@pytest.mark.parametrize(
+    ("key", "amount", "text"),
+    [
+        ("params", 3_794_322, "3.794 Mparams"),
+        ("activations", 11_218_568, "11.22 Mactivations"),
+        ("memory", 31_766_088, "30.29 MiB"),
+        ("memory", 2**31, "2 GiB"),
+        ("latency", 24_318_000, "24.3 ms"),
+    ],
+)
+def test_format_of_other_quantities(key: str, amount: int, text: str) -> None:
+    assert QUANTITIES[key].text(amount) == text

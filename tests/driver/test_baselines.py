@@ -152,7 +152,7 @@ def test_baselines_come_first_and_the_expansion_finds_them(config: StudyConfig) 
     assert outcome is not None and outcome.reason == ONLY_BASELINES
     (plan,) = look.plans
     assert [row.name for row in plan.steps] == ["small", "flat", "two"]
-    assert dict(plan.lines)["left out"] == "large 0.604G"
+    assert dict(plan.lines)["left out"] == "large 0.604 GMACs"
     assert "32" in dict(plan.lines)["two"]  # the videos are 32 pixels high
     record = opened(config)
     assert [trial.candidate.label for trial in record.trials()] == ["small", "flat", "two"]
@@ -286,7 +286,7 @@ def test_the_command_plans_trains_and_prints(
     assert main(["baselines", "--root", config.root]) == 2
     assert "--study" in capsys.readouterr().err
     assert main(["baselines", *where, *flags, "--families", "x3d", "--plan"]) == 0
-    assert "large 0.604G" in capsys.readouterr().err
+    assert "large 0.604 GMACs" in capsys.readouterr().err
     with pytest.raises(StudyError):
         opened(config)
     assert main(["baselines", *where, *flags, "--families", "x3d"]) == 0

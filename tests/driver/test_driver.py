@@ -22,6 +22,7 @@ from study_config import tiny
 from expand3d.cli.main import main
 from expand3d.driver import resume_study, run_study
 from expand3d.errors import BudgetError, DataError, StudyError
+from expand3d.forecast import side_by_side
 from expand3d.study.config import StudyConfig
 from expand3d.study.folder import study_folder
 from expand3d.study.lock import StudyLock, holder
@@ -118,10 +119,12 @@ def test_a_stopped_and_resumed_study_equals_an_uninterrupted_one(
     assert scores(Record.open("tiny", root=config.root)) == scores(whole)
 
 
+@pytest.mark.parametrize("executor", ["here", pytest.param("processes", marks=pytest.mark.slow)])
 def test_the_winner_is_trained_again_and_scored_on_the_test_part_only(
-    config: StudyConfig,
+    config: StudyConfig, executor: str
 ) -> None:
     short = {"clip_visits": 32, "batch": 8, "bn_batch": 8, "test_views": 1}
+    config = dataclasses.replace(config, executor=executor)
     record = finished(dataclasses.replace(config, final=True, final_recipe=short))
     final = record.final()
     assert final is not None
@@ -140,14 +143,17 @@ KILLS = 8
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(
+    ("executor", "seed"), [("here", 0), ("here", 1), ("here", 2), ("processes", 3)]
+)
 def test_killed_at_any_moment_nothing_is_lost_or_trained_twice(
-    config: StudyConfig, whole: Record, seed: int
+    config: StudyConfig, whole: Record, executor: str, seed: int
 ) -> None:
     rng = random.Random(seed)
     command = [sys.executable, "-m", "expand3d"]
     run = [*command, "run", "--budget", "0.04GFLOPs", "--data", config.data, "--study", "tiny"]
     run += ["--root", config.root, "--threads", "1", "--no-final"]
+    run += ["--executor", executor, "--workers", "1" if executor == "here" else "2"]
     run += [word for key, value in config.recipe.items() for word in ("--recipe", f"{key}={value}")]
     words, kept = run, {}
     for kill in range(KILLS):
@@ -157,13 +163,44 @@ def test_killed_at_any_moment_nothing_is_lost_or_trained_twice(
         time.sleep(rng.choice([1.0, 6.0]) * rng.random() if drives_since else 0)
         process.send_signal(signal.SIGTERM if kill % 4 == 3 else signal.SIGKILL)
         process.wait()
-        if not _trials(config):  # killed before anything was recorded
+        try:
+            record = Record.open("tiny", root=config.root)
+        except StudyError:  # killed before there was a record
             continue
-        found = {t.number: t.scores() for t in Record.open("tiny", root=config.root).trials()}
+        found = {t.number: t.scores() for t in record.trials()}
         assert all(found[number] == scored for number, scored in kept.items())
         kept = {number: scored for number, scored in found.items() if scored}
         words = [*command, "resume", "tiny", "--root", config.root]
     assert subprocess.run(words, capture_output=True).returncode == 0
+    assert scores(Record.open("tiny", root=config.root)) == scores(whole)
+
+
+@pytest.mark.parametrize("executor", ["processes", pytest.param("ray", marks=pytest.mark.slow)])
+def test_worker_processes_give_the_study_that_one_process_gives(
+    config: StudyConfig, whole: Record, executor: str
+) -> None:
+    record = finished(dataclasses.replace(config, executor=executor, workers=2))
+    assert scores(record) == scores(whole)
+    assert {t.provenance["workers"] for t in record.trials()} == {2}
+    assert not any(record.folder.checkpoints.iterdir())
+
+
+@pytest.mark.parametrize("executor", ["processes", pytest.param("ray", marks=pytest.mark.slow)])
+def test_a_study_may_change_hands(config: StudyConfig, whole: Record, executor: str) -> None:
+    """Stopped while two workers train, it goes on in one process, from their checkpoints."""
+    seen: list[Any] = []
+
+    class Look(Watch):
+        def training(self, candidate: Any, progress: Any) -> None:
+            seen.append(candidate.step)
+
+    config = dataclasses.replace(config, executor=executor, workers=2)
+    outcome = run_study(config, watch=Look(), stop=lambda: 1 in seen)
+    assert outcome is not None and outcome.reason == "interrupted"
+    begun = [t for t in Record.open("tiny", root=config.root).trials() if t.state == "running"]
+    assert len(begun) == 2
+    alone = {"executor": "here", "workers": None}
+    assert resume_study("tiny", root=config.root, changes=alone).finished
     assert scores(Record.open("tiny", root=config.root)) == scores(whole)
 
 
@@ -294,6 +331,13 @@ def test_the_plan_counts_what_is_then_trained(config: StudyConfig) -> None:
     assert plan.seconds > 0
 
 
+def test_workers_share_the_time_of_a_step() -> None:
+    # By hand: 3 and 2 begin; 4 follows the 2 and ends at 6, the last 1 follows the 3.
+    assert side_by_side([3, 2, 4, 1], 2) == 6
+    assert side_by_side([3, 2, 4, 1], 1) == 10
+    assert side_by_side([3, 2, 4, 1], 9) == 4
+
+
 def test_run_status_and_resume_on_the_command_line(
     config: StudyConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -321,24 +365,31 @@ def test_run_status_and_resume_on_the_command_line(
     assert "quick" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "executor", ["here", "processes", pytest.param("ray", marks=pytest.mark.slow)]
+)
 def test_sigterm_stops_cleanly_and_prints_the_resume_command(
-    config: StudyConfig, tmp_path: Path
+    config: StudyConfig, tmp_path: Path, executor: str
 ) -> None:
     words = [sys.executable, "-m", "expand3d", "run", "--budget", "0.04GFLOPs"]
     words += ["--data", config.data, "--study", "tiny", "--root", config.root, "--threads", "1"]
     words += ["--recipe", "clip_visits=4000", "--recipe", "batch=8", "--recipe", "bn_batch=8"]
+    words += ["--executor", executor]
     process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     database = Path(config.root, "tiny", "study.db")
+    checkpoints = Path(config.root, "tiny", "checkpoints")
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and process.poll() is None:
-        if database.exists() and _trials(config) > 0:
+        # Ray takes seconds from a begun trial to the training, which then leaves a checkpoint soon.
+        begun = database.exists() and _trials(config) > 0
+        if begun and (executor != "ray" or any(checkpoints.glob("*.pt"))):
             break
         time.sleep(0.2)
     process.send_signal(signal.SIGTERM)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
     assert f"expand3d resume tiny --root {config.root}" in out
-    assert any(Path(config.root, "tiny", "checkpoints").glob("*.pt"))
+    assert any(checkpoints.glob("*.pt"))
 
 
 def _wait_for_driver(process: subprocess.Popen[bytes], config: StudyConfig) -> bool:

@@ -79,8 +79,14 @@ def test_a_sampler_runs_is_stopped_resumed_reported_and_exported(
     assert (out / "frontier.png").stat().st_size > 1000
     target = ["--to", "json", "--out", str(tmp_path / "export")]
     assert main(["export", "tiny", "--root", config.root, *target]) == 0
-    with pytest.raises(StudyError, match=r"trials \(5 to 9\)"):
-        resume_study("tiny", root=config.root, changes={"trials": 9})
+    with pytest.raises(StudyError, match="has trials = 5, and 4 is less"):
+        resume_study("tiny", root=config.root, changes={"trials": 4})
+    assert main(["resume", "tiny", "--root", config.root, "--trials", str(TRIALS + 2)]) == 0
+    longer = opened(config)
+    assert proposed(longer)[:TRIALS] == proposed(record)
+    assert len(longer.trials()) == TRIALS + 2
+    (step,) = longer.extensions()
+    assert (step["from"], step["to"]) == ({"trials": TRIALS}, {"trials": TRIALS + 2})
 
 
 @pytest.mark.slow

@@ -22,7 +22,7 @@ points = st.lists(
 def dominated(point: Point, others: list[Point]) -> bool:
     """The definition, word for word."""
     return any(
-        other.accuracy >= point.accuracy and other.macs <= point.macs and other != point
+        other.accuracy >= point.accuracy and other.cost <= point.cost and other != point
         for other in others
     )
 
@@ -31,7 +31,7 @@ def dominated(point: Point, others: list[Point]) -> bool:
 def test_frontier_is_what_the_definition_says(points: list[Point]) -> None:
     found = frontier(points)
     assert {points[i] for i in found} == {p for p in points if not dominated(p, points)}
-    assert [points[i].macs for i in found] == sorted({points[i].macs for i in found})
+    assert [points[i].cost for i in found] == sorted({points[i].cost for i in found})
     for place in found:
         assert points.index(points[place]) == place  # of equal points the first
 
@@ -62,10 +62,10 @@ def test_hypervolume_is_the_share_of_a_grid(points: list[Point]) -> None:
     """Counted on cells between all accuracies and costs that occur, each cell by the definition."""
     reference = Point(0.15, 30)
     heights = sorted({0.15, *(p.accuracy for p in points if p.accuracy > 0.15)})
-    costs = sorted({30, *(p.macs for p in points if p.macs < 30)})
+    costs = sorted({30, *(p.cost for p in points if p.cost < 30)})
     area = 0.0
     for low, high in itertools.pairwise(heights):
         for left, right in itertools.pairwise(costs):
-            if any(p.accuracy >= high and p.macs <= left for p in points):
+            if any(p.accuracy >= high and p.cost <= left for p in points):
                 area += (high - low) * math.log10(right / left)
     assert hypervolume(points, reference) == pytest.approx(area)

@@ -16,7 +16,14 @@ from expand3d.study.config import SAMPLERS
 from expand3d.study.trial import Candidate, Trial
 from expand3d.train.result import ClipScore, Training
 
-NAMES = ("expand", *SAMPLERS)
+#: Variants of the expansion, by the name of what is theirs.
+VARIANTS: dict[str, dict[str, object]] = {
+    "beam": {"beam": 3},
+    "compound": {"growth": "compound"},
+    "both": {"growth": "both", "beam": 2},
+    "paper-all": {"schedule": "paper-all", "beam": 2},
+}
+NAMES = ("expand", *VARIANTS, *SAMPLERS)
 #: A Gaussian process takes seconds per network, so it proposes one that is its own.
 TRIALS = {"gp": 3}
 BUDGET = 300_000_000
@@ -29,8 +36,8 @@ Evaluate = Callable[[Candidate], Trial]
 
 def make(name: str, *, seed: int = 0, budget: int = BUDGET, **fields: object) -> StudyStrategy:
     common = {"num_classes": 6, "budget": budget, "limits": LIMITS, "seed": seed}
-    if name == "expand":
-        return Expansion("x3d", **common)  # type: ignore[arg-type]
+    if name == "expand" or name in VARIANTS:
+        return Expansion("x3d", **common, **VARIANTS.get(name, {}))  # type: ignore[arg-type]
     trials = TRIALS.get(name, 14)
     return Sampling(name, "x3d", **{**common, "trials": trials, **fields})  # type: ignore[arg-type]
 

@@ -16,7 +16,8 @@ from expand3d.families import get_family
 from expand3d.families.base import Limits
 from expand3d.genotype import Genotype
 from expand3d.search.base import Batch, Done, answers, expand_all
-from expand3d.search.expand import Expansion, closeness
+from expand3d.search.expand import Expansion
+from expand3d.search.steps import closeness
 from expand3d.study.trial import Candidate, Trial
 from expand3d.train.result import ClipScore, Training
 

@@ -130,7 +130,7 @@ def test_a_grid_is_as_fine_as_its_size_allows() -> None:
     for most in (1, 12, 40):
         found = space.grid(most)
         assert len(found) <= most and found[0].genotype == X3D.base
-        assert [v.macs for v in found] == sorted(v.macs for v in found)
+        assert [v.price for v in found] == sorted(v.price for v in found)
         assert all(v.reason is None for v in found)
     assert len(space.grid(12)) < len(space.grid(40))
     # One dimension: every depth of the family is a level.

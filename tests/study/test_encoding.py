@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from made_up_trials import candidate, training
 
 from expand3d.genotype import Genotype
-from expand3d.study.encoding import decode_trial, encode_trial, pack_scores, unpack_scores
+from expand3d.study.encoding import decode_trial, encode_trial
 from expand3d.study.trial import Candidate, Trial
 from expand3d.train.result import ClipScore, Training
+from expand3d.train.scores import PackedScores, means_of, pack_scores, unpack_scores
 
 _finite = st.floats(allow_nan=False, allow_infinity=False)
 _text = st.text(max_size=12)
@@ -112,3 +113,21 @@ def test_twenty_thousand_clips_are_compact_and_exact() -> None:
     assert unpack_scores(packed) == scores
     assert packed["clips"] == 20_000
     assert len(packed["packed"]) < len(json.dumps(scores)) / 4
+
+
+def test_packed_scores_are_unpacked_only_when_a_clip_is_asked_for() -> None:
+    scores = training((0, 1, 0, 7)).scores
+    packed = PackedScores({**pack_scores(scores), "packed": "broken"})
+    assert len(packed) == 4
+    assert packed.means is not None and packed.means.top1 == 0.5 and packed.means.top5 == 0.75
+    assert packed.means.nll == pytest.approx(0.1 + 8 / 12)
+    with pytest.raises(ValueError, match=r"base64|padding|characters"):
+        packed[0]
+
+
+def test_scores_from_before_the_record_kept_means_have_the_same_ones() -> None:
+    scores = training((0, 1, 0, 7)).scores
+    data = pack_scores(scores)
+    old = PackedScores({key: value for key, value in data.items() if key != "means"})
+    assert old == scores and old.means == PackedScores(data).means == means_of(scores)
+    assert PackedScores(pack_scores(old)).means == old.means

@@ -20,6 +20,19 @@ def test_folds_are_pooled_and_repeats_averaged() -> None:
     assert found.clips == 4
 
 
+def test_folds_of_different_sizes_and_repeats_count_clip_by_clip() -> None:
+    trainings = {
+        "0/0": training((0, 7, 7)),
+        "0/1": training((0, 0, 7)),
+        "1/0": training((0,)),
+    }
+    found = summarise(Trial(0, "running", candidate(), {}, trainings))
+    assert found is not None and found.clips == 4
+    # Clip by clip: 1, 1/2, 0 of fold 0's repeats, 1 of fold 1.
+    assert found.top1 == pytest.approx(2.5 / 4) and found.top5 == pytest.approx(2.5 / 4)
+    assert found.nll == pytest.approx(0.1 + (0 + 3.5 + 7 + 0) / 12)
+
+
 def test_without_a_scored_clip_there_is_no_score() -> None:
     assert summarise(Trial(0, "running", candidate(), {})) is None
     failed = {"0/0": training(status="diverged")}

@@ -51,7 +51,7 @@ def test_a_file_holds_keys_and_recipe_fields(tmp_path: Path) -> None:
         ("[recipe]\nlr = 'high'", "recipe.lr = 'high' must be a number"),
         ("[recipe]\nflip = 1", "recipe.flip = 1 must be true or false"),
         ("[recipe]\nepochs = 2\nclip_visits = 9", "exclude each other"),
-        ("schedule = 'papr'", "one of fit, paper (did you mean 'paper'?)"),
+        ("schedule = 'papr'", "one of fit, paper, paper-all (did you mean 'paper'?)"),
         ("profile = 'quik'", "(did you mean 'quick'?)"),
         ("folds = 0", "folds = 0 must be a whole number of at least 1"),
         ("repeats = 1.5", "repeats = 1.5 must be a whole number"),
@@ -69,6 +69,9 @@ def test_a_file_holds_keys_and_recipe_fields(tmp_path: Path) -> None:
         ("cache_cap = '20G'", "cache_cap = '20G' is not a size"),
         ("device = 'gpu'", "auto, cpu, cuda, cuda:N or mps"),
         ("storage = 'db.sqlite'", "a URL such as"),
+        ("executor = 'proceses'", "(did you mean 'processes'?)"),
+        ("devices = 'cuda:0,gpu'", "devices = 'cuda:0,gpu' must be cpu, cuda, cuda:N or mps"),
+        ("address = 'ray://head:10001'", "must be HOST:PORT such as 10.0.0.1:6379, or auto"),
         ("name = 'a/b'", "the nearest is 'a-b'"),
         ("skip_bad = 'yes'", "true or false"),
         ("final = 0", "true or false"),
@@ -126,7 +129,9 @@ _VALUES: dict[str, st.SearchStrategy[Any]] = {
     "strategy": st.sampled_from(["expand", "tpe", "grid"]),
     "trials": st.integers(1, 500),
     "batch": st.integers(1, 8),
-    "schedule": st.sampled_from(["fit", "paper"]),
+    "schedule": st.sampled_from(["fit", "paper", "paper-all"]),
+    "beam": st.integers(1, 9),
+    "growth": st.sampled_from(["single", "compound", "both"]),
     "ratio": st.floats(1.01, 10),
     "first_clip": st.tuples(st.integers(1, 16), st.integers(1, 30)),
     "select": st.sampled_from(["auto", "top1", "nll"]),
@@ -186,6 +191,9 @@ def test_resume_may_change_where_and_how_fast_but_not_what() -> None:
     assert differences(old, new).refused == ("recipe", "ratio")
     with pytest.raises(StudyError, match=r"'birds' cannot change .*ratio \(2.0 to 3.0\)"):
         check_resume(old, new)
+    more = with_flags(old, {"budget": "2G", "trials": 60, "data": "/b"})
+    assert dataclasses.astuple(differences(old, more)) == (("data",), (), ("budget", "trials"))
+    check_resume(old, more)  # that neither becomes less is judged where budgets can be read
 
 
 def test_paths_become_absolute_but_the_bundled_data_has_none(
@@ -197,13 +205,23 @@ def test_paths_become_absolute_but_the_bundled_data_has_none(
     assert StudyConfig(budget="1G").absolute().data == "bundled"
 
 
+def test_devices_are_a_list_or_separated_by_commas_and_say_how_many_train() -> None:
+    for devices in ("cuda:0,cuda:1", ["cuda:0", "cuda:1"], ["cuda:0,cuda:1"]):
+        config = StudyConfig(budget="1G", devices=devices)  # type: ignore[arg-type]
+        assert config.devices == ("cuda:0", "cuda:1") and config.at_a_time == 2
+    assert StudyConfig(budget="1G").at_a_time == 1
+    assert StudyConfig(budget="1G", workers=3, devices=("cpu",)).at_a_time == 3
+    # A sampler's batch bounds what can be trained at once.
+    assert StudyConfig(budget="1G", workers=3, strategy="tpe", batch=2).side_by_side == 2
+
+
 def test_every_key_has_a_flag_and_a_help_text() -> None:
     assert flag_of("time_limit") == "--time-limit" and flag_of("name") == "--study"
     assert all(item.metadata["help"] for item in keys().values())
     assert len({flag_of(key) for key in keys()}) == len(dataclasses.fields(StudyConfig))
 
 
-@pytest.mark.parametrize("name", ["quickstart", "paper", "small-dataset"])
+@pytest.mark.parametrize("name", ["quickstart", "paper", "small-dataset", "latency"])
 def test_shipped_studies_load_and_say_their_command(name: str) -> None:
     path = SHIPPED / f"{name}.toml"
     header = [line for line in path.read_text().splitlines() if line.startswith("#")]

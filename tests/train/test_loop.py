@@ -66,12 +66,15 @@ def test_the_result_says_what_it_cost(uninterrupted: tuple[Training, bytes]) -> 
     assert training.training_macs == 3 * 1000 * 96
     assert training.test_macs == 1000 * 8 * 2
     assert training.seconds > 0 and training.peak_memory > 50e6
+    assert 0 <= training.waited_seconds < training.seconds - training.test_seconds
+    assert training.test_seconds > 0
     assert [row["epoch"] for row in training.curve] == [1, 2, 3, 4, 5, 6]
     assert training.environment == {
         "torch": str(torch.__version__),
         "device": "cpu",
         "threads": 1,
         "layout": "channels_last_3d",
+        "channelwise": "torch",
         "amp": "off",
         "bn_batch": 4,
     }

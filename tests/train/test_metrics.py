@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from expand3d.train.metrics import clip_score, summary, wilson
-from expand3d.train.result import ClipScore
+from expand3d.train.scores import ClipScore, Means
 
 
 @pytest.mark.parametrize(
@@ -43,24 +43,7 @@ def test_log_loss_is_bounded() -> None:
     assert score.rank == 1 and score.nll == pytest.approx(12 * math.log(10))
 
 
-def test_summary_averages_repeats_within_a_clip_first() -> None:
-    def score(rank: int, nll: float) -> ClipScore:
-        return ClipScore("k", 0, rank, nll)
-
-    result = summary(
-        {
-            "a": [score(0, 0.2), score(1, 0.4)],
-            "b": [score(0, 0.1)],
-            "c": [score(7, 3.0), score(4, 2.0)],
-            "d": [score(2, 1.0)],
-        }
-    )
-    assert result.top1 == pytest.approx((0.5 + 1 + 0 + 0) / 4)
-    assert result.top5 == pytest.approx((1 + 1 + 0.5 + 1) / 4)
-    assert result.nll == pytest.approx((0.3 + 0.1 + 2.5 + 1.0) / 4)
-    assert result.clips == 4 and result.top1_ci == wilson(1.5, 4)
-
-
-def test_no_scores_have_no_summary() -> None:
-    with pytest.raises(ValueError, match="no clip"):
-        summary({})
+def test_a_summary_is_the_means_with_the_interval_of_top1() -> None:
+    found = summary(Means(clips=148, top1=15 / 148, top5=0.5, nll=2.0))
+    assert (found.top1, found.top5, found.nll, found.clips) == (15 / 148, 0.5, 2.0, 148)
+    assert found.top1_ci == pytest.approx((0.0624, 0.1605), abs=5e-5)  # Newcombe, as above

@@ -1,0 +1,110 @@
+"""Latency as it is measured: one clip at a time through the network that a study trains.
+
+The network is built with random weights, in eval mode and inference mode, in the memory layout of
+trainings on that device (channels-last on a CPU) and in float32; BatchNorm is not folded. Reading
+and normalising the clip is not in it.
+"""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Callable
+from statistics import quantiles
+from typing import TYPE_CHECKING
+
+from expand3d.families import get_family
+from expand3d.genotype import Plan
+from expand3d.study.latency import Latency
+
+if TYPE_CHECKING:
+    from expand3d.train.placement import Placement
+
+#: Passes and seconds before the clock counts: memory is allocated, kernels are chosen.
+WARM_UP_RUNS, WARM_UP_SECONDS = 3, 0.3
+#: Passes that are timed: until both are reached, or either of the most.
+LEAST_RUNS, LEAST_SECONDS = 15, 1.0
+MOST_RUNS, MOST_SECONDS = 200, 10.0
+#: A network so slow that `MOST_SECONDS` end before is timed by this many passes all the same.
+FEWEST_RUNS = 5
+
+Timer = Callable[[], float]
+
+
+def measure_latency(
+    plan: Plan, *, device: str, threads: int | None = None, timer: Timer = time.perf_counter
+) -> Latency:
+    """The latency of `plan` on `device` ("cpu", "cuda", "cuda:1"), measured now in about 1.5 s.
+
+    `threads` None keeps torch's number. The random state and the thread count are left as they
+    were; ConfigError where the device is not there.
+    """
+    import torch
+
+    from expand3d.train.placement import place
+    from expand3d.train.recipe import get_profile
+
+    recipe = get_profile("quick", {"amp": "off"})
+    placement = place(recipe, device=device, threads=threads)
+    with placement.active(), torch.inference_mode():
+        network = placement.model(get_family(plan.family).build(plan)).eval()
+        views = torch.zeros(1, plan.frames, plan.crop, plan.crop, 3, dtype=torch.uint8)
+        clip_NCTHW = placement.inputs(views)
+
+        def once() -> None:
+            network(clip_NCTHW)
+            if placement.on_gpu:
+                torch.cuda.synchronize(placement.device)
+
+        times = timed(once, timer=timer)
+    low, median, high = (1000 * second for second in quantiles(times, n=4, method="inclusive"))
+    layout = "channels_last_3d" if placement.channels_last else "contiguous"
+    return Latency(
+        median=median,
+        low=low,
+        high=high,
+        runs=len(times),
+        device=str(placement.device),
+        hardware=hardware(placement),
+        threads=placement.threads,
+        setting=f"{layout}, float32, torch {torch.__version__}",
+    )
+
+
+def timed(once: Callable[[], None], *, timer: Timer) -> list[float]:
+    """Seconds of each pass of `once` after the warm-up."""
+    started, warm = timer(), 0
+    while warm < WARM_UP_RUNS or timer() - started < WARM_UP_SECONDS:
+        once()
+        warm += 1
+        if warm >= 2 and timer() - started > MOST_SECONDS:
+            break
+    times: list[float] = []
+    while not _enough(times):
+        before = timer()
+        once()
+        times.append(timer() - before)
+    return times
+
+
+def _enough(times: list[float]) -> bool:
+    runs, seconds = len(times), sum(times)
+    if runs >= MOST_RUNS or (runs >= FEWEST_RUNS and seconds >= MOST_SECONDS):
+        return True
+    return runs >= LEAST_RUNS and seconds >= LEAST_SECONDS
+
+
+def hardware(placement: Placement) -> str:
+    """The name of the GPU, or of the processor."""
+    if placement.on_gpu:
+        import torch
+
+        return torch.cuda.get_device_name(placement.device)
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as lines:
+            for line in lines:
+                if line.startswith("model name"):
+                    return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()

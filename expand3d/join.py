@@ -1,0 +1,216 @@
+"""One of many workers of a study: it trains what nobody else has claimed, until nothing is left.
+
+There is no driver. Each worker reads the record, asks the strategy, and claims one of the networks
+that come next; what a strategy proposes depends on the record alone, so all of them get the same
+answer. Who holds a claim is the only one that writes its trial.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import socket
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from expand3d.driver import Expanding
+from expand3d.errors import StudyError
+from expand3d.part import Outcome, create_record, executor, new_study, prepared_again
+from expand3d.prepare import Prepared
+from expand3d.search.base import Batch, Measure, answers
+from expand3d.search.saved import strategy_from_json
+from expand3d.study.claims import DRIVER, PATIENCE_SECONDS, WORKER, Claim, ClaimLost
+from expand3d.study.config import StudyConfig, check_resume, with_flags
+from expand3d.study.listing import FINISHED, elsewhere
+from expand3d.study.lock import holder
+from expand3d.study.record import STRATEGY, Record
+from expand3d.study.trial import Candidate
+from expand3d.train.result import Interrupted
+from expand3d.watch import Watch
+
+#: Seconds between two looks at what the others are doing.
+LOOK = 1.0
+#: The claim on the winner's last training, and how those on networks begin.
+LAST = "final"
+NETWORK = "network/"
+#: The claim on the right to add a session.
+SESSION = "session"
+
+
+def create_study(config: StudyConfig, *, watch: Watch | None = None) -> str:
+    """The name of a new study that nobody trains yet; StudyError where the name is taken."""
+    watch = watch or Watch()
+    with new_study(config, watch) as ready:
+        return create_record(ready).name
+
+
+def join_study(
+    name: str,
+    *,
+    root: str | Path = "studies",
+    storage: str | None = None,
+    changes: Mapping[str, Any] | None = None,
+    patience: float = PATIENCE_SECONDS,
+    watch: Watch | None = None,
+    stop: Callable[[], bool] = lambda: False,
+) -> Outcome:
+    """Take part in a study until it is finished, beside any number of other workers.
+
+    `changes` are keys that differ on this machine: where the data lies, the device, the threads.
+    After `patience` seconds without a sign of life the others take this worker for dead and go on
+    with what it was training. StudyError where a driver runs the study.
+    """
+    watch = watch or Watch()
+    record = Record.open(name, root=root, storage=storage)
+    record.folder.make()
+    record.claims.patience = patience
+    with record.claims.signs_of_life(), _present(record):
+        ready = _prepared(record, root=root, changes=changes or {}, watch=watch)
+        with executor(ready) as here:
+            return _Worker(record, ready, here, watch, stop).go()
+
+
+@contextmanager
+def _present(record: Record) -> Iterator[None]:
+    """This worker is known to drivers and other workers; StudyError where there is a driver."""
+    with record.claims.holding(f"{WORKER}{record.claims.owner}"):
+        # Only now: a driver that starts at the same moment sees us, or we see it.
+        driver = next((c.text for c in elsewhere(record) if c.name == DRIVER), None)
+        if session := holder(record.folder):
+            driver = f"process {session.pid} on {session.host} (started {session.started})"
+        if driver:
+            raise StudyError(
+                f"study {record.name!r} is being run by {driver}; workers can join when that one "
+                "has stopped"
+            )
+        record.refresh()
+        yield
+
+
+def _prepared(
+    record: Record, *, root: str | Path, changes: Mapping[str, Any], watch: Watch
+) -> Prepared:
+    """What the study stands on here; StudyError where workers cannot do what it needs."""
+    before = record.config()
+    if strategy_from_json(record.attribute(STRATEGY), known=record.latency).price.clock:
+        raise StudyError(
+            f"study {record.name!r} limits latency, which is measured on one machine while nothing "
+            "else runs; use expand3d resume"
+        )
+    if before.time_limit is not None:
+        watch.note(f"time_limit = {before.time_limit} is for expand3d run; stop workers yourself")
+    alone = {"executor": "here", "workers": None, "devices": (), "time_limit": None}
+    config = with_flags(before, {"root": str(root), **alone, **changes})
+    check_resume(before, config)
+    strategy, ready = prepared_again(record, config, watch)
+    return dataclasses.replace(ready, strategy=strategy)
+
+
+class _Worker(Expanding):
+    """A part of the search, and of the winner's last training, beside others'."""
+
+    #: What was said of the batch, of how many steps, and of having to wait.
+    _note: str | None = None
+    _shown = 0
+    _waited = False
+
+    def go(self) -> Outcome:
+        return self.session()  # not alone
+
+    def begin_session(self) -> int:
+        with self.record.claims.turn(SESSION):
+            self.record.refresh()
+            return super().begin_session()
+
+    def stop(self) -> bool:
+        if self.record.claims.doubtful:
+            self.record.claims.prove()  # raises where the claim is gone, and the training with it
+        return super().stop()
+
+    def work(self) -> str:
+        while True:
+            try:
+                # Before reading: what ends after this look is noticed while waiting.
+                before = self.record.claims.everyone()
+                self.record.refresh()
+                self.record.settle()
+                todo = self._todo()
+                if not todo and self.untrained_winner() is None:
+                    return FINISHED
+                if not self._take_one(todo, before):
+                    self._wait(before)
+            except ClaimLost as lost:
+                if not self._known():
+                    raise StudyError(
+                        f"this worker was taken for dead, and a driver has the study: {lost}"
+                    ) from None
+                self.watch.note(f"{lost}; this worker goes on with other networks")
+
+    def _known(self) -> bool:
+        claims = self.record.claims
+        return claims.held(f"{WORKER}{claims.owner}")
+
+    def _todo(self) -> tuple[Candidate, ...]:
+        """The networks that may be trained now, those included that others are training."""
+        trials = self.record.trials()
+        self._shown = self.tell_decisions(self._shown)
+        asked, known = self.ready.strategy.ask(trials), answers(trials)
+        assert not isinstance(asked, Measure), "refused before the worker began"
+        if isinstance(asked, Batch):
+            wanted = asked.candidates
+            if asked.note != self._note:
+                self._note = asked.note
+                self.watch.step(wanted, [known[c.digest] for c in wanted if c.digest in known])
+        else:  # begun for a smaller budget and no longer asked for
+            wanted = tuple(t.candidate for t in trials if t.state == "running" and self.counts(t))
+        return tuple(c for c in wanted if c.digest not in known)
+
+    def _take_one(self, todo: tuple[Candidate, ...], before: tuple[Claim, ...]) -> bool:
+        """Train one network, or else the winner, that nobody has claimed; False where all are.
+
+        `before` are the claims as they stood before the record was read.
+        """
+        dead = {claim.name: claim for claim in before if not claim.alive}
+        works = {f"{NETWORK}{c.digest}": partial(self._train, c) for c in todo}
+        for name, work in (works or {LAST: partial(self._last)}).items():
+            if self.stop():
+                raise Interrupted("stopped between two networks")
+            with self.record.claims.holding(name) as taken:
+                if not taken:
+                    continue
+                if name in dead:
+                    self.watch.note(f"taken over from {dead[name].text}, which is dead")
+                self._waited = False
+                self.record.refresh()  # it may have been answered before the claim was free
+                work()
+                return True
+        return False
+
+    def _train(self, candidate: Candidate) -> None:
+        if candidate.digest not in answers(self.record.trials()):
+            self.answer([candidate])
+
+    def _last(self) -> None:
+        if self.untrained_winner() is not None:
+            self.train_winner()
+            self.watch.note(f"weights: {self.record.folder.weights} on {socket.gethostname()}")
+
+    def _wait(self, before: tuple[Claim, ...]) -> None:
+        """Until the claims are not what they were `before`: somebody has finished, or died."""
+        if not self._waited:
+            self.watch.note("nothing is free: waiting for other workers")
+        self._waited = True
+        while self._standing(self.record.claims.everyone()) == self._standing(before):
+            if self.stop():
+                raise Interrupted("stopped while others were at work")
+            time.sleep(LOOK)
+
+    def _standing(self, claims: tuple[Claim, ...]) -> set[tuple[str, str]]:
+        return {
+            (claim.name, claim.owner)
+            for claim in claims
+            if claim.alive and claim.name.startswith((NETWORK, LAST))
+        }

@@ -1,0 +1,86 @@
+"""Latency: how passes are timed, by a clock of our own, and what a measurement says."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from expand3d.cost.latency import measure_latency, timed
+from expand3d.errors import ConfigError
+from expand3d.families import get_family
+
+X3D = get_family("x3d")
+TINY = X3D.resolve(X3D.base.replace(gamma_s=32 / 112), num_classes=3)
+
+
+class Clock:
+    """A clock that only passes move on: the first ones take longer."""
+
+    def __init__(self, *, seconds: float, cold: float = 0.0, cold_runs: int = 0) -> None:
+        self.now = 0.0
+        self.runs = 0
+        self._seconds, self._cold, self._cold_runs = seconds, cold, cold_runs
+
+    def once(self) -> None:
+        self.now += self._cold if self.runs < self._cold_runs else self._seconds
+        self.runs += 1
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_the_warm_up_is_not_counted() -> None:
+    clock = Clock(seconds=0.2, cold=5.0, cold_runs=1)
+    times = timed(clock.once, timer=clock)
+    assert times == pytest.approx([0.2] * 15)  # the least number of passes: 3 seconds
+    assert clock.runs == 15 + 3
+
+
+@pytest.mark.parametrize(
+    ("seconds", "runs"),
+    [
+        (0.001, 200),  # the most
+        (0.01, 101),  # a second (sums of 0.01 fall short of it by rounding)
+        (0.1, 15),
+        (3.0, 5),  # ten seconds are over, but fewer passes say nothing
+    ],
+)
+def test_how_often(seconds: float, runs: int) -> None:
+    clock = Clock(seconds=seconds)
+    assert abs(len(timed(clock.once, timer=clock)) - runs) <= 1
+
+
+def test_the_median_and_the_quartiles() -> None:
+    """Passes alternate between 100, 200 and 300 ms on this clock."""
+    ticks = iter(range(10**6))
+    now = 0.0
+
+    def timer() -> float:
+        nonlocal now
+        if next(ticks) % 2 == 0:  # every second look ends a pass
+            now += 0.1 * (1 + next(ticks) % 3)
+        return now
+
+    found = measure_latency(TINY, device="cpu", threads=1, timer=timer)
+    assert 100 <= found.low <= found.median <= found.high <= 300
+    assert found.nanoseconds == round(found.median * 1e6)
+
+
+def test_a_real_measurement_says_where_it_was_made_and_leaves_no_trace() -> None:
+    torch.manual_seed(7)
+    expected = torch.rand(3)
+    torch.manual_seed(7)
+    threads = torch.get_num_threads()
+    found = measure_latency(TINY, device="cpu", threads=1)
+    assert torch.equal(torch.rand(3), expected)
+    assert torch.get_num_threads() == threads
+    assert 0 < found.low <= found.median <= found.high < 10_000
+    assert found.runs >= 15 and found.device == "cpu" and found.threads == 1
+    assert found.hardware and torch.__version__ in found.setting
+    assert found.text == f"{found.median:.3g} ms ({found.low:.3g} to {found.high:.3g})"
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_device_that_is_not_there() -> None:
+    with pytest.raises(ConfigError, match="no GPU"):
+        measure_latency(TINY, device="cuda")

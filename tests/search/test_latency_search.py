@@ -1,0 +1,264 @@
+"""Searches whose steps count, or whose budget limits, what only a measurement gives."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+from strategies import LIMITS, accuracy, scored
+
+from expand3d.cost.budget import parse_budget
+from expand3d.cost.price import Price, Unmeasured
+from expand3d.errors import BudgetError, ConfigError
+from expand3d.families import get_family
+from expand3d.genotype import Plan
+from expand3d.search.base import Batch, Done, Measure, drive
+from expand3d.search.expand import Expansion
+from expand3d.search.samplers import Sampling
+from expand3d.search.solve import solve
+from expand3d.search.timed import ATTEMPTS
+from expand3d.study.latency import Latency
+from expand3d.study.trial import Candidate, Trial
+
+X3D = get_family("x3d")
+
+
+class Lab:
+    """An imaginary machine: time goes with activations and weights, give or take 4%, per study.
+
+    `book` is the part of a record that holds what was measured.
+    """
+
+    def __init__(self, *, seed: int = 0) -> None:
+        self.book: dict[str, Latency] = {}
+        self.order: list[Plan] = []
+        self._seed = seed
+
+    def truth(self, plan: Plan) -> float:
+        cost = X3D.cost(plan)
+        return 0.5 + cost.activations / 4e5 + cost.macs / 5e7
+
+    def measure(self, plan: Plan) -> None:
+        assert plan.digest not in self.book, "measured twice"
+        noise = random.Random(f"{self._seed} {plan.digest}").uniform(0.96, 1.04)
+        median = self.truth(plan) * noise
+        self.book[plan.digest] = Latency(median, median, median, 9, "cpu", "lab", 1, "none")
+        self.order.append(plan)
+
+    def known(self, plan: Plan) -> Latency | None:
+        return self.book.get(plan.digest)
+
+
+def price_of(text: str, lab: Lab) -> Price:
+    return Price.of_budget(parse_budget(text), device="cpu", threads=1, known=lab.known)
+
+
+def expansion(text: str, lab: Lab, **fields: object) -> Expansion:
+    lab.known(X3D.resolve(X3D.base, num_classes=6)) or lab.measure(
+        X3D.resolve(X3D.base, num_classes=6)
+    )
+    budget = parse_budget(text).first.amount
+    return Expansion("x3d", 6, budget, LIMITS, price=price_of(text, lab), **fields)  # type: ignore[arg-type]
+
+
+def run(strategy: Expansion | Sampling, lab: Lab) -> list[Trial]:
+    history: list[Trial] = []
+
+    def answer(candidates: Sequence[Candidate]) -> None:
+        for candidate in candidates:
+            history.append(replace(scored(candidate), number=len(history)))
+
+    drive(strategy, lambda: history, answer, measure=lab.measure)
+    return history
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_an_expansion_doubles_the_measured_time_up_to_the_budget(seed: int) -> None:
+    lab = Lab(seed=seed)
+    strategy = expansion("25ms", lab)
+    history = run(strategy, lab)
+    steps = strategy.steps(history)
+    assert len(steps) >= 3
+    for trial in history:
+        candidate = trial.candidate
+        assert candidate.latency == lab.book[candidate.digest]
+        assert candidate.cost == candidate.latency.nanoseconds <= 25_000_000
+    for before, step in itertools.pairwise(steps):
+        assert before.winner is not None
+        target = min(2 * before.winner.cost, 25_000_000)
+        assert step.offer.target == target
+        assert all(c.cost >= 1.05 * before.winner.cost for c in step.offer.candidates)
+        if target < 25_000_000:
+            near = [c.cost / target for c in step.offer.candidates if c.axis != "gamma_tau"]
+            assert all(1 / 1.6 < ratio < 1.6 for ratio in near)
+    best = strategy.result(history)
+    assert best is not None and best.candidate.cost > 0.6 * 25_000_000
+    assert f"up to {'25 ms'}" in strategy.limits_text()
+    assert "ms" in steps[1].offer.note()
+
+
+def test_few_networks_are_measured_and_none_that_is_far_too_slow() -> None:
+    lab = Lab()
+    strategy = expansion("25ms", lab)
+    history = run(strategy, lab)
+    steps = len(strategy.steps(history))
+    assert len(lab.order) <= ATTEMPTS * 6 * steps
+    assert len(lab.order) < 5 * len(history)
+    assert max(lab.book[plan.digest].median for plan in lab.order) < 3 * 25
+
+
+@pytest.mark.parametrize(
+    "text", ["25ms", "0.3GFLOPs,25ms", "25ms,3Mparams"], ids=["alone", "beside", "with"]
+)
+def test_cut_anywhere_it_goes_on_as_if_never_cut(text: str) -> None:
+    """A resumed study reads what was measured, and measures only what is missing."""
+    lab = Lab()
+    whole = run(expansion(text, lab), lab)
+    for cut in range(len(lab.order)):
+        again = Lab()
+        again.book = {plan.digest: lab.book[plan.digest] for plan in lab.order[: cut + 1]}
+        strategy = expansion(text, again)
+        asked = strategy.ask(())
+        assert isinstance(asked, Batch)
+        if cut % 12 == 0:
+            assert run(strategy, again) == whole
+            assert again.order == lab.order[cut + 1 :]
+
+
+def test_what_was_measured_decides_whatever_a_new_measurement_would_say() -> None:
+    lab = Lab(seed=1)
+    whole = run(expansion("25ms", lab), lab)
+    other = Lab(seed=2)
+    other.book = dict(lab.book)
+    assert run(expansion("25ms", other), other) == whole
+    assert other.order == []
+
+
+def test_asked_with_trials_but_without_their_latencies_it_says_what_is_missing() -> None:
+    lab = Lab()
+    strategy = expansion("25ms", lab)
+    asked = strategy.ask([replace(scored(strategy.ask(()).candidates[0]), number=0)])  # type: ignore[union-attr]
+    assert isinstance(asked, Measure)
+    assert asked.plan.digest not in lab.book
+    assert len(strategy.steps(())) == 1  # a reader sees the steps that there are
+
+
+@pytest.mark.parametrize("schedule", ["fit", "paper"])
+def test_whichever_limit_binds_first(schedule: str) -> None:
+    """Parameters alone stop width and depth, but not time and space; multiply-adds go on."""
+    params = X3D.cost(X3D.resolve(X3D.base, num_classes=6)).params
+    text = f"0.3GFLOPs,{2 * params / 1e6}Mparams"
+    strategy = expansion(text, Lab(), schedule=schedule)
+    history = run(strategy, Lab())
+    result = strategy.result(history)
+    assert result is not None and result.candidate.macs <= 300_000_000
+    plan = X3D.plan_from_json(result.candidate.plan)
+    assert X3D.cost(plan).params <= 2 * params
+    over = [
+        t for t in history if X3D.cost(X3D.plan_from_json(t.candidate.plan)).params > 2 * params
+    ]
+    assert not over or schedule == "paper"
+    free = expansion("0.3GFLOPs", Lab())
+    assert run(free, Lab()) != history
+
+
+def test_a_latency_beside_multiply_adds_binds() -> None:
+    lab = Lab()
+    strategy = expansion("0.3GFLOPs,12ms", lab)
+    history = run(strategy, lab)
+    assert all(t.candidate.macs <= 300_000_000 for t in history)
+    times = [t.candidate.latency.median for t in history if t.candidate.latency]
+    assert len(times) == len(history) and max(times) <= 12
+    assert max(times) > 8  # the budget of time is used
+    assert max(t.candidate.macs for t in history) < 250_000_000  # and it is what binds
+    ended = strategy.ask(history)
+    assert isinstance(ended, Done) and "ms" in ended.reason
+
+
+def test_the_costliest_setting_within_both_limits_is_offered() -> None:
+    """By trying every setting: the largest width within 0.2 G and within a few parameters."""
+    base = X3D.base
+    lab = Lab()
+    for limit in (2_000_000, 2_500_000, 4_000_000):
+        price = price_of(f"0.2GFLOPs,{limit / 1e6}Mparams", lab)
+        found = solve(
+            X3D,
+            "gamma_w",
+            base,
+            target=200_000_000,
+            ceiling=200_000_000,
+            limits=LIMITS,
+            num_classes=6,
+            price=price,
+        )
+        legal = [
+            X3D.cost(plan).macs
+            for plan in (X3D.resolve(g, num_classes=6) for g in X3D.grow("gamma_w", base, LIMITS))
+            if X3D.cost(plan).macs <= 200_000_000 and X3D.cost(plan).params <= limit
+        ]
+        assert found.macs == max(legal)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("text", ["3Mparams", "3Mactivations", "20MiB"])
+def test_steps_can_count_other_arithmetic(text: str) -> None:
+    lab = Lab()
+    strategy = expansion(text, lab)
+    history = run(strategy, lab)
+    assert len(strategy.steps(history)) >= 2
+    key = strategy.price.quantity.key
+    for trial in history:
+        cost = X3D.cost(X3D.plan_from_json(trial.candidate.plan))
+        assert trial.candidate.cost == getattr(cost, key) <= strategy.budget
+        assert trial.candidate.price is not None and trial.candidate.macs == cost.macs
+
+
+@pytest.mark.parametrize("name", ["random", "tpe", "grid", "nsga2"])
+def test_samplers_hold_to_every_limit(name: str) -> None:
+    lab = Lab()
+    expansion("25ms", lab)  # measures the base
+    text = "0.3GFLOPs,12ms,3Mparams"
+
+    def sampling(known: Lab) -> Sampling:
+        return Sampling(name, "x3d", 6, 300_000_000, LIMITS, trials=9, price=price_of(text, known))
+
+    history = run(sampling(lab), lab)
+    assert len(history) > 4
+    for trial in history:
+        plan = X3D.plan_from_json(trial.candidate.plan)
+        assert trial.candidate.latency is not None and trial.candidate.latency.median <= 12
+        assert X3D.cost(plan).params <= 3_000_000 and X3D.cost(plan).macs <= 300_000_000
+    again = Lab(seed=5)
+    again.book = dict(lab.book)
+    assert run(sampling(again), again) == history
+
+
+def test_a_sampler_needs_a_limit_that_arithmetic_knows() -> None:
+    lab = Lab()
+    expansion("25ms", lab)
+    with pytest.raises(ConfigError, match="4GFLOPs,25ms"):
+        Sampling("tpe", "x3d", 6, 25_000_000, LIMITS, price=price_of("25ms", lab))
+    with pytest.raises(ConfigError, match="single"):
+        expansion("25ms", lab, growth="compound")
+
+
+def test_a_budget_below_the_base() -> None:
+    lab = Lab()
+    with pytest.raises(BudgetError, match=r"smallest budget is .* ms"):
+        expansion("1ms", lab)
+    with pytest.raises(BudgetError, match="Mparams"):
+        expansion("0.3GFLOPs,0.5Mparams", lab)
+    with pytest.raises(Unmeasured):
+        Expansion("x3d", 6, 25_000_000, LIMITS, price=price_of("25ms", Lab()))
+
+
+def test_the_plan_ahead_needs_one_measurement() -> None:
+    lab = Lab()
+    offers = expansion("25ms", lab).plan_ahead()
+    assert len(lab.order) == 1
+    assert len(offers) >= 3 and offers[0].target == lab.book[lab.order[0].digest].nanoseconds
+    assert all(a.target < b.target for a, b in itertools.pairwise(offers))
+    assert math.isclose(accuracy(X3D.base), 0.3, abs_tol=0.01)  # the imaginary data is as it was
