@@ -16,8 +16,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from expand3d.data.contents import Contents
+from expand3d.data.source import resolve_source
 from expand3d.driver import Expanding
 from expand3d.errors import StudyError
+from expand3d.execute.base import RETRIES
 from expand3d.part import Outcome, create_record, executor, new_study, prepared_again
 from expand3d.prepare import Prepared
 from expand3d.search.base import Batch, Measure, answers
@@ -60,6 +63,7 @@ def join_study(
     """Take part in a study until it is finished, beside any number of other workers.
 
     `changes` are keys that differ on this machine: where the data lies, the device, the threads.
+    Without the videos, the clips in its cache will do where the record is in a shared storage.
     After `patience` seconds without a sign of life the others take this worker for dead and go on
     with what it was training. StudyError where a driver runs the study.
     """
@@ -67,10 +71,13 @@ def join_study(
     record = Record.open(name, root=root, storage=storage)
     record.folder.make()
     record.claims.patience = patience
-    with record.claims.signs_of_life(), _present(record):
-        ready = _prepared(record, root=root, changes=changes or {}, watch=watch)
-        with executor(ready) as here:
-            return _Worker(record, ready, here, watch, stop).go()
+    try:
+        with record.claims.signs_of_life(), _present(record):
+            ready = _prepared(record, root=root, changes=changes or {}, watch=watch)
+            with executor(ready) as here:
+                return _Worker(record, ready, here, watch, stop).go()
+    except ClaimLost as lost:  # before its session began
+        raise StudyError(f"study {name!r} was taken over: {lost}") from None
 
 
 @contextmanager
@@ -105,8 +112,18 @@ def _prepared(
     alone = {"executor": "here", "workers": None, "devices": (), "time_limit": None}
     config = with_flags(before, {"root": str(root), **alone, **changes})
     check_resume(before, config)
-    strategy, ready = prepared_again(record, config, watch)
+    contents = None
+    if "data" not in changes and not resolve_source(config.data, say=watch.note).exists():
+        kept = record.contents()
+        contents = Contents.from_json(kept) if kept else None
+    if contents:
+        watch.note(f"{config.data} is not here: clips come from this machine's cache, by content")
+    strategy, ready = prepared_again(record, config, watch, contents)
     return dataclasses.replace(ready, strategy=strategy)
+
+
+def _lost(times: int) -> str:
+    return f"{times} workers in a row died with it"
 
 
 class _Worker(Expanding):
@@ -143,10 +160,8 @@ class _Worker(Expanding):
                 if not self._take_one(todo, before):
                     self._wait(before)
             except ClaimLost as lost:
-                if not self._known():
-                    raise StudyError(
-                        f"this worker was taken for dead, and a driver has the study: {lost}"
-                    ) from None
+                if not self._known():  # a driver has taken the study
+                    raise
                 self.watch.note(f"{lost}; this worker goes on with other networks")
 
     def _known(self) -> bool:
@@ -190,10 +205,18 @@ class _Worker(Expanding):
         return False
 
     def _train(self, candidate: Candidate) -> None:
-        if candidate.digest not in answers(self.record.trials()):
+        if candidate.digest in answers(self.record.trials()):
+            return
+        lost = self.record.claims.losses(f"{NETWORK}{candidate.digest}")
+        begun = self.record.find(candidate.digest)
+        if lost > RETRIES and begun is not None:  # it may well be what they died of
+            self.watch.finished(self.record.finish(begun.number, "failed", _lost(lost)))
+        else:
             self.answer([candidate])
 
     def _last(self) -> None:
+        if (lost := self.record.claims.losses(LAST)) > RETRIES:
+            raise StudyError(f"the winner's last training: {_lost(lost)}")
         if self.untrained_winner() is not None:
             self.train_winner()
             self.watch.note(f"weights: {self.record.folder.weights} on {socket.gethostname()}")

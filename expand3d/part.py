@@ -13,6 +13,7 @@ from typing import Any
 
 from expand3d.cost.latency import measure_latency
 from expand3d.data.cache import CachedStore, CacheSpec, build_store
+from expand3d.data.contents import Contents
 from expand3d.data.source import cache_root
 from expand3d.errors import StudyError, UserError
 from expand3d.evaluate import Bench
@@ -28,7 +29,7 @@ from expand3d.search.saved import (
     strategy_to_json,
     with_latencies,
 )
-from expand3d.study.claims import DRIVER
+from expand3d.study.claims import DRIVER, ClaimLost
 from expand3d.study.config import StudyConfig, check_resume
 from expand3d.study.folder import made_up_name, resume_command, study_folder, study_names
 from expand3d.study.listing import FINISHED
@@ -84,7 +85,9 @@ def create_record(ready: Prepared) -> Record:
         STRATEGY: strategy_to_json(ready.strategy),
         **{f"{LATENCY}/{name}": latency.to_json() for name, latency in ready.latencies.items()},
     }
-    return Record.create(ready.config, attributes=began)
+    shared = ready.config.storage is not None
+    contents = Contents.of(ready.store, ready.report).to_json() if shared else None
+    return Record.create(ready.config, attributes=began, contents=contents)
 
 
 @contextmanager
@@ -116,7 +119,7 @@ def reopened(
 
 
 def prepared_again(
-    record: Record, config: StudyConfig, watch: Watch
+    record: Record, config: StudyConfig, watch: Watch, contents: Contents | None = None
 ) -> tuple[StudyStrategy, Prepared]:
     """The strategy as recorded, and what the study stands on here; StudyError on other data."""
     data = record.attribute(DATA)
@@ -127,6 +130,7 @@ def prepared_again(
         known=record.latency,
         start=strategy.start,
         short_side=data.get("short_side"),
+        contents=contents,
     )
     refuse_changed_data(data, ready)
     return strategy, ready
@@ -231,6 +235,9 @@ class Part(ABC):
         try:
             self.record.settle()
             reason = self.work()
+        except ClaimLost as lost:
+            reason = str(lost)
+            raise StudyError(f"study {self.record.name!r} was taken over: {lost}") from None
         except Interrupted:
             reason = TIME_LIMIT if self._overdue() and not self._stop() else STOPPED
         except UserError as error:

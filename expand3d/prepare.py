@@ -15,6 +15,7 @@ from expand3d.cost.budget import Budget, parse_budget
 from expand3d.cost.price import Known, nothing
 from expand3d.data.cache import CachedStore, CacheSpec, build_store, in_bytes
 from expand3d.data.check import CheckReport, check
+from expand3d.data.contents import Contents
 from expand3d.data.manifest import Manifest, load_manifest
 from expand3d.data.source import cache_root, resolve_source
 from expand3d.data.splits import Splits, folds, make_splits
@@ -75,12 +76,13 @@ def prepare(
     known: Known = nothing,
     start: Genotype | None = None,
     short_side: int | None = None,
+    contents: Contents | None = None,
 ) -> Prepared:
     """Read, split and decode the data, choose the device and set up the strategy.
 
     What is wrong with budget, family or list is said before anything is decoded. `known` gives
     the latencies that the study's record has, `start` and `short_side` the network that it began
-    with and the size in pixels of its clips.
+    with and the size in pixels of its clips. With `contents` nothing is read but the cache.
     """
     assert config.name is not None
     budget = parse_budget(config.budget)
@@ -88,7 +90,11 @@ def prepare(
     # One class is the cheapest head: what is refused here no data could save, so none is made.
     refuse_small(budget, family.resolve(start, num_classes=1))
     prefix = Path(config.prefix) if config.prefix else None
-    manifest = load_manifest(resolve_source(config.data, say=watch.note), prefix=prefix)
+    manifest = (
+        contents.manifest
+        if contents
+        else load_manifest(resolve_source(config.data, say=watch.note), prefix=prefix)
+    )
     base = family.resolve(start, num_classes=len(manifest.class_names))
     refuse_small(budget, base)
     device, threads = device_for(config.device), _threads(config)
@@ -96,13 +102,19 @@ def prepare(
     afforded = means(budget, base, device=device, threads=threads, known=known, watch=watch)
     price = afforded.price
     recipe = config.training_recipe()
-    report = check(manifest, fps=config.fps, deep=False)
+    report = (
+        contents.report(fps=config.fps) if contents else check(manifest, fps=config.fps, deep=False)
+    )
     limits = _limits(report, family, start, config)
     reach = budget if config.schedule == "fit" else overshooting(budget, config.ratio)
     crop = largest_crop(family, start, base, limits, reach, price)
     limits = held_to(limits, crop, price)
     side = short_side or cached_side(crop, recipe)
-    store = clip_store(config, manifest, short_side=side, watch=watch)
+    store = (
+        contents.store(CacheSpec(fps=config.fps, short_side=side), cache_root())
+        if contents
+        else clip_store(config, manifest, short_side=side, watch=watch)
+    )
     parts = parts_of(config, store.manifest)
     for note in parts.notes:
         watch.note(note)

@@ -66,6 +66,13 @@ def check(
     infos, bad = attempt(
         manifest.videos, lambda v: look(v.path), workers=workers, progress=progress
     )
+    return summed_up(manifest, infos, bad=bad, fps=fps)
+
+
+def summed_up(
+    manifest: Manifest, infos: Mapping[Video, VideoInfo], *, bad: tuple[Bad, ...], fps: float
+) -> CheckReport:
+    """The facts of single videos as one report."""
     counts = Counter(manifest.class_names[video.label] for video in infos)
     return CheckReport(
         infos={video.key: info for video, info in infos.items()},

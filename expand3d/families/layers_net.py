@@ -14,7 +14,7 @@ from expand3d.errors import FactorError
 from expand3d.families import layers as L
 from expand3d.families import pathways as P
 from expand3d.families import pathways_net
-from expand3d.families.ops import ChannelwiseConv3d
+from expand3d.families.ops import ChannelwiseConv3d, FramewiseConv3d
 
 _Triple = tuple[int, ...]
 
@@ -238,7 +238,8 @@ def _conv(layer: L.Conv, channels: int) -> nn.Module:
         return ChannelwiseConv3d(channels, kernel, stride=stride[1])
     padding = L.pads(layer.kernel, layer.padding)
     assert padding[0] is not None
-    return nn.Conv3d(
+    kind = FramewiseConv3d if kernel[0] == 1 and padding[0] == 0 else nn.Conv3d
+    return kind(
         channels,
         layer.out,
         kernel,

@@ -49,17 +49,55 @@ class ChannelwiseConv3d(nn.Conv3d):
     def forward(self, x: Tensor) -> Tensor:
         if x.device.type == "cuda" and HAS_TRITON and not torch.jit.is_tracing():
             return channelwise_autocast(x, self.weight, self.stride[1])
-        plain = (
-            x.device.type != "cpu"
-            or torch.is_autocast_enabled("cpu")
-            or torch.jit.is_tracing()
-            or torch.compiler.is_compiling()
-        )
-        if plain:
+        if _plain(x):
             return super().forward(x)
         x = x.contiguous(memory_format=torch.channels_last_3d)
         out: Tensor = _Channelwise.apply(x, self.weight, self.stride[1])
         return out
+
+
+class FramewiseConv3d(nn.Conv3d):
+    """nn.Conv3d whose kernel spans one frame, on a CPU as a 2D convolution over all frames.
+
+    oneDNN has fast 2D kernels for channels-last memory, forward and backward; torch's way for such
+    3D kernels unfolds the input and multiplies. Arguments, parameters, state dict and results are
+    nn.Conv3d's, and so is the operator elsewhere.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        assert self.kernel_size[0] == 1 and self.padding[0] == 0
+        if _plain(x):
+            return super().forward(x)
+        t, h, w = self.stride
+        weight = self.weight[:, :, 0]
+        if self.kernel_size == (1, 1, 1):
+            # Sliced first: the backward pass of a strided 1x1 corrupts memory (torch 2.13).
+            x = x[:, :, ::t, ::h, ::w].contiguous(memory_format=torch.channels_last_3d)
+            rows = F.conv2d(_rows(x), weight, self.bias, groups=self.groups)
+            return (
+                rows.permute(0, 2, 3, 1)
+                .reshape(x.shape[0], *x.shape[2:], -1)
+                .permute(0, 4, 1, 2, 3)
+            )
+        x = x[:, :, ::t].contiguous(memory_format=torch.channels_last_3d)
+        padding = self.padding[1:]
+        images = F.conv2d(_images(x), weight, self.bias, (h, w), padding, groups=self.groups)
+        return images.unflatten(0, (x.shape[0], x.shape[2])).transpose(1, 2)
+
+
+def _rows(x: Tensor) -> Tensor:
+    """N x C x T x H x W as N*T*H x C x 1 x W: enough images for torch to choose oneDNN."""
+    return x.permute(0, 2, 3, 4, 1).flatten(0, 2).unsqueeze(1).permute(0, 3, 1, 2)
+
+
+def _plain(x: Tensor) -> bool:
+    """Whether torch's own convolution is to be used: off the CPU, traced, or in lower precision."""
+    return (
+        x.device.type != "cpu"
+        or torch.is_autocast_enabled("cpu")
+        or torch.jit.is_tracing()
+        or torch.compiler.is_compiling()
+    )
 
 
 class _Channelwise(torch.autograd.Function):

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from expand3d.families.ops import ChannelwiseConv3d
+from expand3d.families.ops import ChannelwiseConv3d, FramewiseConv3d
 
 if TYPE_CHECKING:
     from expand3d.families.x3d import X3DPlan
 
 
 def _pointwise(inputs: int, outputs: int, *, stride: int = 1, bias: bool = False) -> nn.Conv3d:
-    return nn.Conv3d(inputs, outputs, 1, stride=(1, stride, stride), bias=bias)
+    return FramewiseConv3d(inputs, outputs, 1, stride=(1, stride, stride), bias=bias)
 
 
 class SqueezeExcite(nn.Module):
@@ -72,7 +72,7 @@ class Stem(nn.Module):
 
     def __init__(self, width: int, temporal_kernel: int) -> None:
         super().__init__()
-        self.spatial = nn.Conv3d(
+        self.spatial = FramewiseConv3d(
             3, width, (1, 3, 3), stride=(1, 2, 2), padding=(0, 1, 1), bias=False
         )
         self.temporal = ChannelwiseConv3d(width, (temporal_kernel, 1, 1))

@@ -41,7 +41,7 @@ CLOCKS = {
 MAKE = f"""CREATE TABLE IF NOT EXISTS {TABLE} (
   study_id INTEGER NOT NULL, name VARCHAR(128) NOT NULL, owner VARCHAR(64) NOT NULL,
   place VARCHAR(128), who TEXT NOT NULL, patience DOUBLE PRECISION NOT NULL,
-  seen DOUBLE PRECISION NOT NULL, PRIMARY KEY (study_id, name))"""
+  seen DOUBLE PRECISION NOT NULL, losses INTEGER NOT NULL, PRIMARY KEY (study_id, name))"""
 
 
 class ClaimLost(Interrupted):
@@ -71,7 +71,7 @@ class Claims:
         self._storage = storage
         self._study = study
         self._name = name
-        self._held: set[str] = set()
+        self._held: dict[str, int] = {}
         self._listening = False
         self._clock = CLOCKS.get(storage.engine.name)
         self.owner = uuid.uuid4().hex
@@ -119,28 +119,37 @@ class Claims:
 
         self._prepare()
         who = json.dumps(Session.start().to_json())
-        values = {"name": name, "place": place, "who": who, "patience": self.patience}
+        dead = (
+            f"FROM {TABLE} WHERE study_id = :study AND name = :name AND "
+            f"(seen + patience < {self._clock} OR place = :place)"
+        )
         try:
             with self._transaction() as run:
                 self._renew(run)
-                run(
-                    f"DELETE FROM {TABLE} WHERE study_id = :study AND name = :name AND "
-                    f"(seen + patience < {self._clock} OR place = :place)",
-                    **values,
-                )
+                before = run(f"SELECT losses {dead}", name=name, place=place).scalar()
+                losses = 0 if before is None else before + 1
+                run(f"DELETE {dead}", name=name, place=place)
                 run(
                     f"INSERT INTO {TABLE} VALUES "
-                    f"(:study, :name, :owner, :place, :who, :patience, {self._clock})",
-                    **values,
+                    f"(:study, :name, :owner, :place, :who, :patience, {self._clock}, :losses)",
+                    name=name,
+                    place=place,
+                    who=who,
+                    patience=self.patience,
+                    losses=losses,
                 )
         except IntegrityError:
             return False
-        self._held.add(name)
+        self._held[name] = losses
         return True
+
+    def losses(self, name: str) -> int:
+        """How many owners in a row had died with the claim when this process took it."""
+        return self._held[name]
 
     def give(self, name: str) -> None:
         """Let go of a claim, if it is held."""
-        self._held.discard(name)
+        self._held.pop(name, None)
         with self._transaction() as run:
             run(
                 f"DELETE FROM {TABLE} WHERE study_id = :study AND name = :name AND owner = :owner",
@@ -230,8 +239,9 @@ class Claims:
             return
         if self._seen(run) < len(self._held):
             rows = run(f"SELECT name FROM {TABLE} WHERE study_id = :study AND owner = :owner")
-            lost = self._held - {name for (name,) in rows}
-            self._held -= lost
+            lost = self._held.keys() - {name for (name,) in rows}
+            for name in lost:
+                del self._held[name]
             self.doubtful = False
             raise ClaimLost(
                 f"no sign of life for {self.patience:g} seconds: somebody else has "
@@ -241,6 +251,9 @@ class Claims:
 
     def _seen(self, run: Any) -> int:
         """How many claims of this process there are, all of them renewed."""
+        mine = f"FROM {TABLE} WHERE study_id = :study AND owner = :owner ORDER BY name"
+        if self._storage.engine.name != "sqlite":  # or two threads may wait for each other
+            run(f"SELECT name {mine} FOR UPDATE")
         count: int = run(
             f"UPDATE {TABLE} SET seen = {self._clock} WHERE study_id = :study AND owner = :owner"
         ).rowcount

@@ -45,6 +45,8 @@ LATENCY = "latency"
 #: Which data the study began with, and the strategy with the limits that the data set it.
 DATA = "data"
 STRATEGY = "strategy"
+#: What the data holds, for machines without the videos. Long, and therefore not read with the rest.
+CONTENTS = "expand3d:contents"
 #: The published networks that take part: the digest of each by its name.
 BASELINES = "baselines"
 #: Which keys of the configuration have grown on the way, each time with when.
@@ -68,11 +70,17 @@ class Record:
         self.refresh()
 
     @classmethod
-    def create(cls, config: StudyConfig, *, attributes: Mapping[str, Any] | None = None) -> Record:
+    def create(
+        cls,
+        config: StudyConfig,
+        *,
+        attributes: Mapping[str, Any] | None = None,
+        contents: Mapping[str, Any] | None = None,
+    ) -> Record:
         """A new record without trials; StudyError with the resume command where the study is there.
 
         `config.name` must be set. Call it under the study's lock. The record counts as made once
-        its configuration is in, which comes after `attributes`: whoever opens it finds both.
+        its configuration is in, which comes last: whoever opens it finds the rest too.
         """
         assert config.name is not None, "a study has its name before it has a record"
         folder = study_folder(config.name, config.root).make()
@@ -82,6 +90,8 @@ class Record:
             study = backend.make_study(storage, config.name)
             for key, value in (attributes or {}).items():
                 storage.set_study_user_attr(study, key, without_nan(value))
+            if contents is not None:
+                storage.set_study_system_attr(study, CONTENTS, dict(contents))
             storage.set_study_user_attr(study, CONFIG, config.absolute().to_json())
         return cls(storage, study, folder, url=config.storage)
 
@@ -246,6 +256,11 @@ class Record:
         with backend.writing(self.name):
             self._storage.set_study_user_attr(self._study, key, clean)
         self._attributes[key] = clean
+
+    def contents(self) -> dict[str, Any] | None:
+        """What the data holds, as JSON, where the record was made to be shared among machines."""
+        kept: dict[str, Any] = self._storage.get_study_system_attrs(self._study)
+        return kept.get(CONTENTS)
 
     def latency(self, plan: Plan) -> Latency | None:
         """What was measured of a network, trained or not; None where nobody has."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+import time
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 METRICS = ("accuracy", "macs")
 #: A dashboard that reads while we write makes SQLite wait; it must not make a run fail.
 SQLITE_TIMEOUT_SECONDS = 60.0
+#: So long a server may be away before a run fails over it.
+OUTAGE_SECONDS = 60.0
 #: After this PostgreSQL ends a transaction in which nothing happens any more.
 IDLE_MS = 60_000
 
@@ -52,7 +55,7 @@ def open_storage(folder: StudyFolder, url: str | None) -> RDBStorage:
 def _server(url: str) -> RDBStorage:
     """The storage at a URL, whose connections are looked at before they are used again."""
     from optuna.storages import RDBStorage
-    from sqlalchemy import make_url
+    from sqlalchemy import event, make_url
 
     parsed = make_url(url)
     if parsed.drivername in ("postgresql", "postgres"):
@@ -64,7 +67,21 @@ def _server(url: str) -> RDBStorage:
     elif kind == "postgresql":
         # What a machine held that went away in the middle of a transaction must become free.
         options["connect_args"] = {"options": f"-c idle_in_transaction_session_timeout={IDLE_MS}"}
-    return RDBStorage(parsed.render_as_string(hide_password=False), engine_kwargs=options)
+    storage = RDBStorage(parsed.render_as_string(hide_password=False), engine_kwargs=options)
+    event.listen(storage.engine, "do_connect", _patiently)  # a wrong address has failed by now
+    return storage
+
+
+def _patiently(dialect: Any, _record: Any, words: Any, options: Any) -> Any:
+    """A connection, though the server may be away for a while: it is restarted, or a network is."""
+    deadline = time.monotonic() + OUTAGE_SECONDS
+    while True:
+        try:
+            return dialect.connect(*words, **options)
+        except dialect.loaded_dbapi.OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(1)
 
 
 def _sqlite(path: Path) -> RDBStorage:

@@ -35,43 +35,60 @@ def _user() -> str | None:
     return "postgres" if "postgres" in names else "nobody"
 
 
-@contextlib.contextmanager
-def postgres_server() -> Iterator[str]:
-    """The URL of an empty database; skips where server or driver is missing."""
-    pytest.importorskip("psycopg", reason="pip install 'expand3d[postgresql]'")
-    initdb, postgres = _tool("initdb"), _tool("postgres")
-    user, home = _user(), Path(tempfile.mkdtemp(prefix="expand3d-pg-"))
-    if user:
-        shutil.chown(home, user)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    data = str(home / "data")
-    options = ["-k", str(home), "-p", str(port), "-c", "listen_addresses=127.0.0.1"]
-    try:
-        words = [initdb, "-D", data, "-U", "expand3d", "--auth=trust", "--no-sync"]
-        subprocess.run(words, user=user, cwd=home, check=True, capture_output=True)
-        with (home / "log").open("wb") as log:
-            server = subprocess.Popen(
-                [postgres, "-D", data, *options], user=user, cwd=home, stdout=log, stderr=log
+class Server:
+    """A server that can be stopped and started again; `url` is that of its empty database."""
+
+    def __init__(self, home: Path, user: str | None) -> None:
+        self._home, self._user = home, user
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self._port = free.getsockname()[1]
+        self.url = f"postgresql://expand3d@127.0.0.1:{self._port}/postgres"
+        words = [_tool("initdb"), "-D", str(home / "data"), "-U", "expand3d", "--auth=trust"]
+        subprocess.run([*words, "--no-sync"], user=user, cwd=home, check=True, capture_output=True)
+
+    def start(self) -> None:
+        words = ["-D", str(self._home / "data"), "-k", str(self._home), "-p", str(self._port)]
+        with (self._home / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [_tool("postgres"), *words, "-c", "listen_addresses=127.0.0.1"],
+                user=self._user,
+                cwd=self._home,
+                stdout=log,
+                stderr=log,
             )
+        self._wait()
+
+    def stop(self) -> None:
+        self._process.send_signal(signal.SIGINT)
+        self._process.wait(30)
+
+    def _wait(self) -> None:
+        import psycopg
+
+        for _ in range(150):
+            assert self._process.poll() is None, (self._home / "log").read_text()
+            with contextlib.suppress(psycopg.OperationalError):
+                psycopg.connect(self.url).close()
+                return
+            time.sleep(0.1)
+        raise AssertionError((self._home / "log").read_text())
+
+
+@contextlib.contextmanager
+def postgres_server() -> Iterator[Server]:
+    """A running server; skips where its programs or the driver library are missing."""
+    pytest.importorskip("psycopg", reason="pip install 'expand3d[postgresql]'")
+    _tool("initdb"), _tool("postgres")
+    user, home = _user(), Path(tempfile.mkdtemp(prefix="expand3d-pg-"))
+    try:
+        if user:
+            shutil.chown(home, user)
+        server = Server(home, user)
+        server.start()
         try:
-            _wait(port, server, home / "log")
-            yield f"postgresql://expand3d@127.0.0.1:{port}/postgres"
+            yield server
         finally:
-            server.send_signal(signal.SIGQUIT)
-            server.wait(30)
+            server.stop()
     finally:
         shutil.rmtree(home, ignore_errors=True)
-
-
-def _wait(port: int, server: subprocess.Popen[bytes], log: Path) -> None:
-    import psycopg
-
-    for _ in range(150):
-        assert server.poll() is None, log.read_text()
-        with contextlib.suppress(psycopg.OperationalError):
-            psycopg.connect(f"postgresql://expand3d@127.0.0.1:{port}/postgres").close()
-            return
-        time.sleep(0.1)
-    raise AssertionError(log.read_text())

@@ -18,25 +18,29 @@ import optuna
 import pytest
 from postgres_server import postgres_server
 
+from expand3d.cli.main import main
 from expand3d.driver import resume_study, run_study
-from expand3d.errors import StudyError
+from expand3d.errors import DataError, StudyError
 from expand3d.join import NETWORK, create_study, join_study
 from expand3d.study.claims import Claim
 from expand3d.study.config import StudyConfig
 from expand3d.study.listing import state_of
 from expand3d.study.record import Record
+from expand3d.study.trial import Candidate, Trial
+from expand3d.watch import Watch
 
 DEAD_AFTER = 3.0
 SHORT = {"clip_visits": 32, "batch": 8, "bn_batch": 8, "test_views": 1}
 
 
 def sampled(config: StudyConfig, **changes: Any) -> StudyConfig:
-    whole = {"strategy": "tpe", "trials": 5, "batch": 2, "final": True, "final_recipe": SHORT}
+    whole = {"strategy": "tpe", "trials": 4, "batch": 3, "final": True, "final_recipe": SHORT}
     return dataclasses.replace(config, **{**whole, **changes})
 
 
 def opened(config: StudyConfig) -> Record:
-    return Record.open("tiny", root=config.root, storage=config.storage)
+    assert config.name is not None
+    return Record.open(config.name, root=config.root, storage=config.storage)
 
 
 def outcome_of(config: StudyConfig) -> Any:
@@ -59,7 +63,8 @@ class Crowd:
 
     def start(self, *words: str, root: str | None = None, **environment: str) -> int:
         """The pid of one more worker."""
-        command = [sys.executable, "-m", "expand3d", "worker", "tiny", *words]
+        assert self.config.name is not None
+        command = [sys.executable, "-m", "expand3d", "worker", self.config.name, *words]
         command += ["--root", root or self.config.root, "--dead-after", f"{DEAD_AFTER}s"]
         if self.config.storage:
             command += ["--storage", self.config.storage]
@@ -177,7 +182,7 @@ def test_a_worker_stops_cleanly_and_lets_go_of_what_it_had(
 
 
 def test_a_worker_is_refused_beside_a_driver_and_where_latency_counts(
-    config: StudyConfig, tmp_path: Path
+    config: StudyConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     refused: list[str] = []
 
@@ -191,16 +196,100 @@ def test_a_worker_is_refused_beside_a_driver_and_where_latency_counts(
 
     run_study(sampled(config), stop=join)
     assert f"is being run by process {os.getpid()} on" in refused[0]
-    timed = sampled(config, root=str(tmp_path / "timed"), budget="0.04GFLOPs,9999ms@cpu")
-    create_study(timed)
-    with pytest.raises(StudyError, match="use expand3d resume"):
-        join_study("tiny", root=timed.root)
+    elsewhere = str(tmp_path / "timed")
+    words = ["--budget", "0.04GFLOPs,9999ms@cpu", "--data", config.data, "--threads", "1"]
+    assert main(["run", *words, "--study", "timed", "--root", elsewhere, "--create"]) == 0
+    assert f"train it with: expand3d worker timed --root {elsewhere}\n" in capsys.readouterr().out
+    assert Record.open("timed", root=elsewhere).trials() == ()
+    assert main(["worker", "timed", "--root", elsewhere]) == 2
+    assert "use expand3d resume" in capsys.readouterr().err
+
+
+def test_a_machine_without_the_videos_trains_from_its_cache(
+    config: StudyConfig, videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(videos.parent, copy)
+    url = f"sqlite:///{tmp_path / 'shared.db'}"
+    shared = sampled(config, trials=2, data=str(copy / videos.name), storage=url)
+    create_study(shared)
+    shutil.rmtree(copy)
+    elsewhere: dict[str, Any] = {"root": str(tmp_path / "elsewhere"), "storage": url}
+    with monkeypatch.context() as patch:
+        patch.setenv("EXPAND3D_CACHE", str(tmp_path / "empty"))
+        with pytest.raises(DataError, match="lacks 24 of 24 clips at 30 frames/s and "):
+            join_study("tiny", **elsewhere)
+    assert join_study("tiny", **elsewhere).finished
+    alone = sampled(config, trials=2)
+    assert run_study(alone) is not None
+    assert outcome_of(shared) == outcome_of(alone)
+    with pytest.raises(DataError, match="no such file or folder"):
+        join_study("tiny", **elsewhere, changes={"data": str(copy)})
+
+
+@pytest.mark.slow
+def test_a_worker_that_a_driver_took_for_dead_ends_and_says_so(
+    config: StudyConfig, tmp_path: Path
+) -> None:
+    shared = sampled(config, final=False, trials=2)
+    create_study(shared)
+
+    class Sleeper(Watch):
+        """Sleeps in its first training while a driver takes the study over and finishes it."""
+
+        def training(self, candidate: Candidate | None, progress: Any) -> None:
+            if not driven:
+                time.sleep(1)
+                driven.append(resume_study("tiny", root=config.root).finished)
+
+    driven: list[bool] = []
+    with patched_signs(), pytest.raises(StudyError, match="'tiny' was taken over: no sign of life"):
+        join_study("tiny", root=config.root, patience=0.5, watch=Sleeper())
+    assert driven == [True]
+    alone = dataclasses.replace(shared, root=str(tmp_path / "alone"))
+    assert run_study(alone) is not None
+    found = [{t.candidate.digest: t.scores() for t in opened(c).trials()} for c in (shared, alone)]
+    assert found[0] == found[1] and len(opened(shared).trials()) == shared.trials
+
+
+@contextlib.contextmanager
+def patched_signs() -> Iterator[None]:
+    """No sign of life comes from a thread, as if the process were suspended."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("expand3d.study.claims.SIGNS", 1e-6)
+        yield
+
+
+def test_a_network_that_its_workers_die_of_fails_for_that_reason(config: StudyConfig) -> None:
+    shared = sampled(config, final=False)
+    create_study(shared)
+    for lost in range(4):
+        pid = os.fork()
+        if pid == 0:
+            join_study("tiny", root=config.root, patience=0.4, watch=Deadly())
+            os._exit(1)
+        assert os.waitpid(pid, 0)[1] == signal.SIGKILL, f"the next after {lost}"
+        (base, *_) = opened(shared).trials()
+        if base.state == "failed":
+            break
+        time.sleep(0.5)
+    assert lost == 3 and base.reason == "3 workers in a row died with it"
+
+
+class Deadly(Watch):
+    """Kills its process in the middle of a training of the base, and whenever a trial ended."""
+
+    def training(self, candidate: Candidate | None, progress: Any) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def finished(self, trial: Trial) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
-    with postgres_server() as url:
-        yield url
+    with postgres_server() as server:
+        yield server.url
 
 
 @pytest.mark.slow
@@ -244,17 +333,14 @@ def test_on_postgresql_workers_expand_too(
     config: StudyConfig, tmp_path: Path, server: str, crowd: Callable[[StudyConfig], Crowd]
 ) -> None:
     alone = dataclasses.replace(
-        config, root=str(tmp_path / "alone"), final=True, final_recipe=SHORT
+        config, name="grown", root=str(tmp_path / "alone"), final=True, final_recipe=SHORT
     )
     assert run_study(alone) is not None
-    shared = dataclasses.replace(alone, root=config.root, storage=f"{server}?application_name=x")
-    with contextlib.suppress(StudyError):
-        optuna.delete_study(
-            study_name="tiny", storage=server.replace("postgresql://", "postgresql+psycopg://")
-        )
+    shared = dataclasses.replace(alone, root=config.root, storage=server)
     create_study(shared)
     workers = crowd(shared)
     pids = [workers.start(), workers.start()]
     assert [workers.ended(pid) for pid in pids] == [0, 0], [workers.said(pid) for pid in pids]
     assert outcome_of(shared) == outcome_of(alone)
-    assert opened(shared).attribute("step/1") == opened(alone).attribute("step/1")
+    kept = [opened(study).attribute("step/1")["text"] for study in (shared, alone)]
+    assert kept[0] == kept[1]

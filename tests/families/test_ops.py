@@ -13,7 +13,7 @@ from fvcore.nn import FlopCountAnalysis
 from torch import Tensor, nn
 
 from expand3d.families import get_family, ops
-from expand3d.families.ops import ChannelwiseConv3d
+from expand3d.families.ops import ChannelwiseConv3d, FramewiseConv3d
 
 SPATIAL, TEMPORAL = (3, 3, 3), (5, 1, 1)
 FORMATS = [torch.contiguous_format, torch.channels_last_3d]
@@ -189,3 +189,44 @@ print(without, kept, faults())
     if kept == "False":
         pytest.skip("another C library")
     assert int(after) < int(without) / 10
+
+
+@pytest.mark.parametrize(
+    ("inputs", "outputs", "kernel", "stride", "clip"),
+    [
+        (24, 54, 1, (1, 1, 1), (2, 4, 14, 14)),
+        (24, 54, 1, (1, 1, 1), (1, 1, 1, 1)),  # squeeze and excite
+        (8, 16, 1, (1, 2, 2), (2, 1, 56, 56)),  # a strided 1x1 that torch itself gets wrong
+        (8, 16, 1, (2, 2, 2), (3, 5, 11, 9)),
+        (3, 24, (1, 3, 3), (1, 2, 2), (2, 3, 17, 12)),
+        (6, 10, (1, 7, 7), (2, 2, 2), (1, 4, 15, 15)),
+    ],
+)
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_framewise_convolution_is_nn_conv3d_in_float64(
+    inputs: int,
+    outputs: int,
+    kernel: int | tuple[int, int, int],
+    stride: tuple[int, int, int],
+    clip: tuple[int, int, int, int],
+    bias: bool,
+) -> None:
+    torch.manual_seed(0)
+    side = kernel if isinstance(kernel, int) else kernel[1]
+    padding = (0, side // 2, side // 2)
+    ours = FramewiseConv3d(inputs, outputs, kernel, stride=stride, padding=padding, bias=bias)
+    exact = nn.Conv3d(inputs, outputs, kernel, stride, padding, bias=bias).double()
+    exact.load_state_dict(ours.state_dict())
+    count, *size = clip
+    x = torch.randn(count, inputs, *size, requires_grad=True)
+    x64 = x.detach().double().requires_grad_()
+    y, y64 = ours(x), exact(x64)
+    grad = torch.randn_like(y64)
+    y.backward(grad.float())
+    y64.backward(grad)
+    pairs = [(y, y64), (x.grad, x64.grad), (ours.weight.grad, exact.weight.grad)]
+    if bias:
+        pairs.append((ours.bias.grad, exact.bias.grad))
+    for mine, theirs in pairs:
+        assert mine.shape == theirs.shape
+        assert (mine.double() - theirs).abs().max() <= 1e-5 * theirs.abs().max()
