@@ -112,8 +112,8 @@ def _caption(view: StudyView) -> str | None:
     if not any(trial.number in view.scores for trial in view.baselines) or view.recipe is None:
         return None
     return (
-        f"networks compared: no pretraining, profile {view.recipe.profile} on the same clips, "
-        f"tested on {view.tested} views (clips x crops) at their training crops"
+        f"compared: no pretraining, profile {view.recipe.profile}, the same clips, "
+        f"{view.tested} views (clips x crops) at the training crops"
     )
 
 
