@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from html import escape
 from pathlib import Path
-from typing import Any
 
 from expand3d.cost.price import cost_text
 from expand3d.cost.views import short
+from expand3d.report import markup
 from expand3d.report.chance import format_p
 from expand3d.report.style import PAGE
 from expand3d.report.table import PRETRAINING
@@ -30,7 +29,9 @@ def save_page(view: StudyView, path: Path, *, svg: str) -> Path:
         frontier=_frontier(view),
         baselines=_baselines(view),
         unscored=_unscored(view),
-        facts=_table((), ((_cell(key), _cell(value)) for key, value in view.facts.items())),
+        facts=markup.table(
+            (), ((markup.cell(key), markup.cell(value)) for key, value in view.facts.items())
+        ),
     )
     path.write_text(text, encoding="utf-8")
     return path
@@ -104,18 +105,18 @@ def _step(view: StudyView, step: StepSummary) -> str:
     body = []
     for candidate, trial in zip(offer.candidates, step.trials, strict=True):
         cells = (
-            _cell(label(candidate)),
-            _cell(_change(candidate, view.parent(candidate))),
-            _cell(_clip(candidate)),
+            markup.cell(label(candidate)),
+            markup.cell(_change(candidate, view.parent(candidate))),
+            markup.cell(_clip(candidate)),
             *_measured(view, candidate, trial),
         )
-        body.append(_row(cells, kinds.get(candidate.digest, "")))
+        body.append(markup.row(cells, kinds.get(candidate.digest, "")))
     missing = "".join(
         f"<li>{escape(axis)} offers nothing: {escape(why)}</li>" for axis, why in offer.exhausted
     )
     columns = ("axis", "change", "clip", "cost", "top-1 (95%)", "log-loss")
     return (
-        f"<h3>{heading}<em>{escape(aim)}</em></h3>{_table(columns, body)}"
+        f"<h3>{heading}<em>{escape(aim)}</em></h3>{markup.table(columns, body)}"
         f'<p class="decision">{escape(step.text)}</p>' + (f"<ul>{missing}</ul>" if missing else "")
     )
 
@@ -140,24 +141,24 @@ def _clip(candidate: Candidate) -> str:
 
 def _measured(view: StudyView, candidate: Candidate, trial: Trial | None) -> tuple[str, ...]:
     score = view.scores.get(trial.number) if trial else None
-    cost = _cell(cost_text(candidate), "number")
+    cost = markup.cell(cost_text(candidate), "number")
     if score is None:
         why = (trial.reason or trial.state) if trial else "not finished"
         return cost, f'<td colspan="2" class="none">{escape(why)}</td>'
     top1 = f"{score.top1:.1%} ({_interval(score)})"
-    return cost, _cell(top1, "number"), _cell(f"{score.nll:.3f}", "number")
+    return cost, markup.cell(top1, "number"), markup.cell(f"{score.nll:.3f}", "number")
 
 
 def _frontier(view: StudyView) -> str:
     on_path = set(view.path)
     body = [
-        _row(
+        markup.row(
             (
-                _cell(trial.number, "number"),
-                _cell(view.origin(trial)),
-                _cell(_clip(trial.candidate)),
+                markup.cell(trial.number, "number"),
+                markup.cell(view.origin(trial)),
+                markup.cell(_clip(trial.candidate)),
                 *_measured(view, trial.candidate, trial),
-                _cell("chosen" if trial.number in on_path else ""),
+                markup.cell("chosen" if trial.number in on_path else ""),
             )
         )
         for trial in view.frontier
@@ -167,7 +168,7 @@ def _frontier(view: StudyView) -> str:
         f"{view.quantity.noun}, up to chance ({view.chance:.1%}) and twice the budget.</p>"
     )
     columns = ("trial", "from", "clip", "cost", "top-1 (95%)", "log-loss", "path")
-    return _table(columns, body) + note
+    return markup.table(columns, body) + note
 
 
 def _baselines(view: StudyView) -> str:
@@ -175,15 +176,15 @@ def _baselines(view: StudyView) -> str:
     if not view.baselines:
         return ""
     body = [
-        _row(
+        markup.row(
             (
-                _cell(trial.number, "number"),
-                _cell(view.names[trial.number]),
-                _cell(trial.candidate.genotype.family),
-                _cell(_clip(trial.candidate)),
-                _cell(view.tested or ""),
-                _cell(PRETRAINING),
-                _cell(f"{trial.cost['params'] / 1e6:.2f} M", "number"),
+                markup.cell(trial.number, "number"),
+                markup.cell(view.names[trial.number]),
+                markup.cell(trial.candidate.genotype.family),
+                markup.cell(_clip(trial.candidate)),
+                markup.cell(view.tested or ""),
+                markup.cell(PRETRAINING),
+                markup.cell(f"{trial.cost['params'] / 1e6:.2f} M", "number"),
                 *_measured(view, trial.candidate, trial),
             )
         )
@@ -195,7 +196,7 @@ def _baselines(view: StudyView) -> str:
         "views are test clips × crops. The printed accuracies of these networks come from longer "
         "trainings on other data.</p>"
     )
-    table = _table((*columns, "cost", "top-1 (95%)", "log-loss"), body)
+    table = markup.table((*columns, "cost", "top-1 (95%)", "log-loss"), body)
     return f"<h2>Baselines</h2>{table}{note}"
 
 
@@ -213,23 +214,3 @@ def _unscored(view: StudyView) -> str:
 def _interval(score: Summary) -> str:
     low, high = score.top1_ci
     return f"{low:.1%} to {high:.1%}"
-
-
-def _cell(value: Any, kind: str = "") -> str:
-    return (
-        f'<td class="{kind}">{escape(str(value))}</td>'
-        if kind
-        else f"<td>{escape(str(value))}</td>"
-    )
-
-
-def _row(cells: Iterable[str], kind: str = "") -> str:
-    opening = f'<tr class="{kind}">' if kind else "<tr>"
-    return f"{opening}{''.join(cells)}</tr>"
-
-
-def _table(columns: Iterable[str], body: Iterable[Any]) -> str:
-    head = "".join(f"<th>{escape(column)}</th>" for column in columns)
-    rows = "".join(row if isinstance(row, str) else _row(row) for row in body)
-    table = f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
-    return f'<div class="scroll">{table}</div>'

@@ -8,7 +8,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from expand3d.report.page import _cell, _row, _table
+from expand3d.report import markup
 from expand3d.report.style import CSS
 
 PAGE = Template(
@@ -86,12 +86,12 @@ def save_published_page(rows: Sequence[dict[str, Any]], path: Path, *, svg: str,
     sources = list(dict.fromkeys(row["source"] for row in rows))
     drawn = sum(not row["not_drawn"] for row in rows)
     columns = (*COLUMNS, f"differs from {rows[0]['reference']} in", "source", "note")
-    body = [_row(_cells(row, 1 + sources.index(row["source"]))) for row in rows]
+    body = [markup.row(_cells(row, 1 + sources.index(row["source"]))) for row in rows]
     text = PAGE.substitute(
         lead=escape(f"{len(rows)} results as printed, {drawn} of them drawn. {AXIS[cost]}"),
         svg=svg[svg.index("<svg") :],
         hazards="".join(f"<li>{escape(hazard)}</li>" for hazard in HAZARDS),
-        results=_table(columns, body),
+        results=markup.table(columns, body),
         sources="".join(f"<li>[{n}] {escape(source)}</li>" for n, source in enumerate(sources, 1)),
     )
     path.write_text(text, encoding="utf-8")
@@ -106,19 +106,19 @@ def _cells(row: dict[str, Any], source: int) -> list[str]:
     notes = [f"not drawn: {row['not_drawn']}"] if row["not_drawn"] else []
     notes += [row["note"]] if row["note"] else []
     return [
-        _cell(f"{row['family']} {row['variant']}"),
-        _cell(f"{row['frames']}, {row['sampling'] or '–'}", "number"),
-        _cell(crops, "number"),
-        _cell(_said(row["gmacs_per_view"]), "number"),
-        _cell(views or "–", "number"),
-        _cell(_said(row["gmacs_total"]), "number"),
-        _cell(row["counting"]),
-        _cell(_said(row["params_m"]), "number"),
-        _cell(row["pretraining"]),
-        _cell(f"{row['top1']:.1f}", "number"),
-        _cell(row["differs_from_reference"]),
-        _cell(f"[{source}]", "number"),
-        _cell("; ".join(notes)),
+        markup.cell(f"{row['family']} {row['variant']}"),
+        markup.cell(f"{row['frames']}, {row['sampling'] or '–'}", "number"),
+        markup.cell(crops, "number"),
+        markup.cell(_said(row["gmacs_per_view"]), "number"),
+        markup.cell(views or "–", "number"),
+        markup.cell(_said(row["gmacs_total"]), "number"),
+        markup.cell(row["counting"]),
+        markup.cell(_said(row["params_m"]), "number"),
+        markup.cell(row["pretraining"]),
+        markup.cell(f"{row['top1']:.1f}", "number"),
+        markup.cell(row["differs_from_reference"]),
+        markup.cell(f"[{source}]", "number"),
+        markup.cell("; ".join(notes)),
     ]
 
 
