@@ -210,13 +210,13 @@ def peak_megabytes() -> float:
 
 
 def _use_plain_convolutions(net: Any) -> None:
-    """Make every channel-wise convolution of `net` the nn.Conv3d that it extends."""
+    """Make every convolution of ours in `net` the nn.Conv3d that it extends."""
     from torch import nn
 
-    from expand3d.families.ops import ChannelwiseConv3d
+    from expand3d.families.ops import ChannelwiseConv3d, FramewiseConv3d
 
     for module in net.modules():
-        if isinstance(module, ChannelwiseConv3d):
+        if isinstance(module, ChannelwiseConv3d | FramewiseConv3d):
             # Same attributes and parameters: only forward differs.
             module.__class__ = nn.Conv3d  # type: ignore[assignment]
 
