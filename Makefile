@@ -52,6 +52,7 @@ PEER := test -e .venv-peers/.installed || { echo "no .venv-peers: left out"; exi
 bench: install
 	$(BIN)/python benchmarks/draw.py --machine $(RESULTS)
 	$(BIN)/python benchmarks/commands.py --csv $(RESULTS)/commands.csv
+	$(BIN)/python benchmarks/feeding.py --csv $(RESULTS)/feeding.csv
 	$(BIN)/python benchmarks/record.py --trials 100 1000 --csv $(RESULTS)/record.csv
 	$(BIN)/python benchmarks/train_step.py --clips 8 --repeats 3 --csv $(RESULTS)/train_step.csv
 	@$(PEER) $(PEER_PYTHON) benchmarks/train_step.py --peer --clips 8 --repeats 3 \
@@ -62,6 +63,7 @@ bench: install
 bench-full: install
 	$(BIN)/python benchmarks/draw.py --machine $(RESULTS)
 	$(BIN)/python benchmarks/commands.py --repeats 9 --csv $(RESULTS)/commands.csv
+	$(BIN)/python benchmarks/feeding.py --clips 128 --repeats 9 --csv $(RESULTS)/feeding.csv
 	$(BIN)/python benchmarks/record.py --csv $(RESULTS)/record.csv
 	$(BIN)/python benchmarks/train_step.py --csv $(RESULTS)/train_step.csv
 	@$(PEER) $(PEER_PYTHON) benchmarks/train_step.py --peer --clips 8 --csv $(RESULTS)/peer_step.csv

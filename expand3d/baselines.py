@@ -15,7 +15,15 @@ from expand3d.families import FAMILIES, get_family, plan_from_json
 from expand3d.families.base import Family
 from expand3d.forecast import forecast_each
 from expand3d.genotype import Genotype, Plan
-from expand3d.part import Outcome, Part, create_record, executor, new_study, reopened
+from expand3d.part import (
+    Outcome,
+    Part,
+    create_record,
+    executor,
+    keep_growth,
+    new_study,
+    reopened,
+)
 from expand3d.prepare import Prepared
 from expand3d.search.base import Done, answers
 from expand3d.search.select import label
@@ -136,6 +144,7 @@ def add_baselines(
             candidates = _planned(selection, ready, record.trials(), watch)
             if not confirm():
                 return None
+            keep_growth(record, ready, watch)
             return _Comparing(record, ready, workers, watch, stop, candidates).go()
 
 

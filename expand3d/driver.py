@@ -11,11 +11,20 @@ from expand3d.errors import StudyError
 from expand3d.execute.base import Task
 from expand3d.families import plan_from_json
 from expand3d.forecast import forecast
-from expand3d.part import Outcome, Part, create_record, executor, new_study, reopened
-from expand3d.search.base import Batch, answers, drive
+from expand3d.part import (
+    Outcome,
+    Part,
+    create_record,
+    executor,
+    keep_growth,
+    new_study,
+    reopened,
+)
+from expand3d.prepare import Prepared
+from expand3d.search.base import Batch, Done, answers, drive
 from expand3d.study.config import StudyConfig
 from expand3d.study.listing import FINISHED
-from expand3d.study.record import FINAL
+from expand3d.study.record import FINAL, Record
 from expand3d.study.trial import BASELINE, Candidate, Trial
 from expand3d.train.result import Training
 from expand3d.watch import Watch
@@ -58,13 +67,40 @@ def resume_study(
     `changes` are keys that may differ from here on (the data's path, the device), or that become
     larger (`budget`, `trials`): the study then goes on as one that began with them, and trains only
     what its record does not know. Any other is refused by name, and so is data whose content has
-    changed.
+    changed. The plan of what is left comes first.
     """
     watch = watch or Watch()
     with reopened(name, root=root, storage=storage, changes=changes, watch=watch) as begun:
         record, ready = begun
         with executor(ready) as workers:
+            _show_rest(record, ready, watch)
+            keep_growth(record, ready, watch)
             return Expanding(record, ready, workers, watch, stop).go()
+
+
+def plan_resumed(
+    name: str,
+    *,
+    root: str | Path = "studies",
+    storage: str | None = None,
+    changes: Mapping[str, Any] | None = None,
+    watch: Watch | None = None,
+) -> None:
+    """Show what `resume_study` would do with the same arguments, and change nothing."""
+    watch = watch or Watch()
+    with reopened(name, root=root, storage=storage, changes=changes, watch=watch) as (record, ready):
+        _show_rest(record, ready, watch)
+
+
+def _show_rest(record: Record, ready: Prepared, watch: Watch) -> None:
+    """The plan of what a study has left to do, what its record answers not counted."""
+    trials, final = record.trials(), record.final()
+    plan = forecast(ready, trials, last=final["trial"] if final else None)
+    if plan.steps or plan.final:
+        count = f"{len(answers(trials))} networks, which are not counted below"
+        watch.planned(dataclasses.replace(plan, lines=(*plan.lines, ("recorded", count))))
+    elif isinstance(ended := ready.strategy.ask(trials), Done):
+        watch.note(f"nothing is left to train: {ended.reason}")
 
 
 class Expanding(Part):

@@ -44,6 +44,11 @@ class Bench:
         jobs = [[job.key, list(job.train), list(job.held_out), job.seed] for job in self.jobs]
         return digest(plan.to_json(), self.recipe.to_json(), self.fingerprint, jobs)
 
+    @property
+    def visits(self) -> int:
+        """Training clips that a candidate sees, in all its trainings."""
+        return sum(self.recipe.steps_for(len(job.train)) * self.recipe.batch for job in self.jobs)
+
     def memory(self, plan: Plan) -> int | None:
         """Predicted bytes at the peak of one training; None where a GPU holds the tensors."""
         if self.device != "cpu":

@@ -99,23 +99,30 @@ def reopened(
     changes: Mapping[str, Any] | None,
     watch: Watch,
 ) -> Iterator[tuple[Record, Prepared]]:
-    """The record of a study that is there and what it stands on, while its lock is held."""
+    """The record of a study that is there and what it stands on, while its lock is held.
+
+    What `changes` extend is not in the record before `keep_growth`.
+    """
     record = Record.open(name, root=root, storage=storage)
     with StudyLock(record.folder.make()), alone(record):
         record.refresh()  # nobody else writes from here on
         before = record.config()
         config = dataclasses.replace(before, root=str(root), storage=storage, **(changes or {}))
         check_resume(before, config)
-        grown = growth(before, config)
+        growth(before, config)  # refuses what becomes less, before any data is read
         strategy, ready = prepared_again(record, config, watch)
-        if grown:
-            record.extend(grown)
-            watch.note(f"extended: {', '.join(f'{key} {value}' for key, value in grown.items())}")
-        # Told apart from `grown`: a process may have died between the two writes.
-        larger = extended(strategy, ready.strategy)
-        if larger != strategy:
-            record.set_attribute(STRATEGY, strategy_to_json(larger))
-        yield record, dataclasses.replace(ready, strategy=larger)
+        yield record, dataclasses.replace(ready, strategy=extended(strategy, ready.strategy))
+
+
+def keep_growth(record: Record, ready: Prepared, watch: Watch) -> None:
+    """Write into the record by what a reopened study was extended, if it was."""
+    if grown := growth(record.config(), ready.config):
+        record.extend(grown)
+        watch.note(f"extended: {', '.join(f'{key} {value}' for key, value in grown.items())}")
+    # Told apart from `grown`: a process may have died between the two writes.
+    kept = strategy_from_json(record.attribute(STRATEGY), known=record.latency)
+    if ready.strategy != kept:
+        record.set_attribute(STRATEGY, strategy_to_json(ready.strategy))
 
 
 def prepared_again(

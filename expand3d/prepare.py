@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from expand3d.afford import held_to, largest_crop, means, overshooting, refuse_small
-from expand3d.cost.budget import Budget, parse_budget
+from expand3d.cost.budget import Budget, parse_budget, parse_training_limit
 from expand3d.cost.price import Known, nothing
 from expand3d.data.cache import CachedStore, CacheSpec, build_store, in_bytes
 from expand3d.data.check import CheckReport, check
@@ -31,6 +31,7 @@ from expand3d.study.config import StudyConfig
 from expand3d.study.latency import Latency
 from expand3d.study.units import parse_duration, parse_size
 from expand3d.train.recipe import Recipe
+from expand3d.train.result import TRAINING_FACTOR
 from expand3d.watch import Watch
 
 CROP_GRID = 8
@@ -123,6 +124,11 @@ def prepare(
             f"batch = {config.batch} networks are proposed at once, so that no more of the "
             f"{config.at_a_time} workers are busy; a larger --batch proposes other networks"
         )
+    if device == "cpu" and threads > 1 and config.executor == "here":
+        watch.note(
+            f"one training at a time on {threads} threads: --executor processes --workers {threads}"
+            " trains as many side by side, which uses the cores better"
+        )
     bench = _bench(config, store, parts, recipe)
     scored = sum(len(job.held_out) for job in bench.jobs) // config.repeats
     strategy = configured(
@@ -132,6 +138,7 @@ def prepare(
         start=start,
         num_classes=len(store.class_names),
         metric=default_metric(scored) if config.select == "auto" else config.select,  # type: ignore[arg-type]
+        spend=_spend(config, bench),
         price=price,
     )
     return Prepared(
@@ -145,6 +152,14 @@ def prepare(
         lines=_lines(config, budget, strategy, bench, store, parts, scored),
         latencies=afforded.latencies,
     )
+
+
+def _spend(config: StudyConfig, bench: Bench) -> int | None:
+    """The training limit as multiply-adds of one clip of all networks together, rounded up."""
+    if config.training_limit is None:
+        return None
+    limit = parse_training_limit(config.training_limit)
+    return math.ceil(limit / (TRAINING_FACTOR * bench.visits))
 
 
 def refuse_changed_data(kept: Mapping[str, Any], ready: Prepared) -> None:

@@ -37,12 +37,18 @@ class PlannedStep:
 
 @dataclass(frozen=True)
 class Overview:
-    """The plan of a run: what limits it, what it will train, how long that should take."""
+    """The plan of a run: what limits it, what it will train, how long that should take.
+
+    What is chosen on the way decides about the rest: `shortest` and `longest` are the expected
+    seconds of the ways that were looked at, where there are several.
+    """
 
     name: str
     lines: tuple[tuple[str, str], ...]
     steps: tuple[PlannedStep, ...]
     final: PlannedStep | None
+    shortest: float | None = None
+    longest: float | None = None
 
     @property
     def seconds(self) -> float:
@@ -66,7 +72,7 @@ class Watch:
         """`done` of `total` clips are in the cache."""
 
     def planned(self, overview: Overview) -> None:
-        """The plan, before the first training."""
+        """The plan of what is to be done, before the first training of this process."""
 
     def measured(self, plan: Plan, latency: Latency) -> None:
         """How long one clip takes a network that may be proposed."""

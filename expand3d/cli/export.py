@@ -1,6 +1,7 @@
 """A network of a study for another codebase, with its weights where they were kept.
 
 Weights are kept of the winner's last training; every other trial exports its architecture alone.
+Of a frontier, networks that the target cannot express are named and left out.
 
 examples:
   expand3d export quiet-heron --to pytorchvideo --out heron-ptv
@@ -11,6 +12,7 @@ examples:
 from __future__ import annotations
 
 import argparse
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    """Write the export and print what was written; 0."""
+    """Write the export and print what was written, and of a frontier what was not; 0."""
     from expand3d.export.targets import export, refuse_occupied
     from expand3d.report.view import load_view
 
@@ -49,12 +51,24 @@ def main(args: argparse.Namespace) -> int:
     out = Path(args.out)
     refuse_occupied(out, force=args.force)
     trials = chosen(view, number=args.trial, frontier=args.frontier)
-    for trial in trials:
+    folders = [out / f"trial-{t.number:03d}" if args.frontier else out for t in trials]
+    for folder in folders:  # before anything is written
+        refuse_occupied(folder, force=args.force)
+    written = 0
+    for trial, folder in zip(trials, folders, strict=True):
         network = as_exported(view, trial)
-        folder = out / f"trial-{trial.number:03d}" if args.frontier else out
-        files = export(network, target=args.to, out=folder, force=args.force)
+        try:
+            files = export(network, target=args.to, out=folder, force=args.force)
+        except ExportError as error:
+            if not args.frontier:
+                raise
+            print(f"{network.title} is left out: {error}", file=sys.stderr)
+            continue
+        written += 1
         kept = "with weights" if network.weights else "architecture only: no weights were kept"
         print(f"{network.title} ({kept}): {folder}: {', '.join(path.name for path in files)}")
+    if not written:
+        raise ExportError(f"--to {args.to} can express no network of the frontier; try --to json")
     return 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Sequence
@@ -58,10 +59,19 @@ def overview_table(overview: Overview) -> Group:
         f"{sum(row.clip_visits for row in rows):,}",
         f"{sum(row.training_macs for row in rows) / 1e12:.2f} TMACs",
         "",
-        f"~ {duration(overview.seconds)}",
+        _about(overview),
         style="bold",
     )
     return Group(Text(f"study {overview.name}", style="bold"), facts, Text(), steps, Text())
+
+
+def _about(overview: Overview) -> str:
+    """The expected time, and how it may differ by what is chosen on the way."""
+    middle = f"~ {duration(overview.seconds)}"
+    if overview.shortest is None or overview.longest is None:
+        return middle
+    low, high = duration(overview.shortest), duration(overview.longest)
+    return middle if low == high else f"{middle} ({low} to {high})"
 
 
 class PlainWatch(Watch):
@@ -128,7 +138,7 @@ class PlainWatch(Watch):
     def _due(self, what: str = "") -> bool:
         """Whether it is time to say something again; each training has a time of its own."""
         now = time.monotonic()
-        due = now - self._last.get(what, 0.0) >= self._every
+        due = now - self._last.get(what, -math.inf) >= self._every
         if due:
             self._last[what] = now
         return due

@@ -1,10 +1,15 @@
 """The frontier of a study as CSV, PNG and SVG, and a page that holds them with the steps.
 
+Several studies are compared: their frontiers in one picture, their hypervolume against what their
+trainings took, a row for each. They must have scored the same clips and count the same cost.
+
 With --published instead of a study: Kinetics-400 accuracy against cost as papers and model zoos
 print it, each result with its source, and marks on those that may not be compared.
 
 examples:
   expand3d report quiet-heron --out quiet-heron-report
+  expand3d report grown tpe-0 tpe-1 --out compared
+  expand3d report grown tpe-0 --json
   expand3d report --published --out published
   expand3d report --published --families x3d,slowfast --cost view --out two
   expand3d report --published --json
@@ -13,6 +18,8 @@ examples:
 from __future__ import annotations
 
 import argparse
+import json
+import sys
 
 from expand3d.errors import ConfigError
 from expand3d.study.folder import DEFAULT_ROOT
@@ -20,8 +27,13 @@ from expand3d.study.folder import DEFAULT_ROOT
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags of `expand3d report`."""
-    parser.add_argument("name", metavar="NAME", nargs="?", help="the study")
-    parser.add_argument("--out", metavar="DIR", help="folder for the four files")
+    parser.add_argument("names", metavar="NAME", nargs="*", help="the study, or several to compare")
+    parser.add_argument("--out", metavar="DIR", help="folder for the files")
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        help="of several studies or published results: print the rows; --out may be missing",
+    )
     parser.add_argument("--root", default=DEFAULT_ROOT, help="folder where studies live")
     parser.add_argument("--storage", help="URL of the Optuna storage that holds the record")
     group = parser.add_argument_group("published results, in place of a study")
@@ -32,37 +44,64 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the picture's axis: one view times the number of views (default), or one view",
     )
     group.add_argument("--families", metavar="A,B", help="only these families")
-    group.add_argument("--json", action="store_true", help="print the rows; --out may be missing")
 
 
 def main(args: argparse.Namespace) -> int:
     """Write the report and print its files; 0."""
     if args.published:
         return _published(args)
-    if args.name is None:
+    if not args.names:
         raise ConfigError("report needs a study's NAME, or --published")
-    for flag in ("cost", "families", "json"):
+    for flag in ("cost", "families"):
         if getattr(args, flag):
             raise ConfigError(f"--{flag} belongs to --published; a study's report has none")
+    return _compared(args) if len(args.names) > 1 else _single(args)
+
+
+def _single(args: argparse.Namespace) -> int:
+    (name,) = args.names
+    if args.json:
+        raise ConfigError("--json belongs to --published or to several studies, not to one")
     if args.out is None:
-        raise ConfigError(f"--out is missing: name a folder, as in --out {args.name}-report")
+        raise ConfigError(f"--out is missing: name a folder, as in --out {name}-report")
 
     from expand3d.report.view import load_view
     from expand3d.report.write import write_report
 
-    view = load_view(args.name, root=args.root, storage=args.storage)
+    view = load_view(name, root=args.root, storage=args.storage)
     for path in write_report(view, args.out):
         print(path)
     return 0
 
 
-def _published(args: argparse.Namespace) -> int:
-    import json
+def _compared(args: argparse.Namespace) -> int:
+    if args.out is None and not args.json:
+        raise ConfigError("--out is missing: name a folder, as in --out compared, or use --json")
 
+    from expand3d.report.comparison import compare_studies, comparison_rows
+    from expand3d.report.view import load_view
+
+    views = [load_view(name, root=args.root, storage=args.storage) for name in args.names]
+    comparison = compare_studies(views)
+    if comparison.unlike:
+        print(f"expand3d report: {comparison.unlike}", file=sys.stderr)
+    paths = []
+    if args.out is not None:
+        from expand3d.report.comparison_write import write_comparison
+
+        paths = write_comparison(comparison, args.out)
+    if args.json:
+        print(json.dumps(comparison_rows(comparison), indent=1))
+    else:
+        print(*paths, sep="\n")
+    return 0
+
+
+def _published(args: argparse.Namespace) -> int:
     from expand3d.report.published import load_published, published_rows
 
-    if args.name is not None:
-        raise ConfigError(f"--published reports no study: leave out {args.name!r}, or the flag")
+    if args.names:
+        raise ConfigError(f"--published reports no study: leave out {args.names[0]!r}, or the flag")
     if not args.json and args.out is None:
         raise ConfigError("--out is missing: name a folder, as in --out published, or use --json")
     results = load_published(args.families.split(",") if args.families else ())

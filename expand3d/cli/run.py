@@ -19,6 +19,7 @@ from expand3d.cli.flags import add_config_flags, config_values
 from expand3d.study.config import TABLES, StudyConfig, read_toml
 from expand3d.study.folder import DEFAULT_ROOT, hide_password
 from expand3d.train.recipe import PROFILES
+from expand3d.train.result import TRAINING_FACTOR
 
 if TYPE_CHECKING:
     from expand3d.cli.live import PlainWatch
@@ -31,10 +32,12 @@ def _profiles() -> str:
     """Each profile with what one candidate costs under it."""
     rows = []
     for name, recipe in PROFILES.items():
-        length, macs = f"{recipe.epochs} epochs", "3 x MACs x training clips x epochs"
+        length = f"{recipe.epochs} epochs"
+        macs = f"{TRAINING_FACTOR} x MACs x training clips x epochs"
         if recipe.clip_visits is not None:
             length = f"{recipe.clip_visits:,} clip visits"
-            macs = f"{3 * EXAMPLE_MACS * recipe.clip_visits / 1e12:g} TMACs at 0.1 GMACs"
+            each = TRAINING_FACTOR * EXAMPLE_MACS * recipe.clip_visits
+            macs = f"{each / 1e12:g} TMACs at 0.1 GMACs"
         rows.append(
             f"  {name:<9} {length}, batch {recipe.batch}, {recipe.test_views} test views: {macs}"
         )

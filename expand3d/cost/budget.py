@@ -17,9 +17,9 @@ from expand3d.cost.quantity import (
     Quantity,
     format_macs,
 )
-from expand3d.errors import BudgetError
+from expand3d.errors import BudgetError, ConfigError
 
-__all__ = ["Budget", "Limit", "format_macs", "parse_budget", "parse_macs"]
+__all__ = ["Budget", "Limit", "format_macs", "parse_budget", "parse_macs", "parse_training_limit"]
 
 CONVENTION = "multiply-adds (conv + linear, one clip, train crop; the X3D paper's FLOPs)"
 MACS_EXAMPLE = "write it like 4GFLOPs, 600M or 0.5 GMACs"
@@ -133,6 +133,16 @@ def parse_macs(text: str) -> int:
     if budget.macs is None or budget.also:
         raise BudgetError(f"{text!r} is not one number of multiply-adds; {MACS_EXAMPLE}")
     return budget.macs
+
+
+def parse_training_limit(text: str) -> int:
+    """The multiply-adds that trainings may take in all, such as '2.5TMACs'; ConfigError else."""
+    try:
+        return parse_macs(text)
+    except BudgetError:
+        raise ConfigError(
+            f"training_limit = {text!r} is not a number of multiply-adds; write it like 2.5TMACs"
+        ) from None
 
 
 def _bare(text: str) -> bool:

@@ -108,8 +108,9 @@ class Price:
         share = first.median / _activations(start)
 
         def guess(plan: Plan) -> Latency:
-            median = share * _activations(plan)
-            return Latency(median, median, median, 0, "guess", "guess", 0, "guess")
+            if (measured := self.known(plan)) is not None:
+                return measured
+            return guessed_latency(share * _activations(plan))
 
         return Price(self.quantity, self.also, self.clock, guess)
 
@@ -126,6 +127,11 @@ class Price:
         also = tuple(Limit(QUANTITIES[key], amount, text) for key, amount, text in data["also"])
         clock = Clock(*data["clock"]) if data["clock"] else None
         return cls(QUANTITIES[data["quantity"]], also, clock, known)
+
+
+def guessed_latency(median: float) -> Latency:
+    """A latency in ms that nobody has measured."""
+    return Latency(median, median, median, 0, "guess", "guess", 0, "guess")
 
 
 #: Costs in multiply-adds, and no other limit.

@@ -35,6 +35,8 @@ FORMAT = "expand3d clip 1"
 SPARE_BYTES = 256 * 2**20
 #: Clips beyond the cap that are kept in memory, per process.
 MEMORY_BYTES = 256 * 2**20
+#: Cache files that stay mapped at a time; Linux allows a process 65,530 maps.
+MOST_MAPPED = 4096
 #: A temporary file this old was left by a process that died.
 LEFTOVER_SECONDS = 6 * 3600
 
@@ -89,6 +91,7 @@ class CachedStore:
         self.fingerprint = fingerprint(manifest, shas)
         self._files = tuple(root / spec.file_name(sha) for sha in shas)
         self._recent = _Recent(MEMORY_BYTES)
+        self._mapped = _Mapped()
         sizes = {path: path.stat().st_size for path in set(self._files) if path.is_file()}
         self.cached_bytes = sum(sizes.values())
         self.on_the_fly = sum(path not in sizes for path in self._files)
@@ -98,7 +101,7 @@ class CachedStore:
 
     def frames(self, index: int) -> NDArray[np.uint8]:
         """Clip `index` as read-only uint8 T x H x W x 3 (RGB), short side as cached; T >= 1."""
-        clip = _load(self._files[index])
+        clip = self._mapped.get(self._files[index])
         if clip is not None:
             return clip
         path = self.manifest.videos[index].path
@@ -244,6 +247,26 @@ def _sweep(root: Path) -> None:
         with suppress(FileNotFoundError):
             if time.time() - leftover.stat().st_mtime > LEFTOVER_SECONDS:
                 leftover.unlink()
+
+
+class _Mapped:
+    """Cache files that stay mapped: opening one takes as long as reading a small view of it."""
+
+    def __init__(self) -> None:
+        self._clips: dict[Path, Frame] = {}
+
+    def get(self, file: Path) -> Frame | None:
+        """The clip in a cache file; None where the file is missing or damaged."""
+        clip = self._clips.get(file)
+        if clip is None and (clip := _load(file)) is not None:
+            if len(self._clips) >= MOST_MAPPED:
+                self._clips.clear()
+            self._clips[file] = clip
+        return clip
+
+    def __reduce__(self) -> tuple[type[_Mapped], tuple[()]]:
+        # A copy in another process maps them anew; pickled, the maps would be whole clips.
+        return _Mapped, ()
 
 
 class _Recent:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 # Okabe and Ito's palette, which stays apart for colour-blind eyes; greys carry what is secondary.
 PATH, FRONTIER, FINAL, BASELINE = "#D55E00", "#0072B2", "#009E73", "#8E3B76"
 INK, MUTED, FAINT = "#22272e", "#6b7480", "#b3bac3"
+#: The palette for what is many, such as families or studies.
+PALETTE = (PATH, FRONTIER, FINAL, "#CC79A7", "#E69F00", "#56B4E9", INK, "#8A6D3B")
 
 STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",

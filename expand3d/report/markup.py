@@ -1,4 +1,4 @@
-"""Tables of the report pages, as HTML with its text escaped."""
+"""Tables and cards of the report pages, as HTML with its text escaped."""
 
 from __future__ import annotations
 
@@ -28,3 +28,11 @@ def table(columns: Iterable[str], body: Iterable[Any]) -> str:
     rows = "".join(line if isinstance(line, str) else row(line) for line in body)
     whole = f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
     return f'<div class="scroll">{whole}</div>'
+
+
+def card(name: str, value: str, note: str, kind: str = "") -> str:
+    """A number to take away, between its name and a note, of CSS class `kind`."""
+    return (
+        f'<div class="card {kind}"><span>{escape(name)}</span><strong>{escape(value)}</strong>'
+        f"<small>{escape(note)}</small></div>"
+    )

@@ -9,6 +9,7 @@ from expand3d.cost.price import cost_text
 from expand3d.cost.views import short
 from expand3d.report import markup
 from expand3d.report.chance import format_p
+from expand3d.report.spent import spent
 from expand3d.report.style import PAGE
 from expand3d.report.table import PRETRAINING
 from expand3d.report.view import StudyView
@@ -38,12 +39,11 @@ def save_page(view: StudyView, path: Path, *, svg: str) -> Path:
 
 
 def _lead(view: StudyView) -> str:
-    spent = sum(run.training_macs for trial in view.trials for run in trial.trainings.values())
     return escape(
         f"{view.family.upper()}, budget {view.budget_text} = "
         f"{view.quantity.text(view.budget)} a clip ({view.quantity.convention}); {view.state}; "
         f"{len(view.complete)} of {len(view.trials)} networks scored for "
-        f"{short(spent)}MACs of training"
+        f"{short(spent(view.trials).training_macs)}MACs of training"
     )
 
 
@@ -53,9 +53,9 @@ def _cards(view: StudyView) -> str:
     if view.best:
         score = view.scores[view.best.number]
         cards += [
-            _card("winner", f"trial {view.best.number}", _clip(view.best.candidate)),
-            _card("cost", cost_text(view.best.candidate), _share(view, view.best)),
-            _card("choosing clips", f"{score.top1:.1%}", f"top-1, 95% {_interval(score)}"),
+            markup.card("winner", f"trial {view.best.number}", _clip(view.best.candidate)),
+            markup.card("cost", cost_text(view.best.candidate), _share(view, view.best)),
+            markup.card("choosing clips", f"{score.top1:.1%}", f"top-1, 95% {_interval(score)}"),
         ]
     if view.final and view.final.score:
         score, p_value = view.final.score, view.final_p_value
@@ -63,7 +63,7 @@ def _cards(view: StudyView) -> str:
         hits = f"{view.final.hits} of {score.clips} clips, 95% {_interval(score)}"
         against = f"{format_p(p_value)} against chance ({view.chance:.1%}, exact binomial)"
         cards.append(
-            _card(
+            markup.card(
                 "final training",
                 f"{score.top1:.1%}",
                 f"{hits}; {against}; {view.final.measured_on}",
@@ -71,15 +71,8 @@ def _cards(view: StudyView) -> str:
             )
         )
     elif view.final:
-        cards.append(_card("final training", "no score", view.final.training.reason or ""))
+        cards.append(markup.card("final training", "no score", view.final.training.reason or ""))
     return "".join(cards)
-
-
-def _card(name: str, value: str, note: str, kind: str = "") -> str:
-    return (
-        f'<div class="card {kind}"><span>{escape(name)}</span><strong>{escape(value)}</strong>'
-        f"<small>{escape(note)}</small></div>"
-    )
 
 
 def _share(view: StudyView, trial: Trial) -> str:

@@ -20,7 +20,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from expand3d.report.canvas import FINAL, FRONTIER, INK, MUTED, PATH, STYLE
+from expand3d.report.canvas import INK, MUTED, PALETTE, STYLE
 from expand3d.report.figure import HALO
 from expand3d.report.frontier import Point, frontier
 from expand3d.report.published import Result, group, not_drawn
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 
     Pixels = NDArray[np.floating[Any]]
 
-#: Okabe and Ito's palette for families in the file's order, then again, darker.
-PALETTE = (PATH, FRONTIER, FINAL, "#CC79A7", "#E69F00", "#56B4E9", INK, "#8A6D3B")
 #: Kind of test protocol -> marker and words.
 KINDS = {
     "clips3": ("o", "10 clips × 3 crops"),
@@ -127,7 +125,7 @@ def draw(results: Sequence[Result], *, cost: str, colours: Mapping[str, str]) ->
 
 
 def _colours(order: Sequence[str]) -> dict[str, str]:
-    """A colour per family; the palette's second round is darker."""
+    """A colour per family in the file's order; the palette's second round is darker."""
     found = {}
     for place, family in enumerate(order):
         red, green, blue = to_rgb(PALETTE[place % len(PALETTE)])

@@ -5,30 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
-from string import Template
 from typing import Any
 
 from expand3d.report import markup
-from expand3d.report.style import CSS
+from expand3d.report.style import WIDE_CSS, page
 
-PAGE = Template(
+PAGE = page(
+    "Published results on Kinetics-400",
     """\
-<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Published results on Kinetics-400 - expand3d</title>
-<style>
-"""
-    + CSS.replace("1060px", "1400px")  # a wider table than a study's
-    + "td:last-child { min-width: 240px; }\n"
-    + """\
-</style>
-</head>
-<body>
-<main>
-<h1>Published results on Kinetics-400</h1>
 <p class="lead">$lead</p>
 <figure>$svg</figure>
 <h2>Before comparing</h2>
@@ -38,10 +22,8 @@ $results
 <h2>Sources</h2>
 <ul>$sources</ul>
 <footer>Written by expand3d from the table that is packaged with it.</footer>
-</main>
-</body>
-</html>
-"""
+""",
+    css=WIDE_CSS + "td:last-child { min-width: 240px; }\n",
 )
 AXIS = {
     "total": "The picture's axis is the cost of a whole inference, one view times the number of "

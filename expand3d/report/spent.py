@@ -1,4 +1,4 @@
-"""What the trainings of trials took: time, how much of it went elsewhere, and memory."""
+"""What the trainings of trials took: multiply-adds, time and where it went, and memory."""
 
 from __future__ import annotations
 
@@ -12,12 +12,15 @@ from expand3d.study.units import in_bytes
 
 @dataclass(frozen=True)
 class Spent:
-    """Seconds of all trainings; of them waiting for clips, and testing; memory in bytes.
+    """Multiply-adds, seconds (of them waiting for clips, and testing) and bytes of all trainings.
 
-    `peak_memory` is the largest that was measured, `predicted_memory` what had been predicted for
-    the same trial; None where there is none.
+    `training_macs` are the multiply-adds of the trainings without their tests. A training that
+    diverged, ran out of memory or out of time counts what it had seen by then; one that ended with
+    its process left no count. `peak_memory` is the largest that was measured, `predicted_memory`
+    what had been predicted for the same trial; None where there is none.
     """
 
+    training_macs: int
     seconds: float
     waited_seconds: float
     test_seconds: float
@@ -63,6 +66,7 @@ def spent(trials: Sequence[Trial]) -> Spent:
     ]
     peak, predicted = max(peaks, key=lambda pair: pair[0], default=(None, None))
     return Spent(
+        training_macs=sum(training.training_macs for training in trainings),
         seconds=sum(training.seconds for training in trainings),
         waited_seconds=sum(training.waited_seconds for training in trainings),
         test_seconds=sum(training.test_seconds for training in trainings),

@@ -92,7 +92,7 @@ def trial_json(view: StudyView, trial: Trial) -> dict[str, Any]:
         "top5": score.top5 if score else None,
         "nll": score.nll if score else None,
         "clip_visits": sum(training.clip_visits for training in trainings),
-        "training_macs": sum(training.training_macs for training in trainings),
+        "training_macs": took.training_macs,
         "seconds": took.seconds,
         "waited_seconds": took.waited_seconds,
         "test_seconds": took.test_seconds,

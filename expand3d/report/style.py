@@ -42,23 +42,35 @@ footer { color: var(--muted); font-size: 12.5px; margin-top: 48px; }
 @media print { body { background: #fff; } h3, tr, figure { break-inside: avoid; } }
 """
 
-PAGE = Template(
-    """\
+WIDE_CSS = CSS.replace("1060px", "1400px")
+
+
+def page(title: str, main: str, *, css: str = CSS) -> Template:
+    """A page under `title` as a template; `main` follows the heading."""
+    return Template(
+        f"""\
 <!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>$title - expand3d</title>
+<title>{title} - expand3d</title>
 <style>
-"""
-    + CSS
-    + """\
-</style>
+{css}</style>
 </head>
 <body>
 <main>
-<h1>$title</h1>
+<h1>{title}</h1>
+{main}</main>
+</body>
+</html>
+"""
+    )
+
+
+PAGE = page(
+    "$title",
+    """\
 <p class="lead">$lead</p>
 <section class="cards">$cards</section>
 <figure>$svg</figure>
@@ -71,8 +83,5 @@ $unscored
 <h2>Provenance</h2>
 $facts
 <footer>Written by expand3d. Intervals of top-1 are Wilson's; log-loss is in nats.</footer>
-</main>
-</body>
-</html>
-"""
+""",
 )

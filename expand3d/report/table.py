@@ -80,7 +80,7 @@ def _row(view: StudyView, trial: Trial) -> dict[str, Any]:
 def _spent(trial: Trial) -> dict[str, Any]:
     took = spent([trial])
     return {
-        "training_macs": sum(training.training_macs for training in trial.trainings.values()),
+        "training_macs": took.training_macs,
         "seconds": round(took.seconds, 3),
         **took.memory_json(),
     }

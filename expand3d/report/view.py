@@ -24,7 +24,7 @@ from expand3d.study.listing import state_of
 from expand3d.study.record import BASELINES, DATA, STRATEGY, Record
 from expand3d.study.score import summarise
 from expand3d.study.session import Session
-from expand3d.study.trial import Candidate, Trial
+from expand3d.study.trial import BASELINE, Candidate, Trial
 from expand3d.train.metrics import Summary, summary
 from expand3d.train.recipe import Recipe
 from expand3d.train.result import Training
@@ -58,6 +58,7 @@ class StudyView:
     `budget` is in the `quantity` that the study's steps count. `steps` is empty where the strategy
     is not an expansion. `best` is the winner so far. `recipe` is how every trial was trained.
     `published` holds the published networks that take part, the digest of each by its name.
+    `config` and `fingerprint` (of the data) are those of the record, None without one.
     `facts` are the lines of provenance that the page prints, by title.
     """
 
@@ -77,6 +78,8 @@ class StudyView:
     published: Mapping[str, str] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
     quantity: Quantity = MACS
+    config: StudyConfig | None = None
+    fingerprint: str | None = None
 
     @property
     def chance(self) -> float:
@@ -127,6 +130,19 @@ class StudyView:
     def lineage(self) -> tuple[Trial, ...]:
         """The last step's winner and what it grew from, the base first, named as in their steps."""
         return lineage(self.steps)
+
+    @cached_property
+    def asked(self) -> tuple[Trial, ...]:
+        """The trials that the strategy asked for, in order of number.
+
+        A published network that is trained beside them is one where a step offers it too.
+        """
+        offered = {c.digest for step in self.steps for c in step.offer.candidates}
+        return tuple(
+            trial
+            for trial in self.trials
+            if trial.candidate.role != BASELINE or trial.candidate.digest in offered
+        )
 
     @property
     def path(self) -> tuple[int, ...]:
@@ -226,6 +242,8 @@ def load_view(
         recipe=config.training_recipe(),
         published=record.attribute(BASELINES) or {},
         quantity=strategy.price.quantity,
+        config=config,
+        fingerprint=data["fingerprint"],
         facts=_facts(config, data, trials, record.sessions()) | _extensions(record),
     )
 

@@ -6,6 +6,7 @@ next. Everything here is a function of the record: replaying the trials replays 
 
 from __future__ import annotations
 
+import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -25,6 +26,8 @@ from expand3d.study.trial import BASELINE, Candidate, Trial
 
 Schedule = Literal["fit", "paper", "paper-all"]
 Growth = Literal["single", "compound", "both"]
+#: Ways in which a run may go that a forecast looks at.
+FUTURES = 15
 
 
 @dataclass(frozen=True)
@@ -109,23 +112,29 @@ class Expansion:
             ]
         return rank(inside, self.metric)[0] if inside else None
 
-    def plan_ahead(self) -> tuple[Offer, ...]:
-        """The steps to expect before anything is trained: which networks, and what they cost.
+    def futures(self, history: Sequence[Trial] = ()) -> tuple[tuple[Offer, ...], ...]:
+        """Some ways in which a run may go: in each the steps, which networks, what they cost.
 
-        Which axis will win is unknown, so the axes are assumed to take turns; the number of
-        candidates and their costs depend little on it.
+        Finished steps go as `history` has them. Which axes will win in the others is unknown
+        before anything is trained, so they are drawn by lot.
         """
+        price = self.price.guessed(plan_from_json(self._base().plan))
+        known = answers(history)
+        return tuple(
+            replace(self, price=price)._future(random.Random(lot), known) for lot in range(FUTURES)
+        )
+
+    def _future(self, lots: random.Random, known: Mapping[str, Trial]) -> tuple[Offer, ...]:
         offers: list[Offer] = []
-        turns: dict[str, int] = {}
-        start = plan_from_json(self._base().plan)
-        self = replace(self, price=self.price.guessed(start))
         offer = self._offer(0, ())
         while isinstance(offer, Offer):
             offers.append(offer)
-            patient = sorted(offer.candidates, key=lambda c: turns.get(c.axis or "", 0))
-            kept = patient[: self.beam]
-            for axis in (axis for candidate in kept for axis in axes_of(candidate)):
-                turns[axis] = turns.get(axis, 0) + 1
+            step = self._summary(offer, known, None)
+            kept: Sequence[Candidate] = step.kept
+            if step.pending:
+                kept = lots.sample(offer.candidates, min(self.beam, len(offer.candidates)))
+            elif not kept:
+                break
             offer = self._offer(offer.step + 1, kept)
         return tuple(offers)
 

@@ -7,9 +7,10 @@ wants and the record knows is not trained again, and what it no longer wants sta
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any
 
-from expand3d.cost.budget import Budget, parse_budget
+from expand3d.cost.budget import Budget, parse_budget, parse_training_limit
 from expand3d.errors import StudyError
 from expand3d.search.samplers import Sampling
 from expand3d.search.saved import StudyStrategy
@@ -37,17 +38,24 @@ def growth(before: StudyConfig, after: StudyConfig) -> dict[str, Any]:
             f"study {before.name!r} has trials = {before.trials}, and {after.trials} is less; "
             "extend it to more, or start a new study"
         )
+    if _training_limit(after) < _training_limit(before):
+        raise StudyError(
+            f"study {before.name!r} has training_limit = {before.training_limit or 'none'}, and "
+            f"{after.training_limit} is less; extend it to more, or start a new study"
+        )
     grown: dict[str, Any] = {}
     if any(wanted > had for had, wanted in amounts):
         grown["budget"] = after.budget
     if after.trials > before.trials:
         grown["trials"] = after.trials
+    if _training_limit(after) > _training_limit(before):
+        grown["training_limit"] = after.training_limit
     return grown
 
 
 def extended(kept: StudyStrategy, now: StudyStrategy) -> StudyStrategy:
     """The strategy that a record keeps, with the limits of `now` where those have grown."""
-    names = ["budget", *(["trials"] if isinstance(kept, Sampling) else [])]
+    names = ["budget", *(["trials", "spend"] if isinstance(kept, Sampling) else [])]
     same = all(getattr(kept, name) == getattr(now, name) for name in names)
     # Other threads or another device may train from here on; what is measured stays comparable.
     price = dataclasses.replace(now.price, clock=kept.price.clock)
@@ -56,6 +64,11 @@ def extended(kept: StudyStrategy, now: StudyStrategy) -> StudyStrategy:
     # How far latencies were looked at is a limit of its own, which a larger budget moves.
     changed = {name: getattr(now, name) for name in (*names, "limits")}
     return dataclasses.replace(kept, **changed, price=price)
+
+
+def _training_limit(config: StudyConfig) -> float:
+    limit = config.training_limit
+    return math.inf if limit is None else parse_training_limit(limit)
 
 
 def _counted(budget: Budget) -> list[tuple[str, str | None]]:

@@ -2,12 +2,13 @@
 
 Each is a function of the record: a batch depends on the seed and on what was trained in the batches
 before it, never on the order in which trials finished. Networks over the budget or beyond the data
-are refused from arithmetic and are not recorded: the record and the seed give them again.
+are refused from arithmetic and are not recorded: the record and the seed give them again. Where
+latency is limited, what arithmetic and a guess allow is measured, once, before it is trained.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from expand3d.cost.price import IN_MACS, Price, Unmeasured
@@ -16,6 +17,7 @@ from expand3d.families import get_family, plan_from_json
 from expand3d.families.base import Limits
 from expand3d.genotype import Genotype, digest
 from expand3d.search.base import Ask, Batch, Done, Measure, answers, base_candidate
+from expand3d.search.ladder import SLACK, ladder
 from expand3d.search.select import Metric, estimate, rank
 from expand3d.search.space import Order, Space, Verdict
 from expand3d.search.steps import Offer, StepSummary
@@ -41,7 +43,8 @@ class Sampling:
     """The strategy: `trials` networks in all from `sampler`, the start of the family first.
 
     `batch` networks are proposed at once; a later batch knows the results of those before. A grid
-    needs no results and may end before `trials`.
+    needs no results and may end before `trials`. No batch follows once the networks' multiply-adds,
+    of one clip each, add up to `spend`.
     """
 
     sampler: str
@@ -54,16 +57,12 @@ class Sampling:
     seed: int = 0
     trials: int = 30
     batch: int = 1
+    spend: int | None = None
     price: Price = IN_MACS
 
     def __post_init__(self) -> None:
         if self.sampler not in SAMPLERS:
             raise ConfigError(f"unknown sampler {self.sampler!r}{nearest(self.sampler, SAMPLERS)}")
-        if self.price.measured:
-            raise ConfigError(
-                f"{self.sampler} needs a first limit that arithmetic knows, such as "
-                f"4GFLOPs,{self.price.quantity.text(self.budget).replace(' ', '')}"
-            )
         for key in ("trials", "batch"):
             if getattr(self, key) < 1:
                 raise ConfigError(f"{key} = {getattr(self, key)} must be at least 1")
@@ -93,7 +92,11 @@ class Sampling:
             if isinstance(asked, Batch) and any(c.digest not in known for c in asked.candidates):
                 return asked
         if len(trained) >= self.trials:
-            return Done(f"all {self.trials} networks of {self.sampler} are trained")
+            everything = f"all {self.trials} networks of {self.sampler} are trained"
+            return Done(f"{everything}; only a larger --trials adds some")
+        if self._spent(trial.candidate for trial in trained):
+            reached = f"{len(trained)} networks of {self.sampler}"
+            return Done(f"{reached} have reached the training limit")
         return self._propose(last + 1, trained, set(known))
 
     def steps(self, history: Sequence[Trial]) -> tuple[StepSummary, ...]:
@@ -115,18 +118,24 @@ class Sampling:
         ]
         return rank(inside, self.metric)[0] if inside else None
 
-    def plan_ahead(self) -> tuple[Offer, ...]:
-        """The base, and as many networks as will be proposed; random ones stand in for a model's.
+    def futures(self, history: Sequence[Trial] = ()) -> tuple[tuple[Offer, ...], ...]:
+        """How a run may go: the base, and as many networks as will be proposed, costliest first.
 
-        The costliest comes first.
+        Those that `history` has are among them. Random networks stand in for a model's, so that
+        there is one future only.
         """
         base = self._base()
         self = replace(self, price=self.price.guessed(plan_from_json(base.plan)))
-        found: dict[str, Candidate] = {}
+        known = answers(history)
+        found = {c.digest: c for t in known.values() if (c := t.candidate).role == self.sampler}
         sequence = (verdict for verdict in self._sequence() if self._fits(verdict))
-        while len(found) < self.trials - 1 and (verdict := next(sequence, None)) is not None:
+        while (
+            len(found) < self.trials - 1
+            and not self._spent((base, *found.values()))
+            and (verdict := next(sequence, None)) is not None
+        ):
             candidate = self._candidate(verdict, 1)
-            if candidate.digest != base.digest:
+            if candidate.digest != base.digest and candidate.digest not in known:
                 found.setdefault(candidate.digest, candidate)
         quantity = self.price.quantity
         offers = [Offer(0, base.cost, (base,), quantity=quantity)]
@@ -134,7 +143,7 @@ class Sampling:
             costs = sorted(found.values(), key=lambda c: (-c.cost, c.digest))
             middle = sum(c.cost for c in costs) // len(costs)
             offers.append(Offer(1, middle, tuple(costs), quantity=quantity))
-        return tuple(offers)
+        return (tuple(offers),)
 
     def limits_text(self) -> str:
         """One line: the ranges within which networks are proposed, and where the data ends."""
@@ -152,7 +161,17 @@ class Sampling:
     def space(self) -> Space:
         """The networks that may be proposed."""
         start = self.start or get_family(self.family).base
-        return Space(self.family, start, self.num_classes, self.budget, self.limits, self.price)
+        price, slack = self.price, 1.0
+        if price.measured:
+            guess = ladder(
+                start,
+                num_classes=self.num_classes,
+                budget=self.budget,
+                limits=self.limits,
+                price=price,
+            )
+            price, slack = replace(price, known=guess), SLACK
+        return Space(self.family, start, self.num_classes, self.budget, self.limits, price, slack)
 
     @property
     def population(self) -> int:
@@ -172,10 +191,20 @@ class Sampling:
         inside = candidate.cost <= self.budget
         return inside and self.price.over(plan_from_json(candidate.plan)) is None
 
+    def _spent(self, candidates: Iterable[Candidate]) -> bool:
+        """Whether training these has used up what may be spent."""
+        return self.spend is not None and sum(c.macs for c in candidates) >= self.spend
+
+    def _exact(self, verdict: Verdict) -> Verdict:
+        """The verdict by what was measured, where the space could only guess what is legal."""
+        if not self.price.measured or verdict.plan is None or verdict.reason is not None:
+            return verdict
+        return verdict.priced(self.price.of(verdict.plan), self.budget)
+
     def _fits(self, verdict: Verdict) -> bool:
         """Whether a network that arithmetic allows is within a limit of measured latency too."""
         assert verdict.plan is not None
-        return self.price.over(verdict.plan) is None
+        return self._exact(verdict).reason is None and self.price.over(verdict.plan) is None
 
     def _candidate(self, verdict: Verdict, step: int) -> Candidate:
         assert verdict.plan is not None and verdict.reason is None
@@ -219,6 +248,7 @@ class Sampling:
         slow = 0
         for verdict in self._sequence():
             if _digest(verdict) in taken:
+                slow = 0
                 continue
             if self._fits(verdict):
                 slow = 0
@@ -239,7 +269,8 @@ class Sampling:
         model = Model(self.sampler, self.space, networks, seed=seed, population=self.population)
         left = ATTEMPTS[self.sampler]
         while left > 0:
-            asked, verdict = model.suggest()
+            asked, guessed = model.suggest()
+            verdict = self._exact(guessed)
             new = verdict.reason is None and _digest(verdict) not in taken
             if new and self._fits(verdict):
                 left = ATTEMPTS[self.sampler]
@@ -267,14 +298,15 @@ class Sampling:
 
     def _blocked(self) -> str:
         """Why nothing is left to propose."""
+        slow = " or too slow" if self.price.clock else ""
         if self.sampler == "grid":
-            return f"all {len(self.space.grid(self.trials))} networks of the grid are trained"
+            return f"all {len(self.space.grid(self.trials))} networks of the grid are trained{slow}"
         refused = self.space.refused(self._order, self.seed, blocks=BLOCKS)
         known = sum(1 for _ in self.space.legal(self._order, self.seed, blocks=BLOCKS))
         reasons = [f"{count:,} exceed the limit of {name}" for name, count in refused.most_common()]
         return (
             f"no new network among {refused.total() + known:,} points: "
-            f"{', '.join([*reasons, f'{known:,} are known'])}"
+            f"{', '.join([*reasons, f'{known:,} are known{slow}'])}"
         )
 
 

@@ -25,9 +25,10 @@ def configured(
     start: Genotype,
     num_classes: int,
     metric: Metric,
+    spend: int | None = None,
     price: Price = IN_MACS,
 ) -> StudyStrategy:
-    """What the configuration's strategy is on this data."""
+    """What the configuration's strategy is on this data; `spend` as `Sampling` has it."""
     if config.strategy in SAMPLERS:
         return Sampling(
             sampler=config.strategy,
@@ -40,6 +41,7 @@ def configured(
             seed=config.seed,
             trials=config.trials,
             batch=config.batch,
+            spend=spend,
             price=price,
         )
     return Expansion(

@@ -7,6 +7,7 @@ outside. Where the factors together cost or last too much, `judge` says so from 
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 from bisect import bisect_left
@@ -73,19 +74,28 @@ class Dimension:
 class Verdict:
     """A genotype's network and its price, and by how much it exceeds each limit.
 
-    `excess` holds log(amount / limit) for each of `Space.names`: above 0 is too much.
-    `plan` is None where the family cannot resolve the genotype.
+    `excess` holds log(amount / limit) for each of `Space.names`: above 0 is too much, and a cost
+    that was guessed above `slack`. `plan` is None where the family cannot resolve the genotype.
     """
 
     genotype: Genotype
     plan: Plan | None
     price: int
     excess: Mapping[str, float]
+    slack: float = 0.0
 
     @property
     def reason(self) -> str | None:
         """The first limit that is exceeded, or None for a legal network."""
-        return next((name for name, amount in self.excess.items() if amount > 0), None)
+        for name, amount in self.excess.items():
+            if amount > (self.slack if name == "cost" else 0):
+                return name
+        return None
+
+    def priced(self, price: int, budget: int) -> Verdict:
+        """The verdict on the network's exact price, where that may have been a guess."""
+        excess = {**self.excess, "cost": math.log(price / budget)}
+        return dataclasses.replace(self, price=price, excess=excess, slack=0.0)
 
 
 @dataclass(frozen=True)
@@ -93,7 +103,8 @@ class Space:
     """The networks of a family from `start` up, within `budget` and what the data allows.
 
     `price` says what the budget counts, by arithmetic. The limits beside it hold too, but for
-    that of a latency, which only a measurement can judge.
+    that of a latency, which only a measurement can judge. Where the price itself is a guess of one,
+    networks of up to `slack` times the budget are legal.
     """
 
     family: str
@@ -102,6 +113,7 @@ class Space:
     budget: int
     limits: Limits
     price: Price = IN_MACS
+    slack: float = 1.0
 
     @property
     def _family(self) -> Family:
@@ -143,7 +155,7 @@ class Space:
             if limit.quantity is not LATENCY:
                 amount = self.price.amount(limit.quantity, plan)
                 excess[limit.quantity.key] = math.log(amount / limit.amount)
-        return Verdict(genotype, plan, cost, excess)
+        return Verdict(genotype, plan, cost, excess, math.log(self.slack))
 
     def legal(self, order: Order, seed: int, *, blocks: int) -> Iterator[Verdict]:
         """The legal networks of a sequence of points, which is cut after `blocks` blocks.

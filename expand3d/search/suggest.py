@@ -2,7 +2,9 @@
 
 A study in memory is filled with the trained networks, so nothing of a sampler outlives one batch
 and its random state needs no keeping. Optuna's own bookkeeping in a storage (a genetic sampler's
-generations) is recomputed from the order of the trials.
+generations) is recomputed from the order of the trials. A Gaussian process is fitted anew for each
+suggestion, in time that grows with the cube of what it was told, so it is told a part
+(`informative`).
 """
 
 from __future__ import annotations
@@ -28,6 +30,9 @@ GENETIC = ("nsga2", "nsga3")
 #: Networks just over a limit that a Gaussian process is told, so that it knows the border before
 #: it asks; a fit per refusal would be slow. They would crowd out what TPE learns from.
 NEAR_MISSES = {"gp": 32}
+#: Trained networks that a Gaussian process is told at most. Up to here a suggestion takes seconds,
+#: as the search for its best point does anyway; at 1,000 the fit alone took most of a minute.
+MOST_TOLD = {"gp": 200}
 
 
 @dataclass(frozen=True)
@@ -39,11 +44,50 @@ class Trained:
     gain: float
 
 
+def informative(trained: Sequence[Trained], most: int) -> Sequence[Trained]:
+    """At most `most` of the networks, in their order; all where there are no more.
+
+    Half are the best: the frontier of gain and price, then that of the others, and so on. The rest
+    are evenly spread over the record from its first to its last, so that the model also knows where
+    nothing is to be had. A function of the sequence alone.
+    """
+    if len(trained) <= most:
+        return trained
+    kept: list[int] = []
+    for layer in _layers(trained):
+        kept += _spread(layer, most // 2 - len(kept))
+        if len(kept) == most // 2:
+            break
+    others = sorted(set(range(len(trained))) - set(kept))
+    kept += _spread(others, most - len(kept))
+    return [trained[place] for place in sorted(kept)]
+
+
+def _layers(trained: Sequence[Trained]) -> Iterator[list[int]]:
+    """Places of the frontier's networks, cheapest first, then of the next frontier's."""
+    left = sorted(range(len(trained)), key=lambda i: (trained[i].price, -trained[i].gain, i))
+    while left:
+        layer: list[int] = []
+        for place in left:
+            if not layer or trained[place].gain > trained[layer[-1]].gain:
+                layer.append(place)
+        yield layer
+        taken = set(layer)
+        left = [place for place in left if place not in taken]
+
+
+def _spread(places: Sequence[int], count: int) -> list[int]:
+    """`count` of the places at even distances, first and last among them; all if no more."""
+    if len(places) <= count:
+        return list(places)
+    return [places[k * (len(places) - 1) // max(1, count - 1)] for k in range(count)]
+
+
 class Model:
     """One sampler that has been told the trained networks, for the suggestions of one batch.
 
     Objectives are the gain, to be maximised, and the logarithm of the price, to be
-    minimised. `trained` is never empty.
+    minimised. `trained` is never empty; of many a Gaussian process is told the `informative` ones.
     """
 
     def __init__(
@@ -54,6 +98,7 @@ class Model:
         self._genetic = sampler in GENETIC
         self._threaded = sampler == "gp"
         self._space = space
+        trained = informative(trained, MOST_TOLD.get(sampler, len(trained)))
         self._gain = fmean(network.gain for network in trained)
         self._distributions = _distributions(space)
         missed = space.near_misses(NEAR_MISSES.get(sampler, 0))
@@ -66,7 +111,8 @@ class Model:
             )
             for place, network in enumerate(trained):
                 generation = place // population if self._genetic else None
-                self._add(space.judge(network.genotype), network.gain, generation)
+                verdict = space.judge(network.genotype).priced(network.price, space.budget)
+                self._add(verdict, network.gain, generation)
             for verdict in missed:
                 self._add(verdict, self._gain, None)
             if self._genetic:

@@ -18,6 +18,7 @@ from expand3d.errors import ConfigError, StudyError, nearest
 from expand3d.study import rules
 from expand3d.study.folder import DEFAULT_ROOT, check_name, hide_password
 from expand3d.study.rules import Rule
+from expand3d.study.strategy_keys import EXPAND, refuse_unused
 from expand3d.train.recipe import PROFILES, Recipe, get_profile
 
 BUNDLED = "bundled"
@@ -121,11 +122,17 @@ class StudyConfig:
     seed: int = _key("seed of splits, weights and augmentation", rules.whole(0), 0)
     strategy: str = _key(
         f"who proposes networks: expand, or a sampler: {', '.join(SAMPLERS)}",
-        rules.choice(("expand", *SAMPLERS)),
-        "expand",
+        rules.choice((EXPAND, *SAMPLERS)),
+        EXPAND,
     )
     trials: int = _key("networks that a sampler proposes in all", rules.whole(1), 30)
     batch: int = _key("networks that a sampler proposes at once", rules.whole(1), 1)
+    training_limit: str | None = _key(
+        "propose no more once a sampler's trainings have taken this many multiply-adds, such as "
+        "2.5TMACs (the plan and `report` count them)",
+        rules.optional(rules.text("2.5TMACs")),
+        None,
+    )
     schedule: str = _key(
         "fit: stop within the budget; paper: overshoot, then contract the last axis; "
         "paper-all: every axis",
@@ -219,6 +226,7 @@ class StudyConfig:
         for item in dataclasses.fields(self):
             checked = rules.apply(item.metadata["rule"], item.name, getattr(self, item.name))
             object.__setattr__(self, item.name, checked)
+        refuse_unused(self)
         for table in TABLES:
             fields = getattr(self, table)
             if fields.get("epochs") and fields.get("clip_visits"):
@@ -346,7 +354,7 @@ MAY_CHANGE = frozenset(
 
 
 #: Limits that may become larger when a study is resumed, never smaller.
-MAY_GROW = ("budget", "trials")
+MAY_GROW = ("budget", "trials", "training_limit")
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ from expand3d.study.folder import (
 from expand3d.study.latency import Latency
 from expand3d.study.score import summarise
 from expand3d.study.session import Session, now
+from expand3d.study.strategy_keys import without_unused
 from expand3d.study.trial import Candidate, State, Trial
 from expand3d.train.result import Training
 
@@ -156,7 +157,8 @@ class Record:
 
     def config(self) -> StudyConfig:
         """The configuration that the study was started with, at the place where it is now."""
-        stored = StudyConfig.from_mapping(self._attributes[CONFIG], source=f"study {self.name}")
+        values = without_unused(self._attributes[CONFIG])
+        stored = StudyConfig.from_mapping(values, source=f"study {self.name}")
         return replace(stored, root=str(self.folder.path.parent), storage=self._url)
 
     def trials(self) -> tuple[Trial, ...]:

@@ -22,7 +22,7 @@ from expand3d.train.loader import Batch, ahead, train_batch
 from expand3d.train.placement import Placement, place
 from expand3d.train.progress import Meter, Phase, Progress, Reporter
 from expand3d.train.recipe import Recipe
-from expand3d.train.result import ClipScore, Interrupted, Status, Training
+from expand3d.train.result import TRAINING_FACTOR, ClipScore, Interrupted, Status, Training
 from expand3d.train.sampling import derived_seed
 from expand3d.train.scoring import Scorer, score_clips
 from expand3d.train.step import (
@@ -103,7 +103,7 @@ def train(
             reason=reason,
             scores=scores,
             clip_visits=visits,
-            training_macs=3 * forward_macs * visits,
+            training_macs=TRAINING_FACTOR * forward_macs * visits,
             seconds=run.seconds(),
             peak_memory=placement.peak_memory(),
             curve=tuple(run.curve),

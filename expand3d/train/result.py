@@ -10,6 +10,10 @@ from typing import Any, Literal
 
 from expand3d.train.scores import ClipScore, Means, PackedScores, means_of
 
+#: Multiply-adds of a clip visit in training / those of its forward pass: the backward pass takes
+#: two products of the same size for the gradients.
+TRAINING_FACTOR = 3
+
 Status = Literal["ok", "diverged", "out of memory", "timeout", "error"]
 
 
@@ -18,8 +22,8 @@ class Training:
     """One network trained once (one fold, one seed).
 
     `scores` is empty unless `status` is "ok"; otherwise `reason` says in one line what happened.
-    `training_macs` counts 3 x the forward cost per clip visit (forward, and two products in the
-    backward pass), `test_macs` the forward cost of every test view. Of the `seconds`,
+    `training_macs` counts TRAINING_FACTOR x the forward cost per clip visit, `test_macs` the
+    forward cost of every test view. Of the `seconds`,
     `waited_seconds` went by without the next clips, `test_seconds` in the test. `peak_memory` is
     bytes of the process or the device, for this training. `curve` holds one mapping per epoch
     (epoch, loss, accuracy, lr, seconds). `notes` say what was adjusted on the way.

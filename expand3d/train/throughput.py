@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,10 +21,15 @@ from expand3d.train.step import forward_backward, make_optimiser
 
 @dataclass(frozen=True)
 class Throughput:
-    """Seconds of one training clip visit, and of one test view; reading clips is not in them."""
+    """Seconds of one training clip visit, and of one test view; reading clips is not in them.
+
+    `start_seconds` is what the first pass of `bn_batch` clips takes longer than the others: memory
+    is fetched, kernels are chosen.
+    """
 
     train_seconds: float
     test_seconds: float
+    start_seconds: float
 
 
 def calibrate(
@@ -33,8 +39,9 @@ def calibrate(
     device: str = "cpu",
     threads: int | None = None,
     seconds: float = 0.5,
+    clips: int | None = None,
 ) -> Throughput:
-    """The fastest of at least two timed passes of `bn_batch` clips, of either kind.
+    """The median of at least two timed passes of `clips` clips (`bn_batch`), of either kind.
 
     Each kind is timed for about `seconds`, after one pass that warms up; the clips are noise.
     """
@@ -43,7 +50,7 @@ def calibrate(
         model = placement.model(get_family(plan.family).build(plan, dropout=recipe.dropout))
         optimiser = make_optimiser(model, recipe)
         model.train()
-        clips = recipe.bn_batch
+        clips = clips or recipe.bn_batch
         labels = torch.zeros(clips, dtype=torch.long)
         train_views = _noise(clips, plan.frames, plan.crop)
         test_views = _noise(clips, plan.frames, test_crop(plan.crop, recipe.test_crops))
@@ -54,18 +61,25 @@ def calibrate(
             forward_backward(model, batch, recipe=recipe, placement=placement)
             optimiser.step()
 
-        train_seconds = _fastest(train, seconds, placement) / clips
+        first, later = _timed(train, seconds, placement)
         scorer = Scorer(model, placement, views=clips)
-        test = _fastest(lambda: scorer.probabilities(test_views), seconds, placement)
-        return Throughput(train_seconds, test / clips)
+        _, test = _timed(lambda: scorer.probabilities(test_views), seconds, placement)
+        return Throughput(
+            train_seconds=later / clips,
+            test_seconds=test / clips,
+            start_seconds=max(0.0, first - later) * recipe.bn_batch / clips,
+        )
 
 
 def _noise(clips: int, frames: int, side: int) -> torch.Tensor:
     return torch.randint(256, (clips, frames, side, side, 3), dtype=torch.uint8)
 
 
-def _fastest(work: Callable[[], object], seconds: float, placement: Placement) -> float:
-    """Seconds of the fastest of two or more runs of `work`, repeated until `seconds` are over."""
+def _timed(work: Callable[[], object], seconds: float, placement: Placement) -> tuple[float, float]:
+    """Seconds of the first run of `work`, and the median of two or more later ones.
+
+    It is repeated until `seconds` are over.
+    """
     times: list[float] = []
     while len(times) < 3 or sum(times) < seconds:
         started = time.perf_counter()
@@ -73,4 +87,4 @@ def _fastest(work: Callable[[], object], seconds: float, placement: Placement) -
         if placement.on_gpu:
             torch.cuda.synchronize(placement.device)
         times.append(time.perf_counter() - started)
-    return min(times[1:])
+    return times[0], statistics.median(times[1:])

@@ -57,7 +57,7 @@ def presets(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def no_calibration(monkeypatch: pytest.MonkeyPatch) -> None:
-    speed = Throughput(0.01, 0.01)
+    speed = Throughput(0.01, 0.01, 0.0)
     monkeypatch.setattr("expand3d.train.throughput.calibrate", lambda *_, **__: speed)
 
 

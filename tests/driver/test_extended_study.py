@@ -27,7 +27,7 @@ from expand3d.study.config import StudyConfig
 from expand3d.study.record import Record
 from expand3d.study.trial import Candidate, Trial
 from expand3d.train.result import ClipScore, Training
-from expand3d.watch import Watch
+from expand3d.watch import Overview, Watch
 
 SHORT = {"clip_visits": 32, "batch": 8, "bn_batch": 8, "test_views": 1}
 #: The base, and four networks at what the budget leaves; or four of twice its cost.
@@ -60,10 +60,18 @@ def stop_after(calls: int) -> Callable[[], bool]:
 
 
 class Count(Watch):
-    """Which networks were trained while it looked on."""
+    """Which networks were trained while it looked on, and what was planned."""
 
     def __init__(self) -> None:
         self.digests: list[str] = []
+        self.plans: list[Overview] = []
+        self.notes: list[str] = []
+
+    def planned(self, overview: Overview) -> None:
+        self.plans.append(overview)
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
 
     def finished(self, trial: Trial) -> None:
         self.digests.append(trial.candidate.digest)
@@ -96,6 +104,11 @@ def test_extended_it_decides_as_with_the_larger_budget_and_repeats_nothing(
     assert {digest: after[digest] for digest in before} == before
     assert sorted(count.digests) == sorted(after.keys() - before.keys())
     assert len(count.digests) == len(after.keys() - before.keys())
+    # What a study of the larger budget trains, but for what this one knows; a network that the
+    # smaller budget began may be finished beside it.
+    (plan,) = count.plans
+    assert plan.candidates == len(fresh.keys() - before.keys()) and plan.final is None
+    assert dict(plan.lines)["recorded"].startswith(f"{len(before)} networks")
     record = opened(config.root)
     (step,) = record.extensions()
     assert (step["from"], step["to"]) == ({"budget": SMALL}, {"budget": LARGE})
@@ -106,7 +119,9 @@ def test_extended_it_decides_as_with_the_larger_budget_and_repeats_nothing(
     assert view.facts["Extended 1"].startswith("budget 0.03GFLOPs to 0.04GFLOPs after ")
     # Once more it has nothing to do, with or without the same words.
     for changes in ({"budget": LARGE}, {"budget": "40M"}, {}):
-        assert resume_study("tiny", root=config.root, changes=changes).finished
+        idle = Count()
+        assert resume_study("tiny", root=config.root, changes=changes, watch=idle).finished
+        assert not idle.plans and not idle.digests
     assert opened(config.root).extensions() == [step]
     assert trained(config.root) == after
 
@@ -132,6 +147,38 @@ def test_a_new_winner_is_trained_again_and_the_old_training_is_kept(config: Stud
         assert record.attribute("final/0") == before
     else:
         assert final == before
+
+
+def test_the_plan_alone_changes_nothing(
+    config: StudyConfig, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = dataclasses.replace(config, budget="20MFLOPs", final=True, final_recipe=SHORT)
+    run_study(config, stop=stop_after(2))
+    sessions = opened(config.root).sessions()
+
+    def shown(*words: str) -> str:
+        before = opened(config.root)
+        assert main(["resume", "tiny", "--root", config.root, "--plan", *words]) == 0
+        after = opened(config.root)
+        assert after.trials() == before.trials() and after.sessions() == before.sessions()
+        assert after.config() == before.config() and not after.extensions()
+        assert after.attribute("strategy") == before.attribute("strategy")
+        return capsys.readouterr().err
+
+    def planned(*words: str) -> dict[str, int]:
+        rows = [line.split() for line in shown(*words).splitlines()]
+        named = ("0", "1", "final", "all")
+        return {row[0]: int(row[1]) for row in rows if row and row[0] in named}
+
+    first = planned("--extend", SMALL)  # the base, which is not trained yet, too
+    assert resume_study("tiny", root=config.root).finished
+    assert len(opened(config.root).sessions()) == len(sessions) + 1
+    assert "nothing is left to train: " in shown()
+    then = planned("--extend", SMALL)
+    resume_study("tiny", root=config.root, changes={"budget": SMALL})
+    step = len(opened(config.root).trials()) - 1
+    assert first == {"0": 1, "1": step, "final": 1, "all": step + 2}
+    assert then == {"1": step, "final": 1, "all": step + 1}
 
 
 def test_clips_keep_their_size_and_larger_networks_read_larger_ones(

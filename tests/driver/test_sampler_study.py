@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from expand3d.cli.main import main
-from expand3d.driver import resume_study, run_study
+from expand3d.driver import plan_resumed, resume_study, run_study
 from expand3d.errors import StudyError
 from expand3d.study.config import StudyConfig
 from expand3d.study.record import Record
@@ -81,6 +81,14 @@ def test_a_sampler_runs_is_stopped_resumed_reported_and_exported(
     assert main(["export", "tiny", "--root", config.root, *target]) == 0
     with pytest.raises(StudyError, match="has trials = 5, and 4 is less"):
         resume_study("tiny", root=config.root, changes={"trials": 4})
+    capsys.readouterr()
+    assert main(["resume", "tiny", "--root", config.root, "--extend", "0.05GFLOPs", "--plan"]) == 0
+    said = "all 5 networks of tpe are trained; only a larger --trials adds some"
+    assert f"nothing is left to train: {said}" in capsys.readouterr().err
+    plans.clear()
+    more = {"trials": TRIALS + 2}
+    plan_resumed("tiny", root=config.root, changes=more, watch=Look())
+    assert [plan.candidates for plan in plans] == [2]
     assert main(["resume", "tiny", "--root", config.root, "--trials", str(TRIALS + 2)]) == 0
     longer = opened(config)
     assert proposed(longer)[:TRIALS] == proposed(record)

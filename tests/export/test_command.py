@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 
 from expand3d.cli.main import main
 from expand3d.export.json_folder import load_export
+from expand3d.families import all_presets, get_family
 from expand3d.report.view import StudyView
+from expand3d.study.trial import Candidate, Trial
+from expand3d.train.result import ClipScore, Training
 from studies import expanded, recorded
 
 
@@ -73,6 +77,67 @@ def test_the_frontier_is_a_folder_each(view: StudyView, root: Path, tmp_path: Pa
     for trial in view.frontier:
         network = load_export(tmp_path / "out" / f"trial-{trial.number:03d}")
         assert network.plan.digest == trial.candidate.digest
+
+
+def baseline(name: str, *, right: int) -> Trial:
+    """A published network that has `right` of 60 clips right."""
+    family = get_family(all_presets()[name].genotype.family)
+    genotype = family.presets[name].genotype
+    plan = family.resolve(genotype, num_classes=6)
+    macs = family.cost(plan).macs
+    candidate = Candidate(
+        genotype, plan.to_json(), plan.digest, macs, None, None, role="baseline", label=name
+    )
+    scores = tuple(
+        ClipScore(f"clip{i:03d}.mp4", i % 6, 0 if i < right else 3, 1 - right / 60)
+        for i in range(60)
+    )
+    runs = {"0/0": Training("ok", None, scores, 1000, macs, 1.0, 2**30)}
+    return Trial(0, "complete", candidate, family.cost(plan).totals(), trainings=runs)
+
+
+def test_a_frontier_network_of_another_family_is_named_and_left_out(
+    view: StudyView, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Better and costlier than all of the study's networks, so both are on the frontier.
+    beside = (baseline("slowonly-4x16-r50", right=60), baseline("x3d-xs", right=59))
+    root, out = tmp_path / "studies", tmp_path / "out"
+    recorded(dataclasses.replace(view, trials=(*view.trials, *beside)), root)
+    foreign = len(view.trials)
+    assert run(root, "--to", "pytorchvideo", "--frontier", "--out", str(out)) == 0
+    said = capsys.readouterr()
+    (line,) = said.err.splitlines()
+    assert line.startswith(f"heron, trial {foreign} is left out: ") and "'slowonly'" in line
+    written = {path.name for path in out.iterdir()}
+    assert f"trial-{foreign:03d}" not in written
+    assert f"trial-{foreign + 1:03d}" in written and len(written) == len(said.out.splitlines())
+    assert all((out / name / "check.py").is_file() for name in written)
+    assert run(root, "--to", "json", "--frontier", "--out", str(tmp_path / "all")) == 0
+    assert {path.name for path in (tmp_path / "all").iterdir()} == {
+        *written,
+        f"trial-{foreign:03d}",
+    }
+
+
+def test_a_frontier_that_the_target_cannot_express_at_all_is_an_error(
+    view: StudyView, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root, out = tmp_path / "studies", tmp_path / "out"
+    only = (baseline("slowonly-4x16-r50", right=60),)
+    recorded(dataclasses.replace(view, trials=only, final=None), root)
+    assert run(root, "--to", "pytorchvideo", "--frontier", "--out", str(out)) == 2
+    first, last = capsys.readouterr().err.splitlines()
+    assert "trial 0 is left out" in first and "no network of the frontier" in last
+    assert not out.exists()
+
+
+def test_nothing_is_written_where_one_folder_of_a_frontier_is_a_file(
+    view: StudyView, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / f"trial-{view.frontier[-1].number:03d}").write_text("mine", encoding="utf-8")
+    assert run(root, "--to", "json", "--frontier", "--force", "--out", str(tmp_path)) == 2
+    assert "is a file" in capsys.readouterr().err
+    assert len(list(tmp_path.iterdir())) == 1
 
 
 @pytest.mark.parametrize("which", [(), ("--frontier",)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 from pathlib import Path
+from typing import Any
 
 from expand3d.cost.budget import parse_budget
 from expand3d.families import get_family
@@ -89,9 +90,10 @@ def expanded(
     )
 
 
-def recorded(view: StudyView, root: Path, *, weights: bool = True) -> Record:
-    """The record that a run of the same study leaves under `root`."""
-    record = Record.create(StudyConfig(budget=view.budget_text, name=view.name, root=str(root)))
+def recorded(view: StudyView, root: Path, *, weights: bool = True, **keys: Any) -> Record:
+    """The record that a run of the same study, configured with `keys`, leaves under `root`."""
+    config = StudyConfig(budget=view.budget_text, name=view.name, root=str(root), **keys)
+    record = Record.create(config)
     data = {
         "fingerprint": "9f3c2a7710d4e8b1",
         "classes": list(view.classes),

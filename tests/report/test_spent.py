@@ -17,7 +17,7 @@ def trial(number: int, peak: int, predicted: int | None) -> Trial:
         test_seconds=10.0,
         peak_memory=peak,
     )
-    base = strategy_of("0.3GFLOPs").plan_ahead()[0].candidates[0]
+    base = strategy_of("0.3GFLOPs").futures()[0][0].candidates[0]
     provenance = {} if predicted is None else {"predicted_memory": predicted}
     return Trial(number, "complete", base, {}, {"0/0": run}, provenance=provenance)
 

@@ -14,7 +14,9 @@ from expand3d.search.extend import extended, growth
 from expand3d.search.samplers import Sampling
 from expand3d.study.config import StudyConfig
 
-BEFORE = StudyConfig(budget="1GFLOPs,25ms@cuda", name="birds", trials=30)
+BEFORE = StudyConfig(
+    budget="1GFLOPs,25ms@cuda", name="birds", strategy="tpe", trials=30, training_limit="2TMACs"
+)
 
 
 @pytest.mark.parametrize(
@@ -24,6 +26,9 @@ BEFORE = StudyConfig(budget="1GFLOPs,25ms@cuda", name="birds", trials=30)
         ({"budget": "1000M,25ms@cuda"}, {}),
         ({"budget": "2G,25ms@cuda"}, {"budget": "2G,25ms@cuda"}),
         ({"budget": "1G,30ms@cuda", "trials": 31}, {"budget": "1G,30ms@cuda", "trials": 31}),
+        ({"training_limit": "2000 GMACs"}, {}),
+        ({"training_limit": "2.1TMACs"}, {"training_limit": "2.1TMACs"}),
+        ({"training_limit": None}, {"training_limit": None}),
     ],
 )
 def test_what_becomes_more_grows(changes: dict[str, object], grown: dict[str, object]) -> None:
@@ -37,6 +42,7 @@ def test_what_becomes_more_grows(changes: dict[str, object], grown: dict[str, ob
         ({"budget": "2G"}, "'2G' limits multiply-adds;"),
         ({"budget": "25ms@cuda,2G"}, "counts multiply-adds and milliseconds on cuda"),
         ({"budget": "2G,25ms"}, "'2G,25ms' limits multiply-adds and milliseconds;"),
+        ({"training_limit": "1.9T"}, "has training_limit = 2TMACs, and 1.9T is less"),
         ({"trials": 29}, "has trials = 30, and 29 is less"),
     ],
 )

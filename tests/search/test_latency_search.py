@@ -20,6 +20,8 @@ from expand3d.search.base import Batch, Done, Measure, drive
 from expand3d.search.expand import Expansion
 from expand3d.search.samplers import Sampling
 from expand3d.search.solve import solve
+from expand3d.search.space import Verdict
+from expand3d.search.suggest import Model
 from expand3d.search.timed import ATTEMPTS
 from expand3d.study.latency import Latency
 from expand3d.study.trial import Candidate, Trial
@@ -236,11 +238,74 @@ def test_samplers_hold_to_every_limit(name: str) -> None:
     assert run(sampling(again), again) == history
 
 
-def test_a_sampler_needs_a_limit_that_arithmetic_knows() -> None:
+def timed(name: str, lab: Lab, text: str = "25ms", **fields: object) -> Sampling:
+    """A sampler whose first limit is measured."""
+    base = X3D.resolve(X3D.base, num_classes=6)
+    lab.known(base) or lab.measure(base)
+    budget = parse_budget(text).first.amount
+    whole = {"trials": 12, "price": price_of(text, lab), **fields}
+    return Sampling(name, "x3d", 6, budget, LIMITS, **whole)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["random", "qmc", "tpe", "grid", "nsga2", "nsga3"])
+@pytest.mark.parametrize("text", ["25ms", "12ms,0.1GFLOPs"])
+def test_samplers_propose_within_a_time_that_is_measured_first(name: str, text: str) -> None:
     lab = Lab()
-    expansion("25ms", lab)
-    with pytest.raises(ConfigError, match="4GFLOPs,25ms"):
-        Sampling("tpe", "x3d", 6, 25_000_000, LIMITS, price=price_of("25ms", lab))
+    history = run(timed(name, lab, text), lab)
+    assert len(history) >= (5 if name == "grid" else 12)
+    budget = parse_budget(text)
+    for trial in history:
+        candidate = trial.candidate
+        assert candidate.latency == lab.book[candidate.digest]
+        assert candidate.cost == candidate.latency.nanoseconds <= budget.first.amount
+        assert candidate.macs <= (budget.macs or 10**12)
+    # What is measured is about as slow as what is wanted, and most of it is trained.
+    assert max(lab.truth(plan) for plan in lab.order) < 5 * budget.first.amount / 1e6
+    assert len(lab.order) <= 6 * len(history)
+
+
+@pytest.mark.parametrize("name", ["tpe", "nsga3", "grid", "random"])
+@pytest.mark.parametrize("batch", [1, 4])
+def test_cut_after_any_measurement_a_sampler_goes_on_as_if_never_cut(name: str, batch: int) -> None:
+    lab = Lab()
+    whole = run(timed(name, lab, batch=batch), lab)
+    for cut in range(1, len(lab.order), 3):
+        again = Lab()
+        again.book = {plan.digest: lab.book[plan.digest] for plan in lab.order[:cut]}
+        assert run(timed(name, again, batch=batch), again) == whole
+        assert again.order == lab.order[cut:]
+
+
+def test_the_ends_of_a_measured_space_do_not_move() -> None:
+    lab = Lab()
+    strategy = timed("random", lab)
+    before = strategy.space
+    history = run(strategy, lab)
+    assert strategy.space == before and len(lab.order) > len(history) > 1
+    wide = before.judge(X3D.base.replace(gamma_w=4.0))
+    assert wide.price / before.judge(X3D.base).price == pytest.approx(
+        X3D.cost(X3D.resolve(X3D.base.replace(gamma_w=4.0))).activations
+        / X3D.cost(X3D.resolve(X3D.base)).activations,
+        rel=1e-3,
+    )
+
+
+def test_a_model_is_told_that_a_suggestion_was_too_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[Verdict] = []
+    monkeypatch.setattr(Model, "refuse", lambda model, trial, verdict: told.append(verdict))
+    lab = Lab()
+    run(timed("tpe", lab, "12ms", trials=20), lab)
+    slow = [v for v in told if v.plan and v.plan.digest in lab.book and v.reason == "cost"]
+    assert slow
+    for verdict in slow:
+        assert verdict.plan is not None
+        nanoseconds = lab.book[verdict.plan.digest].nanoseconds
+        assert nanoseconds > 12_000_000 and verdict.price == nanoseconds
+        assert verdict.excess["cost"] == pytest.approx(math.log(nanoseconds / 12_000_000))
+
+
+def test_compound_growth_needs_a_limit_that_arithmetic_knows() -> None:
+    lab = Lab()
     with pytest.raises(ConfigError, match="single"):
         expansion("25ms", lab, growth="compound")
 
@@ -255,9 +320,9 @@ def test_a_budget_below_the_base() -> None:
         Expansion("x3d", 6, 25_000_000, LIMITS, price=price_of("25ms", Lab()))
 
 
-def test_the_plan_ahead_needs_one_measurement() -> None:
+def test_what_may_come_needs_one_measurement() -> None:
     lab = Lab()
-    offers = expansion("25ms", lab).plan_ahead()
+    offers = expansion("25ms", lab).futures()[0]
     assert len(lab.order) == 1
     assert len(offers) >= 3 and offers[0].target == lab.book[lab.order[0].digest].nanoseconds
     assert all(a.target < b.target for a, b in itertools.pairwise(offers))

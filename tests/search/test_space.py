@@ -46,6 +46,12 @@ def test_time_ends_where_the_data_does() -> None:
     }
 
 
+def test_strides_reach_as_far_as_the_first_clip_lets_them() -> None:
+    # Frames that are first taken eight at a time are at most 11 apart in 90.
+    limits = dataclasses.replace(LIMITS, first_clip=(8, 5))
+    assert ends(of(10**11, limits=limits))["gamma_tau"] == (1, 90 // 8)
+
+
 def test_the_space_begins_at_the_start_but_a_stride_turns_both_ways() -> None:
     found = ends(of(10**10, "x3d-m", Limits(crop=312, duration=160)))
     assert found["gamma_t"][0] == 16 and found["gamma_s"][0] == 2.0

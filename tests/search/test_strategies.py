@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from strategies import LIMITS, NAMES, TRIALS, accuracy, failed, make, scored, whole
+from strategies import LIMITS, NAMES, TRIALS, VARIANTS, accuracy, failed, make, scored, whole
 
 from expand3d.errors import BudgetError, ConfigError
 from expand3d.families import get_family
@@ -108,6 +108,24 @@ def test_a_sampler_starts_with_the_base_and_ends_after_its_trials(name: str) -> 
         assert 8 <= len(history) <= 14
     else:
         assert len(history) == TRIALS.get(name, 14)
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.parametrize("name", QUICK)
+def test_nothing_is_proposed_once_the_spending_limit_is_reached(name: str, batch: int) -> None:
+    spend = 500_000_000
+    strategy = make(name, batch=batch, spend=spend)
+    history = expand_all(strategy, scored)
+    macs = [trial.candidate.macs for trial in history]
+    last = [t for t in history if t.candidate.step == history[-1].candidate.step]
+    assert sum(macs) >= spend > sum(macs[: -len(last)])
+    assert isinstance(ended := strategy.ask(history), Done)
+    assert "training limit" in ended.reason
+    free = expand_all(make(name, batch=batch), scored)
+    assert digests(history) == digests(free)[: len(history)]
+    # What it plans ahead ends at the same limit.
+    planned = [c.macs for offer in strategy.futures()[0] for c in offer.candidates]
+    assert sum(planned) >= spend > sum(planned) - max(planned)
 
 
 @pytest.mark.parametrize("name", QUICK)
@@ -270,13 +288,33 @@ def test_illegal_settings_are_refused() -> None:
         make("random", budget=10**7)
 
 
-def test_the_plan_ahead_counts_what_is_proposed() -> None:
+def test_a_samplers_future_counts_what_is_proposed() -> None:
     for name in QUICK:
-        offers = make(name).plan_ahead()
+        (offers,) = make(name).futures()
         assert sum(len(offer.candidates) for offer in offers) == len(whole(name))
         costs = [candidate.macs for candidate in offers[1].candidates]
         assert costs == sorted(costs, reverse=True)
-    assert len(make("tpe", trials=1).plan_ahead()) == 1
+    assert len(make("tpe", trials=1).futures()[0]) == 1
+
+
+@pytest.mark.parametrize("name", ["expand", *VARIANTS, *QUICK])
+def test_futures_go_on_from_the_record(name: str) -> None:
+    strategy, history = make(name), whole(name)
+    for cut in (0, 1, len(history) // 2, len(history) - 1):
+        known = set(digests(history[:cut]))
+        futures = strategy.futures(history[:cut])
+        steps = strategy.steps(history[:cut])
+        for offers in futures:
+            # What was decided stays, the open step is the one that is asked for.
+            assert [o.candidates for o in offers[: len(steps)]] == [
+                step.offer.candidates for step in steps
+            ]
+            foreseen = [c.digest for offer in offers for c in offer.candidates]
+            assert known <= set(foreseen) and set(foreseen) - known
+            if name in QUICK:
+                assert len(foreseen) == len(set(foreseen)) == len(history)
+    for offers in strategy.futures(history):
+        assert {c.digest for offer in offers for c in offer.candidates} == set(digests(history))
 
 
 def area(name: str, seed: int) -> float:

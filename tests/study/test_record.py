@@ -182,6 +182,16 @@ def test_the_record_keeps_the_resolved_configuration(
     assert isinstance(found, StudyConfig) and found.recipe == {"jitter": (1.0, 1.5)}
 
 
+def test_a_record_from_before_unused_keys_were_refused_still_opens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as before:
+        before.setattr("expand3d.study.config.refuse_unused", lambda config: None)
+        Record.create(config(tmp_path, strategy="tpe", trials=60, beam=3))
+    found = Record.open("birds", root=tmp_path).config()
+    assert (found.strategy, found.trials, found.beam) == ("tpe", 60, 1)
+
+
 def test_finding_by_identity_prefers_a_complete_trial(tmp_path: Path) -> None:
     record = Record.create(config(tmp_path))
     same = candidate()

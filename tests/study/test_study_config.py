@@ -129,6 +129,7 @@ _VALUES: dict[str, st.SearchStrategy[Any]] = {
     "strategy": st.sampled_from(["expand", "tpe", "grid"]),
     "trials": st.integers(1, 500),
     "batch": st.integers(1, 8),
+    "training_limit": st.none() | st.just("2.5TMACs"),
     "schedule": st.sampled_from(["fit", "paper", "paper-all"]),
     "beam": st.integers(1, 9),
     "growth": st.sampled_from(["single", "compound", "both"]),
@@ -155,13 +156,22 @@ _VALUES: dict[str, st.SearchStrategy[Any]] = {
     "candidate_timeout": st.none() | st.just("45m"),
     "storage": st.none() | st.just("postgresql+psycopg2://me@host/db"),
 }
+#: Which keys only the expansion uses, and which only samplers.
+_EXPANSIONS = {"schedule": "paper", "beam": 3, "growth": "both", "ratio": 1.5}
+_SAMPLERS = {"trials": 60, "batch": 4, "training_limit": "2.5TMACs"}
+
+
+def _fitting(values: dict[str, Any]) -> dict[str, Any]:
+    """Values without those of another strategy."""
+    foreign = _SAMPLERS if values.get("strategy", "expand") == "expand" else _EXPANSIONS
+    return {key: value for key, value in values.items() if key not in foreign}
 
 
 @given(
     values=st.fixed_dictionaries(
         {"budget": _VALUES["budget"]},
         optional={key: value for key, value in _VALUES.items() if key != "budget"},
-    )
+    ).map(_fitting)
 )
 def test_json_gives_the_same_configuration_back(values: dict[str, Any]) -> None:
     config = StudyConfig.from_mapping(values)
@@ -191,9 +201,31 @@ def test_resume_may_change_where_and_how_fast_but_not_what() -> None:
     assert differences(old, new).refused == ("recipe", "ratio")
     with pytest.raises(StudyError, match=r"'birds' cannot change .*ratio \(2.0 to 3.0\)"):
         check_resume(old, new)
-    more = with_flags(old, {"budget": "2G", "trials": 60, "data": "/b"})
-    assert dataclasses.astuple(differences(old, more)) == (("data",), (), ("budget", "trials"))
-    check_resume(old, more)  # that neither becomes less is judged where budgets can be read
+    sampler = StudyConfig(budget="1G", name="birds", data="/a", strategy="tpe")
+    more = with_flags(sampler, {"budget": "2G", "trials": 60, "data": "/b"})
+    assert dataclasses.astuple(differences(sampler, more)) == (("data",), (), ("budget", "trials"))
+    check_resume(sampler, more)  # that neither becomes less is judged where budgets can be read
+
+
+@pytest.mark.parametrize(
+    ("strategies", "foreign", "user"),
+    [
+        (("tpe", "nsga2", "nsga3", "gp", "qmc", "random", "grid"), _EXPANSIONS, "'expand'"),
+        (("expand",), _SAMPLERS, "a sampler such as 'tpe'"),
+    ],
+)
+def test_what_a_strategy_does_not_use_is_refused(
+    strategies: tuple[str, ...], foreign: dict[str, Any], user: str
+) -> None:
+    for strategy in strategies:
+        for key, value in foreign.items():
+            said = f"{key} = {value!r} does nothing with strategy = {strategy!r}; .* {user}, which"
+            with pytest.raises(ConfigError, match=said):
+                StudyConfig(budget="1G", strategy=strategy, **{key: value})
+        usual = {key: keys()[key].default for key in foreign}  # says what would be so anyway
+        assert StudyConfig(budget="1G", strategy=strategy, **usual).strategy == strategy
+        own = _SAMPLERS if foreign is _EXPANSIONS else _EXPANSIONS
+        StudyConfig(budget="1G", strategy=strategy, first_clip=(8, 5), **own)
 
 
 def test_paths_become_absolute_but_the_bundled_data_has_none(

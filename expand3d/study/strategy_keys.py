@@ -1,0 +1,43 @@
+"""Keys of a study that only some strategies use.
+
+What nobody uses must not be set: it would promise something. `first_clip` is everybody's, since a
+sampler's ranges reach as far as that clip leads.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from expand3d.errors import ConfigError
+
+#: The strategy that grows the best network so far; every other one is a sampler.
+EXPAND = "expand"
+OF_EXPANSION = ("schedule", "beam", "growth", "ratio")
+OF_SAMPLERS = ("trials", "batch", "training_limit")
+
+
+def _unused(strategy: str) -> tuple[str, ...]:
+    """The keys that change nothing under this strategy."""
+    return OF_SAMPLERS if strategy == EXPAND else OF_EXPANSION
+
+
+def refuse_unused(config: Any) -> None:
+    """ConfigError where a configuration sets what its strategy does not use."""
+    defaults = {item.name: item.default for item in dataclasses.fields(config)}
+    strategy = config.strategy
+    for key in _unused(strategy):
+        value = getattr(config, key)
+        if value != defaults[key]:
+            who = "a sampler such as 'tpe'" if strategy == EXPAND else repr(EXPAND)
+            raise ConfigError(
+                f"{key} = {value!r} does nothing with strategy = {strategy!r}; leave it out, or "
+                f"choose {who}, which uses it"
+            )
+
+
+def without_unused(values: Mapping[str, Any]) -> dict[str, Any]:
+    """A recorded configuration without such keys: it may be older than their refusal."""
+    dropped = _unused(values.get("strategy", EXPAND))
+    return {key: value for key, value in values.items() if key not in dropped}

@@ -1,0 +1,56 @@
+"""What a plan makes of timings: the middle way, its spread, and times between timed networks."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from expand3d.driver import run_study
+from expand3d.forecast import Pace
+from expand3d.study.config import StudyConfig
+from expand3d.train.throughput import Throughput
+from expand3d.watch import Overview, Watch
+
+
+def test_between_timed_networks_time_follows_a_power_law_and_beyond_them_the_size() -> None:
+    pace = Pace(((100, Throughput(1.0, 0.5, 4.0)), (400, Throughput(8.0, 0.5, 0.0))))
+
+    def seconds(size: int) -> float:
+        return pace.seconds(size, visits=1, views=0, trainings=0)
+
+    assert seconds(100) == 1.0 and seconds(400) == pytest.approx(8.0)
+    assert seconds(200) == pytest.approx(8.0**0.5)  # halfway between them as a ratio
+    assert seconds(50) == 0.5 and seconds(800) == 16.0
+    assert pace.seconds(100, visits=10, views=4, trainings=2) == 10 + 2 + 8
+
+
+class Planned(Watch):
+    def planned(self, overview: Overview) -> None:
+        self.overview = overview
+
+
+def test_the_plan_counts_the_candidates_of_a_way_that_a_run_may_go(
+    config: StudyConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clips_timed: list[int | None] = []
+
+    def speed(*_: object, clips: int | None = None, **__: object) -> Throughput:
+        clips_timed.append(clips)
+        return Throughput(1.0, 0.0, 5.0)  # whatever the size
+
+    monkeypatch.setattr("expand3d.train.throughput.calibrate", speed)
+    watch = Planned()
+    recipe = {**config.recipe, "clip_visits": 16}
+    config = dataclasses.replace(config, recipe=recipe, final=False)
+    assert run_study(config, watch=watch, confirm=lambda: False) is None
+    overview = watch.overview
+    assert overview.final is None and len(overview.steps) >= 2
+    assert overview.shortest is not None and overview.longest is not None
+    assert overview.shortest <= overview.seconds <= overview.longest
+    # Networks no larger than the largest that was timed take a second a visit and a start each.
+    base = overview.steps[0]
+    assert base.seconds == pytest.approx(base.clip_visits + 5)
+    assert all(row.memory for row in overview.steps)
+    # One clip of the larger ones was expected to take more than a second.
+    assert clips_timed[0] == config.training_recipe().bn_batch and set(clips_timed[1:]) <= {1}
