@@ -59,19 +59,18 @@ def overview_table(overview: Overview) -> Group:
         f"{sum(row.clip_visits for row in rows):,}",
         f"{sum(row.training_macs for row in rows) / 1e12:.2f} TMACs",
         "",
-        _about(overview),
+        f"~ {duration(overview.seconds)}",
         style="bold",
     )
-    return Group(Text(f"study {overview.name}", style="bold"), facts, Text(), steps, Text())
+    return Group(Text(f"study {overview.name}", style="bold"), facts, Text(), steps, _spread(overview))
 
 
-def _about(overview: Overview) -> str:
-    """The expected time, and how it may differ by what is chosen on the way."""
-    middle = f"~ {duration(overview.seconds)}"
+def _spread(overview: Overview) -> Text:
+    """How the expected time may differ by what is chosen on the way; nothing where it may not."""
     if overview.shortest is None or overview.longest is None:
-        return middle
+        return Text()
     low, high = duration(overview.shortest), duration(overview.longest)
-    return middle if low == high else f"{middle} ({low} to {high})"
+    return Text("" if low == high else f"{low} to {high}, by what the steps choose\n", style="dim")
 
 
 class PlainWatch(Watch):

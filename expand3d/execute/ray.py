@@ -135,6 +135,7 @@ class Ray:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         batch = _Batch(folder, self._setting, tasks, listener, stop)
+        looks = _Looks(batch)
         tuner = tune.Tuner(
             tune.with_resources(_trial, self._resources),
             tune_config=tune.TuneConfig(
@@ -147,7 +148,8 @@ class Ray:
                 name="tune",
                 storage_path=str(folder),
                 failure_config=tune.FailureConfig(max_failures=RETRIES),
-                stop=_Stopper(batch),
+                stop=looks,
+                callbacks=[looks],
                 verbose=0,
             ),
         )
@@ -221,6 +223,13 @@ class _Batch(_InDriver, Searcher):
             lost = f"worker lost {RETRIES + 1} times under Ray; out of memory, perhaps"
             self._guarded(self._listener.ended, task, lost)
 
+    def lost(self, trial_id: str) -> None:
+        """Tell the listener of a trial that Tune begins again."""
+        _, task = self._live.get(trial_id, (None, None))
+        if task is not None and self._stopped is None:
+            text = f"{task.title}: its worker under Ray was lost; it goes on in another"
+            self._guarded(self._listener.note, text)
+
     def _hear(self, trial_id: str, result: dict[str, Any]) -> None:
         """Tell the listener what a trial says; Tune repeats the last message of a trial."""
         message = result.get(MESSAGE)
@@ -280,8 +289,8 @@ class _Batch(_InDriver, Searcher):
         Path(checkpoint_path).touch()
 
 
-class _Stopper(_InDriver, tune.Stopper):
-    """Tune's question, many times a second, whether to end."""
+class _Looks(_InDriver, tune.Stopper, tune.Callback):
+    """Tune's question, many times a second, whether to end; its word of what begins again."""
 
     def __init__(self, batch: _Batch) -> None:
         self._batch = batch
@@ -291,6 +300,9 @@ class _Stopper(_InDriver, tune.Stopper):
 
     def stop_all(self) -> bool:
         return self._batch.overdue()
+
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self._batch.lost(trial.trial_id)
 
 
 def _knock(address: str) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from stages import Stage, Told
+from two_nodes import two_nodes
 
 from expand3d.errors import ConfigError
 from expand3d.execute import get_executor
@@ -16,6 +17,7 @@ from expand3d.execute.base import Setting, Task
 from expand3d.train.result import Training
 
 pytestmark = pytest.mark.slow
+LOST = "trial {}: its worker under Ray was lost; it goes on in another"
 
 
 def run(stage: Stage, told: Told, setting: Setting) -> None:
@@ -37,6 +39,7 @@ def test_a_lost_worker_of_ray_is_replaced_and_nothing_is_trained_twice(
     stage, told = Stage(home, ["train", "orphan once"]), Told()
     run(stage, told, Setting(home, workers=2))
     assert told.ended_ == {0: None, 1: None}
+    assert told.notes == [LOST.format(1)]
     # It was lost after step 2 of the second training: the first is not done again.
     assert [row[1:3] for row in stage.log() if row[0] == 1] == [
         ("0/0", 0),
@@ -52,6 +55,7 @@ def test_a_training_that_costs_ray_its_workers_fails_for_that_reason(
     run(stage, told, Setting(home, workers=2))
     assert told.ended_[1] is None
     assert told.ended_[0] is not None and "worker lost 3 times" in told.ended_[0]
+    assert told.notes == [LOST.format(0)] * 2  # the third time it has failed
 
 
 def test_too_few_cpus_are_said_at_once(cluster: None, home: Path) -> None:
@@ -82,26 +86,16 @@ def test_no_cluster_at_the_address_is_said(home: Path) -> None:
 
 
 @pytest.fixture
-def two_nodes(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """A head that trains nothing and two nodes of one CPU each, in processes of their own."""
-    import ray
-    from ray.cluster_utils import Cluster
-
-    if ray.is_initialized():
-        ray.shutdown()
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
-    nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
-    yield nodes
-    if ray.is_initialized():
-        ray.shutdown()
-    nodes.shutdown()
+def cluster_of_two(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Any, list[Any]]]:
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))  # where the workers find deeds.py
+    with two_nodes() as made:
+        yield made
 
 
 def test_a_cluster_that_loses_a_machine_ends_with_what_one_process_gives(
-    two_nodes: Any, home: Path
+    cluster_of_two: tuple[Any, list[Any]], home: Path
 ) -> None:
-    machines = [two_nodes.add_node(num_cpus=1) for _ in range(2)]
-    two_nodes.wait_for_nodes()
+    cluster, machines = cluster_of_two
     stage = Stage(home, ["pause", "pause", "pause", "train"])
     losing: list[threading.Thread] = []
 
@@ -109,17 +103,19 @@ def test_a_cluster_that_loses_a_machine_ends_with_what_one_process_gives(
         def trained(self, task: Task, key: str, training: Training) -> None:
             super().trained(task, key, training)
             if not losing:
-                lose = threading.Thread(target=two_nodes.remove_node, args=(machines[0], False))
+                lose = threading.Thread(target=cluster.remove_node, args=(machines[0], False))
                 losing.append(lose)
                 lose.start()
 
     told = Look()
-    setting = Setting(home, workers=2, address=two_nodes.address)
+    setting = Setting(home, workers=2, address=cluster.address)
     run(stage, told, setting)
     assert losing
     assert told.ended_ == dict.fromkeys(range(4))
     began = [row[:2] for row in stage.log()]
-    assert len(began) > len(set(began)), "nothing was on the machine that was lost"
+    twice = {row for row in began if began.count(row) > 1}
+    assert twice, "nothing was on the machine that was lost"
+    assert told.notes == [LOST.format(number) for number, _ in twice]
     for training in told.trained_.values():
         assert training.status == "ok"
     scores = {key: training.scores for key, training in told.trained_.items()}
