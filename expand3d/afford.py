@@ -19,6 +19,7 @@ from expand3d.watch import Watch
 #: How many times faster than guessed a network with a larger crop may turn out to be.
 SURPRISE = 3.0
 
+
 @dataclass(frozen=True)
 class Means:
     """What a study may spend: its price, and the latencies by digest that were measured for it."""

@@ -88,8 +88,8 @@ def plan_resumed(
 ) -> None:
     """Show what `resume_study` would do with the same arguments, and change nothing."""
     watch = watch or Watch()
-    with reopened(name, root=root, storage=storage, changes=changes, watch=watch) as (record, ready):
-        _show_rest(record, ready, watch)
+    with reopened(name, root=root, storage=storage, changes=changes, watch=watch) as begun:
+        _show_rest(*begun, watch)
 
 
 def _show_rest(record: Record, ready: Prepared, watch: Watch) -> None:

@@ -62,7 +62,9 @@ def overview_table(overview: Overview) -> Group:
         f"~ {duration(overview.seconds)}",
         style="bold",
     )
-    return Group(Text(f"study {overview.name}", style="bold"), facts, Text(), steps, _spread(overview))
+    return Group(
+        Text(f"study {overview.name}", style="bold"), facts, Text(), steps, _spread(overview)
+    )
 
 
 def _spread(overview: Overview) -> Text:

@@ -125,7 +125,7 @@ class Sampling:
         there is one future only.
         """
         base = self._base()
-        self = replace(self, price=self.price.guessed(plan_from_json(base.plan)))
+        self = self._guessed()
         known = answers(history)
         found = {c.digest: c for t in known.values() if (c := t.candidate).role == self.sampler}
         sequence = (verdict for verdict in self._sequence() if self._fits(verdict))
@@ -147,9 +147,9 @@ class Sampling:
 
     def limits_text(self) -> str:
         """One line: the ranges within which networks are proposed, and where the data ends."""
+        dimensions = self._guessed().space.dimensions
         ranges = ", ".join(
-            f"{d.factor} {d.value(d.low):.4g} to {d.value(d.high):.4g}"
-            for d in self.space.dimensions
+            f"{d.factor} {d.value(d.low):.4g} to {d.value(d.high):.4g}" for d in dimensions
         )
         return (
             f"{ranges or 'nothing can vary'}; costs up to "
@@ -185,6 +185,11 @@ class Sampling:
             budget=self.budget,
             price=self.price,
         )
+
+    def _guessed(self) -> Sampling:
+        """The same, for a look ahead that measures nothing."""
+        start = plan_from_json(self._base().plan)
+        return replace(self, price=self.price.guessed(start))
 
     def _inside(self, candidate: Candidate) -> bool:
         """Whether the network is within every limit of the budget."""

@@ -83,6 +83,28 @@ def test_it_ends_within_the_budget_and_says_what_was_measured(
     assert view.nearest_preset() is None
 
 
+def test_a_sampler_measures_before_it_trains_and_goes_on_where_it_stopped(
+    timed: StudyConfig, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sampled = dataclasses.replace(timed, strategy="tpe", trials=4)
+    assert run_study(sampled) is not None
+    whole = opened(sampled)
+    kept = [(t.number, t.candidate, t.scores()) for t in whole.trials()]
+    assert [candidate.role for _, candidate, _ in kept] == ["base", "tpe", "tpe", "tpe"]
+    assert all(candidate.cost <= 9_000_000 for _, candidate, _ in kept)
+    assert len(machine.looks) == len(set(machine.looks)) == len(whole.latencies())
+
+    cut = dataclasses.replace(sampled, root=sampled.root + "-cut")
+    again = Machine()
+    use(again, monkeypatch)
+    left = iter(range(9))
+    run_study(cut, stop=lambda: next(left, None) is None)
+    assert len(opened(cut).latencies()) < len(whole.latencies())
+    assert resume_study("tiny", root=cut.root).finished
+    assert [(t.number, t.candidate, t.scores()) for t in opened(cut).trials()] == kept
+    assert again.looks == machine.looks
+
+
 def test_stopped_and_resumed_it_measures_nothing_again(
     timed: StudyConfig, machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
