@@ -23,6 +23,8 @@ from expand3d.families.ops_gpu import HAS_TRITON, channelwise_autocast
 #: Gradients are summed over pieces of the input of about this size: the temporaries of one stay in
 #: the cache, and short sums round less.
 PIECE_BYTES = 2**22
+#: Fewer frames than this, of all clips together, pass through torch's operators in inference.
+FRAMES = 8
 
 
 class ChannelwiseConv3d(nn.Conv3d):
@@ -49,7 +51,7 @@ class ChannelwiseConv3d(nn.Conv3d):
     def forward(self, x: Tensor) -> Tensor:
         if x.device.type == "cuda" and HAS_TRITON and not torch.jit.is_tracing():
             return channelwise_autocast(x, self.weight, self.stride[1])
-        if _plain(x):
+        if plain(x):
             return super().forward(x)
         x = x.contiguous(memory_format=torch.channels_last_3d)
         out: Tensor = _Channelwise.apply(x, self.weight, self.stride[1])
@@ -66,34 +68,43 @@ class FramewiseConv3d(nn.Conv3d):
 
     def forward(self, x: Tensor) -> Tensor:
         assert self.kernel_size[0] == 1 and self.padding[0] == 0
-        if _plain(x):
+        if plain(x):
             return super().forward(x)
         t, h, w = self.stride
         weight = self.weight[:, :, 0]
         if self.kernel_size == (1, 1, 1):
+            if x[0, 0].numel() == 1 and self.groups == 1:  # one place per clip
+                return F.linear(x.flatten(1), weight.flatten(1), self.bias)[..., None, None, None]
             # Sliced first: the backward pass of a strided 1x1 corrupts memory (torch 2.13).
             x = x[:, :, ::t, ::h, ::w].contiguous(memory_format=torch.channels_last_3d)
-            rows = F.conv2d(_rows(x), weight, self.bias, groups=self.groups)
-            return (
-                rows.permute(0, 2, 3, 1)
-                .reshape(x.shape[0], *x.shape[2:], -1)
-                .permute(0, 4, 1, 2, 3)
-            )
+            return from_rows(F.conv2d(rows(x), weight, self.bias, groups=self.groups), x.shape)
         x = x[:, :, ::t].contiguous(memory_format=torch.channels_last_3d)
         padding = self.padding[1:]
         images = F.conv2d(_images(x), weight, self.bias, (h, w), padding, groups=self.groups)
         return images.unflatten(0, (x.shape[0], x.shape[2])).transpose(1, 2)
 
 
-def _rows(x: Tensor) -> Tensor:
+def rows(x: Tensor) -> Tensor:
     """N x C x T x H x W as N*T*H x C x 1 x W: enough images for torch to choose oneDNN."""
     return x.permute(0, 2, 3, 4, 1).flatten(0, 2).unsqueeze(1).permute(0, 3, 1, 2)
 
 
-def _plain(x: Tensor) -> bool:
-    """Whether torch's own convolution is to be used: off the CPU, traced, or in lower precision."""
+def from_rows(y: Tensor, shape: torch.Size) -> Tensor:
+    """The inverse of `rows`: N x C x T x H x W with N, T, H, W of `shape`."""
+    return y.permute(0, 2, 3, 1).reshape(shape[0], *shape[2:], -1).permute(0, 4, 1, 2, 3)
+
+
+def plain(x: Tensor) -> bool:
+    """Whether torch's own operators are to be used on NCTHW `x`.
+
+    So it is off the CPU, under tracing and in lower precision, and in inference on few frames, for
+    which one call a layer is faster than several. torch's meta device, where memory is counted,
+    stands for the CPU.
+    """
+    few = x.shape[0] * x.shape[2] < FRAMES and not torch.is_grad_enabled()
     return (
-        x.device.type != "cpu"
+        few
+        or x.device.type not in ("cpu", "meta")
         or torch.is_autocast_enabled("cpu")
         or torch.jit.is_tracing()
         or torch.compiler.is_compiling()

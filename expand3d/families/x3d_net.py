@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from expand3d.families.ops import ChannelwiseConv3d, FramewiseConv3d
+from expand3d.families.ops import ChannelwiseConv3d, FramewiseConv3d, plain
+from expand3d.families.ops_fused import norm_swish_project
+from expand3d.families.ops_norm import batch_norm
 
 if TYPE_CHECKING:
     from expand3d.families.x3d import X3DPlan
@@ -26,9 +28,10 @@ class SqueezeExcite(nn.Module):
         self.excite = _pointwise(hidden, channels, bias=True)
 
     def forward(self, x: Tensor) -> Tensor:
-        mean = x.mean(dim=(2, 3, 4), keepdim=True)
-        gate = self.excite(torch.relu(self.squeeze(mean)))
-        return x * torch.sigmoid(gate)
+        return x * self.gate(x.mean(dim=(2, 3, 4), keepdim=True))
+
+    def gate(self, mean: Tensor) -> Tensor:
+        return torch.sigmoid(self.excite(torch.relu(self.squeeze(mean))))
 
 
 class Bottleneck(nn.Module):
@@ -61,10 +64,18 @@ class Bottleneck(nn.Module):
         self.project_bn = nn.BatchNorm3d(outputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = torch.relu_(self.expand_bn(self.expand(x)))
-        y = self.swish(self.se(self.channelwise_bn(self.channelwise(y))))
-        y = self.project_bn(self.project(y))
-        return torch.relu_(self.shortcut_bn(self.shortcut(x)) + y)
+        y = torch.relu_(batch_norm(self.expand(x), self.expand_bn))
+        y = self.channelwise(y)
+        if plain(x) or not self.training:
+            y = self.project(self.swish(self.se(self.channelwise_bn(y))))
+        else:
+            gate = self.se.gate if isinstance(self.se, SqueezeExcite) else None
+            y = norm_swish_project(y, self.channelwise_bn, gate, self.project.weight)
+        y = batch_norm(y, self.project_bn)
+        x = self.shortcut(x)
+        if isinstance(self.shortcut_bn, nn.BatchNorm3d):
+            x = batch_norm(x, self.shortcut_bn)
+        return torch.relu_(x + y)
 
 
 class Stem(nn.Module):
@@ -79,7 +90,7 @@ class Stem(nn.Module):
         self.bn = nn.BatchNorm3d(width)
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.relu_(self.bn(self.temporal(self.spatial(x))))
+        return torch.relu_(batch_norm(self.temporal(self.spatial(x)), self.bn))
 
 
 class Head(nn.Module):
@@ -94,7 +105,7 @@ class Head(nn.Module):
         self.fc = nn.Linear(plan.lin5, plan.num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = torch.relu_(self.bn(self.conv5(x))).mean(dim=(2, 3, 4), keepdim=True)
+        x = torch.relu_(batch_norm(self.conv5(x), self.bn)).mean(dim=(2, 3, 4), keepdim=True)
         x = torch.relu(self.lin5(x)).flatten(1)
         return self.fc(self.dropout(x))
 
