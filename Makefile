@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install --quiet --constraint constraints.txt
 
-.PHONY: run test test-all test-peers test-triton lint install clean
+.PHONY: run test test-all test-peers test-triton lint install clean bench bench-full
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -55,6 +55,7 @@ bench: install
 	$(BIN)/python benchmarks/feeding.py --csv $(RESULTS)/feeding.csv
 	$(BIN)/python benchmarks/record.py --trials 100 1000 --csv $(RESULTS)/record.csv
 	$(BIN)/python benchmarks/train_step.py --clips 8 --repeats 3 --csv $(RESULTS)/train_step.csv
+	$(BIN)/python benchmarks/floor.py --repeats 3 --csv $(RESULTS)/floor.csv
 	@$(PEER) $(PEER_PYTHON) benchmarks/train_step.py --peer --clips 8 --repeats 3 \
 	  --csv $(RESULTS)/peer_step.csv
 	@$(PEER) $(PEER_PYTHON) benchmarks/inference.py --repeats 3 --csv $(RESULTS)/inference.csv
@@ -66,6 +67,7 @@ bench-full: install
 	$(BIN)/python benchmarks/feeding.py --clips 128 --repeats 9 --csv $(RESULTS)/feeding.csv
 	$(BIN)/python benchmarks/record.py --csv $(RESULTS)/record.csv
 	$(BIN)/python benchmarks/train_step.py --csv $(RESULTS)/train_step.csv
+	$(BIN)/python benchmarks/floor.py --csv $(RESULTS)/floor.csv
 	@$(PEER) $(PEER_PYTHON) benchmarks/train_step.py --peer --clips 8 --csv $(RESULTS)/peer_step.csv
 	@$(PEER) $(PEER_PYTHON) benchmarks/inference.py --csv $(RESULTS)/inference.csv
 	rm -f $(RESULTS)/whole_job.csv

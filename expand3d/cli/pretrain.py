@@ -103,8 +103,9 @@ def _wanted(args: argparse.Namespace) -> Pretraining:
     given = {name: value for name, value in fields.items() if value is not None}
     if args.batch is not None:
         given["bn_batch"] = args.batch
-    # A study's keys say what the data is; its budget plays no part here.
-    config = StudyConfig.from_mapping({"budget": "1GFLOPs", **config_values(args)})
+    # A study's keys say what the data is; its budget plays no part here, nor does its key `batch`.
+    keys = {key: value for key, value in config_values(args).items() if key in KEYS}
+    config = StudyConfig.from_mapping({"budget": "1GFLOPs", **keys})
     return Pretraining(
         config=config,
         student=_student(family, args),

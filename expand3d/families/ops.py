@@ -101,13 +101,12 @@ def plain(x: Tensor) -> bool:
     which one call a layer is faster than several. torch's meta device, where memory is counted,
     stands for the CPU.
     """
-    few = x.shape[0] * x.shape[2] < FRAMES and not torch.is_grad_enabled()
     return (
-        few
-        or x.device.type not in ("cpu", "meta")
+        x.device.type not in ("cpu", "meta")
         or torch.is_autocast_enabled("cpu")
         or torch.jit.is_tracing()
         or torch.compiler.is_compiling()
+        or (not torch.is_grad_enabled() and x.shape[0] * x.shape[2] < FRAMES)
     )
 
 
