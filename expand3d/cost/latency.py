@@ -4,8 +4,10 @@ The network is built with random weights, in eval mode and inference mode, in th
 trainings on that device (channels-last on a CPU) and in float32; BatchNorm is not folded. Reading
 and normalising the clip is not in it.
 
-Whatever else a machine does only adds time, and comes and goes within seconds. So passes are timed
-in bursts, until the two quietest agree, and the quietest counts.
+Whatever else a machine does only adds time, up to twice as much, and comes and goes within seconds.
+So passes are timed in bursts, and a small matrix product of always the same size tells before and
+after each whether the machine is as fast as it has been; bursts end when two of quiet moments
+agree, and the quietest counts.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ import platform
 import time
 from collections.abc import Callable
 from statistics import median, quantiles
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from expand3d.families import get_family
 from expand3d.genotype import Plan
@@ -29,8 +31,13 @@ WARM_UP_RUNS, WARM_UP_SECONDS = 3, 0.3
 #: Passes of a burst: until both are reached, or either of the most.
 LEAST_RUNS, LEAST_SECONDS = 15, 0.5
 MOST_RUNS, MOST_SECONDS = 200, 10.0
-#: Bursts end when the medians of the two quietest are this near, or there are so many.
-AGREEMENT, MOST_BURSTS = 1.05, 8
+#: Bursts end when the medians of the two quietest are this near.
+AGREEMENT = 1.05
+#: A moment is quiet while the probe takes at most so many times its shortest time in this process,
+#: which is looked for at first for so long.
+QUIET, LOOK_SECONDS = 1.15, 2.0
+#: Side of the probe's matrices, and how often it is taken.
+PROBE_SIDE, PROBE_RUNS = 512, 3
 #: A network so slow that `MOST_SECONDS` end before is timed by this many passes all the same.
 FEWEST_RUNS = 5
 
@@ -40,7 +47,7 @@ Timer = Callable[[], float]
 def measure_latency(
     plan: Plan, *, device: str, threads: int | None = None, timer: Timer = time.perf_counter
 ) -> Latency:
-    """The latency of `plan` on `device` ("cpu", "cuda", "cuda:1"), measured now in 1 to 5 s.
+    """The latency of `plan` on `device` ("cpu", "cuda", "cuda:1"), measured now in 1 to 10 s.
 
     `threads` None keeps torch's number. The random state and the thread count are left as they
     were; ConfigError where the device is not there.
@@ -62,7 +69,7 @@ def measure_latency(
             if placement.on_gpu:
                 torch.cuda.synchronize(placement.device)
 
-        times = timed(once, timer=timer)
+        times = timed(once, timer=timer, probe=_Probe(placement))
     low, middle, high = (1000 * second for second in quantiles(times, n=4, method="inclusive"))
     layout = "channels_last_3d" if placement.channels_last else "contiguous"
     return Latency(
@@ -77,25 +84,69 @@ def measure_latency(
     )
 
 
-def timed(once: Callable[[], None], *, timer: Timer) -> list[float]:
-    """Seconds of each pass of `once` in the quietest burst after the warm-up."""
+def always_quiet() -> bool:
+    """A probe of a machine that nobody else uses."""
+    return True
+
+
+def timed(
+    once: Callable[[], None], *, timer: Timer, probe: Callable[[], bool] = always_quiet
+) -> list[float]:
+    """Seconds of each pass of `once` in the quietest burst after the warm-up.
+
+    `probe` says whether the moment is quiet.
+    """
     started, warm = timer(), 0
     while warm < WARM_UP_RUNS or timer() - started < WARM_UP_SECONDS:
         once()
         warm += 1
         if warm >= 2 and timer() - started > MOST_SECONDS:
             break
-    bursts: list[list[float]] = []
-    while not _settled(bursts):
-        bursts.append(_burst(once, timer))
-    return min(bursts, key=median)
+    quiet: list[list[float]] = []
+    busy: list[list[float]] = []
+    while sum(map(sum, quiet + busy)) < MOST_SECONDS and not _agree(quiet):
+        before = probe()
+        burst = _burst(once, timer)
+        (quiet if before and probe() else busy).append(burst)
+    return min(quiet or busy, key=median)
 
 
-def _settled(bursts: list[list[float]]) -> bool:
-    if sum(map(sum, bursts)) >= MOST_SECONDS or len(bursts) >= MOST_BURSTS:
-        return True
+def _agree(bursts: list[list[float]]) -> bool:
+    """Whether the medians of the two quietest bursts are near each other."""
     quietest, second = [*sorted(map(median, bursts)), math.inf, math.inf][:2]
     return len(bursts) > 1 and second <= AGREEMENT * quietest
+
+
+class _Probe:
+    """Whether the machine is as fast now as it has been, by a matrix product of one size."""
+
+    #: The shortest time of the probe in this process, by device and threads.
+    _shortest: ClassVar[dict[tuple[str, int], float]] = {}
+
+    def __init__(self, placement: Placement) -> None:
+        import torch
+
+        self._placement = placement
+        self._matrix = torch.ones(PROBE_SIDE, PROBE_SIDE, device=placement.device)
+        self._key = (str(placement.device), placement.threads)
+        if self._key not in self._shortest:
+            started = time.perf_counter()
+            while time.perf_counter() - started < LOOK_SECONDS:
+                self()
+
+    def __call__(self) -> bool:
+        import torch
+
+        seconds = math.inf
+        for _ in range(PROBE_RUNS):
+            before = time.perf_counter()
+            self._matrix @ self._matrix
+            if self._placement.on_gpu:
+                torch.cuda.synchronize(self._placement.device)
+            seconds = min(seconds, time.perf_counter() - before)
+        shortest = min(seconds, self._shortest.get(self._key, math.inf))
+        self._shortest[self._key] = shortest
+        return seconds <= QUIET * shortest
 
 
 def _burst(once: Callable[[], None], timer: Timer) -> list[float]:

@@ -45,6 +45,16 @@ def test_the_quietest_burst_counts_and_a_second_one_has_to_agree() -> None:
     assert clock.runs == 3 + 3 * 15
 
 
+def test_bursts_of_busy_moments_count_only_where_there_are_no_others() -> None:
+    """Two long bursts agree with each other while the machine is busy; then it becomes quiet."""
+    clock = Clock(seconds=0.1, cold=0.2, cold_runs=3 + 30)
+    times = timed(clock.once, timer=clock, probe=lambda: clock.runs >= 3 + 30)
+    assert times == pytest.approx([0.1] * 15)
+    busy = Clock(seconds=0.1)
+    assert timed(busy.once, timer=busy, probe=lambda: False) == pytest.approx([0.1] * 15)
+    assert busy.now == pytest.approx(10, abs=2)  # it has waited for a quiet moment
+
+
 def test_a_machine_that_never_comes_to_rest_is_not_waited_for() -> None:
     now, passes = 0.0, 0
 
