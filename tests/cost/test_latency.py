@@ -94,7 +94,8 @@ def test_the_median_and_the_quartiles() -> None:
         return now
 
     found = measure_latency(TINY, device="cpu", threads=1, timer=timer)
-    assert 99.9 <= found.low <= found.median <= found.high <= 300.1  # rounding of the clock
+    low, middle, high = (round(each, 6) for each in (found.low, found.median, found.high))
+    assert 100 <= low <= middle <= high <= 300  # the clock's sums round
     assert found.nanoseconds == round(found.median * 1e6)
 
 

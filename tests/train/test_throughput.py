@@ -13,4 +13,3 @@ def test_times_grow_with_the_network() -> None:
     large = calibrate(make_plan(frames=8, crop=64), recipe=recipe, threads=1, seconds=0.1)
     assert 0 < small.train_seconds < large.train_seconds < 1
     assert 0 < small.test_seconds < large.test_seconds < large.train_seconds
-    assert small.start_seconds >= 0
