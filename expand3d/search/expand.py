@@ -21,6 +21,7 @@ from expand3d.search.base import Ask, Batch, Done, Measure, answers, base_candid
 from expand3d.search.select import Metric, axes_of, rank
 from expand3d.search.solve import LEAST_GROWTH, Exhausted, Solution, Solver, contract, solve
 from expand3d.search.steps import Offer, StepSummary
+from expand3d.search.targets import next_target, worth_a_step
 from expand3d.search.variants import COMPOUND, compound, descendant, parents
 from expand3d.study.trial import BASELINE, Candidate, Trial
 
@@ -36,12 +37,13 @@ class Expansion:
 
     `price` says what `budget` counts, multiply-adds if left out, and which limits hold beside it.
 
-    `schedule` "fit" aims the last step at what the budget leaves; "paper" doubles past the budget
-    and contracts the last axis backward to lie under it, "paper-all" each axis by itself. `ratio`
-    is the growth of a step. `axes` restricts the family's axes, `start` replaces its base.
-    `growth` says whether a step offers a network per axis, one that grows all axes at once
-    (compound), or both. The `beam` best networks of a step are all expanded in the next, towards
-    one cost; a network that several lead to counts as the best one's.
+    `schedule` "fit" aims the steps at fixed costs, each `ratio` times the one before, and the last
+    at the budget (`search/targets.py`); "paper" grows each winner by `ratio` past the budget and
+    contracts the last axis backward to lie under it, "paper-all" each axis by itself. `axes`
+    restricts the family's axes, `start` replaces its base. `growth` says whether a step offers a
+    network per axis, one that grows all axes at once (compound), or both. The `beam` best networks
+    of a step are all expanded in the next, towards one cost; a network that several lead to counts
+    as the best one's.
     """
 
     family: str
@@ -204,10 +206,21 @@ class Expansion:
         return offers[0][1] if len(beam) == 1 else _united(step, target, offers)
 
     def _target(self, beam: Sequence[Candidate]) -> int:
-        """The cost that a step aims at: a growth of the best network that can grow."""
-        able = (c for c in beam if c.role != "contract" and c.cost * LEAST_GROWTH <= self.budget)
-        target = round(self.ratio * next(able, beam[0]).cost)
-        return min(target, self.budget) if self.schedule == "fit" else target
+        """The cost that a step aims at, by the best network that can grow.
+
+        "fit" takes the next rung of a ladder, the paper's schedules a growth of the network.
+        """
+        able = (c for c in beam if c.role != "contract" and self._can_grow(c))
+        best = next(able, beam[0])
+        if self.schedule != "fit":
+            return round(self.ratio * best.cost)
+        start, aimed = self._base().cost, best.target or 0
+        return next_target(best.cost, aimed, start=start, ratio=self.ratio, budget=self.budget)
+
+    def _can_grow(self, candidate: Candidate) -> bool:
+        """Whether the budget leaves the network enough for another step."""
+        aimed = (candidate.target or 0) if self.schedule == "fit" else 0
+        return worth_a_step(candidate.cost, aimed, ratio=self.ratio, budget=self.budget)
 
     def _following(self, step: int, current: Candidate, target: int) -> Offer | Done:
         """What comes after one network: contraction, growth to `target`, or nothing."""
@@ -218,6 +231,9 @@ class Expansion:
         cost = self.price.quantity.text(current.cost)
         if current.cost * LEAST_GROWTH > self.budget:
             return Done(f"{cost} is within 5% of the budget")
+        if not self._can_grow(current):
+            used = current.cost / self.budget
+            return Done(f"{cost} is {used:.0%} of the budget, which its step aimed at")
         if current.cost * LEAST_GROWTH > target:
             return Done(f"{cost} is within 5% of the step's target")
         return self._expansion(step, current, target)

@@ -110,8 +110,55 @@ def test_the_last_step_takes_what_the_budget_leaves() -> None:
     steps = strategy.steps(expand_all(strategy, favouring("gamma_b")))
     targets = [step.offer.target for step in steps[1:]]
     costs = [step.winner.macs for step in steps if step.winner]
-    assert targets == [2 * costs[0], 2 * costs[1], 100_000_000]
+    assert targets == [2 * costs[0], 4 * costs[0], 100_000_000]
     assert costs[-1] == pytest.approx(100_000_000, rel=0.005)
+
+
+@pytest.mark.parametrize("beam", [1, 2])
+def test_a_network_that_falls_short_of_its_target_catches_up_in_the_next_step(beam: int) -> None:
+    """The crop ends at 120 pixels, 15% more cost than 112 have, where a step is to double it."""
+    strategy = expansion(limits=Limits(crop=120, duration=90), beam=beam)
+    history = expand_all(strategy, favouring("gamma_s", "gamma_d"))
+    base = 20_662_304 - 394 * 2048
+    steps = strategy.steps(history)
+    targets = [step.offer.target for step in steps]
+    assert targets[:5] == [base, 2 * base, 4 * base, 8 * base, 300_000_000]
+    assert set(targets[5:]) <= {300_000_000}  # a second network of a beam may be left to grow
+    short, after = steps[1].winner, steps[2].winner
+    assert short is not None and after is not None
+    assert (short.axis, short.plan["crop"]) == ("gamma_s", 120)
+    assert 1.1 < short.cost / base < 1.2
+    # Blocks come whole; the other axes come nearer.
+    assert after.axis == "gamma_d" and after.cost == pytest.approx(4 * base, rel=0.1)
+    ask = strategy.ask(history)
+    assert isinstance(ask, Done) and "of the budget" in ask.reason
+
+
+def test_a_network_beyond_its_target_is_expanded_to_the_same_rungs() -> None:
+    """The second frame doubles the cost, where a step is to add 40%."""
+    strategy = expansion(80_000_000, ratio=1.4)
+    steps = strategy.steps(expand_all(strategy, favouring("gamma_t", "gamma_w")))
+    base = 20_662_304 - 394 * 2048
+    over = steps[1].winner
+    assert over is not None and over.cost / base > 1.9
+    # 1.4^2 = 1.96 is no step above that, and after 1.4^3 = 2.744 and 1.4^4 = 3.84 the 80 M are
+    # 4.03 times the base, less than 9% more: the budget takes the place of the last rung.
+    rungs = [1.4 * base, 1.4**3 * base, 80_000_000]
+    assert [step.offer.target for step in steps[1:]] == pytest.approx(rungs, abs=1)
+
+
+def test_a_step_at_the_budget_is_not_repeated_for_a_few_percent() -> None:
+    """Frames come whole: those that are nearest leave 12% of the budget."""
+    strategy = expansion(300_000_000, limits=Limits(crop=160, duration=64))
+    axes = ("gamma_s", "gamma_t", "gamma_t", "gamma_tau")
+    history = expand_all(strategy, favouring(*axes))
+    last = strategy.steps(history)[-1]
+    assert last.offer.step == 4 and last.winner is not None
+    share = last.winner.cost / 300_000_000
+    assert 0.85 < share < 0.9
+    said = f"is {share:.0%} of the budget, which its step aimed at"
+    ask = strategy.ask(history)
+    assert isinstance(ask, Done) and said in ask.reason
 
 
 @settings(max_examples=12, deadline=None)

@@ -52,20 +52,12 @@ def cost(genotype: Genotype) -> int:
     return X3D.cost(X3D.resolve(genotype, num_classes=6)).macs
 
 
-@pytest.mark.parametrize(
-    ("schedule", "seed", "said"),
-    [
-        ("fit", 0, "17b6f927179461dd"),
-        ("fit", 1, "91551f844636164d"),
-        ("paper", 0, "497fe3e954576beb"),
-        ("paper", 1, "e6fa00d81cfe0bb7"),
-    ],
-)
-def test_a_beam_of_one_is_what_the_expansion_was_before_there_were_beams(
-    schedule: str, seed: int, said: str
+@pytest.mark.parametrize(("seed", "said"), [(0, "497fe3e954576beb"), (1, "e6fa00d81cfe0bb7")])
+def test_the_papers_schedule_is_what_it_was_before_there_were_beams_and_rungs(
+    seed: int, said: str
 ) -> None:
     """Digests of everything that commit fcaebc2 proposed, decided and said."""
-    strategy = expansion(schedule=schedule, seed=seed, beam=1)
+    strategy = expansion(schedule="paper", seed=seed, beam=1)
     history = expand_all(strategy, drawn(seed))
     asked, result = strategy.ask(history), strategy.result(history)
     assert isinstance(asked, Done) and result is not None
