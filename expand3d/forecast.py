@@ -69,14 +69,15 @@ def forecast(
     futures = ready.strategy.futures(history)
     ways = [_ahead(ready, offers, history, last) for offers in futures]
     if not any(offers or winner for offers, winner in ways):
-        return _overview(ready, Pace(()), (), None, memory=False)
+        return _overview(ready, Pace(()), Pace(()), (), None, memory=False)
     # The base is among them, which is quick to time whatever is left.
-    pace = _calibrate(
-        ready.bench, [c for offers in futures for offer in offers for c in offer.candidates]
-    )
-    times = [_overview(ready, pace, *way, memory=False).seconds for way in ways]
+    candidates = [c for offers in futures for offer in offers for c in offer.candidates]
+    pace = _calibrate(ready.bench, candidates)
+    winners = [winner for _, winner in ways if winner is not None]
+    paces = pace, _pace_of_last(ready, pace, winners, candidates[0])
+    times = [_overview(ready, *paces, *way, memory=False).seconds for way in ways]
     ordered = sorted(range(len(ways)), key=lambda place: times[place])
-    middle = _overview(ready, pace, *ways[ordered[len(ordered) // 2]], memory=True)
+    middle = _overview(ready, *paces, *ways[ordered[len(ordered) // 2]], memory=True)
     return dataclasses.replace(middle, shortest=min(times), longest=max(times))
 
 
@@ -103,6 +104,18 @@ def _ahead(
     return left, winner if ready.config.final else None
 
 
+def _pace_of_last(
+    ready: Prepared, pace: Pace, winners: Sequence[Candidate], base: Candidate
+) -> Pace:
+    """How fast one of `winners` is trained once more, measured where it has threads of its own.
+
+    More cores speed up large networks more than small ones, so it is not computed from `pace`.
+    """
+    if not winners or ready.final.threads == ready.bench.threads:
+        return pace
+    return _calibrate(ready.final, [base, *winners])
+
+
 def forecast_each(bench: Bench, candidates: Sequence[Candidate]) -> tuple[PlannedStep, ...]:
     """One row per network, in their order; every family is calibrated by itself."""
     families = {candidate.genotype.family for candidate in candidates}
@@ -121,6 +134,7 @@ def forecast_each(bench: Bench, candidates: Sequence[Candidate]) -> tuple[Planne
 def _overview(
     ready: Prepared,
     pace: Pace,
+    last: Pace,
     offers: Sequence[Offer],
     winner: Candidate | None,
     *,
@@ -128,7 +142,8 @@ def _overview(
 ) -> Overview:
     """The plan where a run goes as `offers` say, and `winner` is trained once more in the end.
 
-    Predicting `memory` takes a moment for each row.
+    `pace` is that of the steps, `last` that of the last training. Predicting `memory` takes a
+    moment for each row.
     """
     quantity, at_a_time = ready.strategy.price.quantity, ready.config.side_by_side
     steps = [
@@ -147,7 +162,7 @@ def _overview(
     final = None
     if winner is not None:
         step = offers[-1].step + 1 if offers else 0
-        final = _row(ready.final, pace, step, winner.cost, [winner], memory=memory)
+        final = _row(ready.final, last, step, winner.cost, [winner], memory=memory)
         final = dataclasses.replace(final, quantity=quantity)
     assert ready.config.name is not None
     return Overview(ready.config.name, ready.lines, rows, final)

@@ -25,8 +25,9 @@ from expand3d.part import Outcome, create_record, executor, new_study, prepared_
 from expand3d.prepare import Prepared
 from expand3d.search.base import Batch, Measure, answers
 from expand3d.search.saved import strategy_from_json
+from expand3d.study.changes import check_resume, continued
 from expand3d.study.claims import DRIVER, PATIENCE_SECONDS, WORKER, Claim, ClaimLost
-from expand3d.study.config import StudyConfig, check_resume, with_flags
+from expand3d.study.config import StudyConfig
 from expand3d.study.listing import FINISHED, elsewhere
 from expand3d.study.lock import holder
 from expand3d.study.record import STRATEGY, Record
@@ -110,7 +111,7 @@ def _prepared(
     if before.time_limit is not None:
         watch.note(f"time_limit = {before.time_limit} is for expand3d run; stop workers yourself")
     alone = {"executor": "here", "workers": None, "devices": (), "time_limit": None}
-    config = with_flags(before, {"root": str(root), **alone, **changes})
+    config = continued(before, {"root": str(root), **alone, **changes})
     check_resume(before, config)
     contents = None
     if "data" not in changes and not resolve_source(config.data, say=watch.note).exists():

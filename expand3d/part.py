@@ -29,8 +29,9 @@ from expand3d.search.saved import (
     strategy_to_json,
     with_latencies,
 )
+from expand3d.study.changes import check_resume, continued
 from expand3d.study.claims import DRIVER, ClaimLost
-from expand3d.study.config import StudyConfig, check_resume
+from expand3d.study.config import StudyConfig
 from expand3d.study.folder import made_up_name, resume_command, study_folder, study_names
 from expand3d.study.listing import FINISHED
 from expand3d.study.lock import StudyLock, place
@@ -107,7 +108,7 @@ def reopened(
     with StudyLock(record.folder.make()), alone(record):
         record.refresh()  # nobody else writes from here on
         before = record.config()
-        config = dataclasses.replace(before, root=str(root), storage=storage, **(changes or {}))
+        config = continued(before, {"root": str(root), "storage": storage, **(changes or {})})
         check_resume(before, config)
         growth(before, config)  # refuses what becomes less, before any data is read
         strategy, ready = prepared_again(record, config, watch)

@@ -99,7 +99,8 @@ def prepare(
     base = family.resolve(start, num_classes=len(manifest.class_names))
     refuse_small(budget, base)
     device, threads = device_for(config.device), _threads(config)
-    config = dataclasses.replace(config, device=device, threads=threads)
+    last = last_threads(config, device=device, threads=threads)
+    config = dataclasses.replace(config, device=device, threads=threads, final_threads=last)
     afforded = means(budget, base, device=device, threads=threads, known=known, watch=watch)
     price = afforded.price
     recipe = config.training_recipe()
@@ -270,6 +271,20 @@ def _threads(config: StudyConfig) -> int:
     return config.threads or max(1, len(os.sched_getaffinity(0)) // config.at_a_time)
 
 
+def last_threads(config: StudyConfig, *, device: str, threads: int) -> int:
+    """CPU threads of the winner's last training: what was said, or the workers' `threads` together.
+
+    The workers are idle by then. Ray reserves the same cores for every training, and a GPU leaves
+    the cores little to do, so that there it is the `threads` of every training.
+    """
+    if config.final_threads is not None:
+        return config.final_threads
+    if config.executor == "ray" or {*(config.devices or (device,))} != {"cpu"}:
+        return threads
+    cores = len(os.sched_getaffinity(0))
+    return max(threads, min(threads * config.at_a_time, cores))
+
+
 def _bench(config: StudyConfig, store: CachedStore, parts: Splits, recipe: Recipe) -> Bench:
     held_out = (
         folds(
@@ -308,7 +323,13 @@ def _final_bench(bench: Bench, parts: Splits, config: StudyConfig) -> Bench:
         repeats=1,
         seed=int(digest(config.seed, "final")[:8], 16),
     )
-    return dataclasses.replace(bench, recipe=config.last_recipe(), jobs=(job,), timeout=None)
+    return dataclasses.replace(
+        bench,
+        recipe=config.last_recipe(),
+        jobs=(job,),
+        timeout=None,
+        threads=config.final_threads or bench.threads,
+    )
 
 
 def _budget_text(budget: Budget, strategy: StudyStrategy) -> str:
@@ -345,6 +366,7 @@ def _lines(
         pool=len(parts.train) + len(parts.val) if config.folds == 1 else None,
     )
     visits = recipe.steps_for(len(bench.jobs[0].train)) * recipe.batch
+    last = config.final_threads or bench.threads
     pool = len(parts.train) + len(parts.val)
     choosing = (
         f"{pool} take turns in {config.folds} folds"
@@ -363,7 +385,8 @@ def _lines(
             "training",
             f"profile {recipe.profile}: {visits:,} clip visits"
             f"{f' x {len(bench.jobs)} trainings' if len(bench.jobs) > 1 else ''} a candidate, "
-            f"batch {recipe.batch}; {bench.device}, {bench.threads} threads",
+            f"batch {recipe.batch}; {bench.device}, {bench.threads} threads"
+            f"{f', the last training {last}' if config.final and last != bench.threads else ''}",
         ),
         ("choosing", f"by {strategy.metric}: {resolution.text}"),
     )

@@ -17,7 +17,7 @@ from __future__ import annotations
 import argparse
 
 from expand3d.cli.flags import add_config_flags, config_values
-from expand3d.study.config import MAY_CHANGE
+from expand3d.study.changes import MAY_CHANGE
 from expand3d.study.folder import DEFAULT_ROOT
 
 

@@ -18,7 +18,7 @@ from expand3d.cli.flags import add_config_flags, config_values
 from expand3d.study.folder import DEFAULT_ROOT, hide_password
 from expand3d.study.units import parse_duration
 
-HERE = ("data", "prefix", "device", "threads", "cache_cap", "storage", "root")
+HERE = ("data", "prefix", "device", "threads", "final_threads", "cache_cap", "storage", "root")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from expand3d.errors import ConfigError, StudyError, nearest
+from expand3d.errors import ConfigError, nearest
 from expand3d.study import rules
 from expand3d.study.folder import DEFAULT_ROOT, check_name, hide_password
 from expand3d.study.rules import Rule
@@ -184,6 +184,12 @@ class StudyConfig:
         rules.optional(rules.whole(1)),
         None,
     )
+    final_threads: int | None = _key(
+        "CPU threads of the winner's last training; on a CPU those of all workers on this machine "
+        "together if left out",
+        rules.optional(rules.whole(1)),
+        None,
+    )
     executor: str = _key(
         "who trains candidates: here, processes on this machine, or ray",
         rules.choice(("here", "processes", "ray")),
@@ -342,52 +348,3 @@ def with_flags(config: StudyConfig, flags: Mapping[str, Any]) -> StudyConfig:
         if table in changed:
             changed[table] = {**getattr(config, table), **changed[table]}
     return dataclasses.replace(config, **changed)
-
-
-#: Where things are and how fast they run: what cannot change a score, or is checked by content.
-MAY_CHANGE = frozenset(
-    (
-        *("data", "prefix", "device", "threads", "executor", "workers", "devices", "address"),
-        *("time_limit", "cache_cap", "storage", "root"),
-    )
-)
-
-
-#: Limits that may become larger when a study is resumed, never smaller.
-MAY_GROW = ("budget", "trials", "training_limit")
-
-
-@dataclass(frozen=True)
-class Differences:
-    """Keys that differ between a record's configuration and another: free to change, and not.
-
-    `limits` may change only to more, which `check_resume` does not judge.
-    """
-
-    allowed: tuple[str, ...]
-    refused: tuple[str, ...]
-    limits: tuple[str, ...] = ()
-
-
-def differences(old: StudyConfig, new: StudyConfig) -> Differences:
-    """Which keys differ, and which of them a study may change when it is resumed."""
-    before, after = old.to_json(), new.to_json()
-    changed = [key for key in before if before[key] != after[key]]
-    return Differences(
-        tuple(key for key in changed if key in MAY_CHANGE),
-        tuple(key for key in changed if key not in MAY_CHANGE and key not in MAY_GROW),
-        tuple(key for key in changed if key in MAY_GROW),
-    )
-
-
-def check_resume(old: StudyConfig, new: StudyConfig) -> None:
-    """StudyError that names what may not change under a record."""
-    refused = differences(old, new).refused
-    if refused:
-        changes = ", ".join(
-            f"{key} ({getattr(old, key)!r} to {getattr(new, key)!r})" for key in refused
-        )
-        raise StudyError(
-            f"study {old.name!r} cannot change {changes} on the way; start a new study with it, "
-            f"or change only {', '.join(sorted(MAY_CHANGE))}, or extend {' or '.join(MAY_GROW)}"
-        )

@@ -10,10 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from expand3d.errors import ConfigError, StudyError
+from expand3d.study.changes import check_resume, continued, differences
 from expand3d.study.config import (
     StudyConfig,
-    check_resume,
-    differences,
     flag_of,
     keys,
     load_toml,
@@ -148,6 +147,7 @@ _VALUES: dict[str, st.SearchStrategy[Any]] = {
     "final": st.booleans(),
     "device": st.sampled_from(["auto", "cpu", "cuda:1"]),
     "threads": st.none() | st.integers(1, 64),
+    "final_threads": st.none() | st.integers(1, 64),
     "executor": st.sampled_from(["here", "processes", "ray"]),
     "workers": st.none() | st.integers(1, 8),
     "devices": st.just(()) | st.just(("cuda:0", "cuda:1")),
@@ -188,6 +188,20 @@ def test_the_property_test_knows_every_key() -> None:
 def test_a_password_is_not_kept() -> None:
     config = StudyConfig(budget="1G", storage="mysql://me:s3cret@host:3306/db?x=a@b")
     assert config.to_json()["storage"] == "mysql://me:***@host:3306/db?x=a@b"
+
+
+def test_other_threads_of_a_study_choose_those_of_its_last_training_anew() -> None:
+    old = StudyConfig(budget="1G", threads=2, final_threads=8)
+    for changes, wanted in (
+        ({"executor": "processes", "workers": 4}, (2, 8)),
+        ({"threads": 2}, (2, 8)),
+        ({"threads": 3}, (3, None)),
+        ({"threads": 3, "final_threads": 6}, (3, 6)),
+        ({"final_threads": 6}, (2, 6)),
+    ):
+        new = continued(old, changes)
+        assert (new.threads, new.final_threads) == wanted
+        check_resume(old, new)
 
 
 def test_resume_may_change_where_and_how_fast_but_not_what() -> None:

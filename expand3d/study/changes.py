@@ -1,0 +1,66 @@
+"""What of a study's configuration may change when it goes on, and what it then is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from expand3d.errors import StudyError
+from expand3d.study.config import StudyConfig, with_flags
+
+#: Where things are and how fast they run: what cannot change a score, or is checked by content.
+MAY_CHANGE = frozenset(
+    (
+        *("data", "prefix", "device", "threads", "executor", "workers", "devices", "address"),
+        *("final_threads", "time_limit", "cache_cap", "storage", "root"),
+    )
+)
+#: Limits that may become larger when a study is resumed, never smaller.
+MAY_GROW = ("budget", "trials", "training_limit")
+
+
+@dataclass(frozen=True)
+class Differences:
+    """Keys that differ between a record's configuration and another: free to change, and not.
+
+    `limits` may change only to more, which `check_resume` does not judge.
+    """
+
+    allowed: tuple[str, ...]
+    refused: tuple[str, ...]
+    limits: tuple[str, ...] = ()
+
+
+def differences(old: StudyConfig, new: StudyConfig) -> Differences:
+    """Which keys differ, and which of them a study may change when it is resumed."""
+    before, after = old.to_json(), new.to_json()
+    changed = [key for key in before if before[key] != after[key]]
+    return Differences(
+        tuple(key for key in changed if key in MAY_CHANGE),
+        tuple(key for key in changed if key not in MAY_CHANGE and key not in MAY_GROW),
+        tuple(key for key in changed if key in MAY_GROW),
+    )
+
+
+def check_resume(old: StudyConfig, new: StudyConfig) -> None:
+    """StudyError that names what may not change under a record."""
+    refused = differences(old, new).refused
+    if refused:
+        changes = ", ".join(
+            f"{key} ({getattr(old, key)!r} to {getattr(new, key)!r})" for key in refused
+        )
+        raise StudyError(
+            f"study {old.name!r} cannot change {changes} on the way; start a new study with it, "
+            f"or change only {', '.join(sorted(MAY_CHANGE))}, or extend {' or '.join(MAY_GROW)}"
+        )
+
+
+def continued(config: StudyConfig, changes: Mapping[str, Any]) -> StudyConfig:
+    """The configuration with which a recorded study goes on.
+
+    The last training's threads were made of the others': where these change, they are made anew.
+    """
+    if changes.get("threads", config.threads) != config.threads:
+        changes = {"final_threads": None, **changes}
+    return with_flags(config, changes)
