@@ -25,8 +25,10 @@ from expand3d.search.suggest import GENETIC, Model, Trained
 from expand3d.study.config import SAMPLERS
 from expand3d.study.trial import BASELINE, Candidate, Trial
 
-#: Random networks before a model has something to learn from.
-STARTUP = 10
+#: Random networks before a model has something to learn from: at least, and at most.
+LEAST_STARTUP, STARTUP = 2, 10
+#: The part of all networks, or of what may be spent, that goes to random ones at most.
+STARTUP_SHARE = 3
 #: How often a sampler is asked for one network before a random one takes its place. A Gaussian
 #: process is fitted anew each time.
 ATTEMPTS = {"tpe": 100, "nsga2": 200, "nsga3": 200, "gp": 5}
@@ -196,9 +198,9 @@ class Sampling:
         inside = candidate.cost <= self.budget
         return inside and self.price.over(plan_from_json(candidate.plan)) is None
 
-    def _spent(self, candidates: Iterable[Candidate]) -> bool:
-        """Whether training these has used up what may be spent."""
-        return self.spend is not None and sum(c.macs for c in candidates) >= self.spend
+    def _spent(self, candidates: Iterable[Candidate], part: int = 1) -> bool:
+        """Whether training these has used up what may be spent, or one of so many parts of it."""
+        return self.spend is not None and part * sum(c.macs for c in candidates) >= self.spend
 
     def _exact(self, verdict: Verdict) -> Verdict:
         """The verdict by what was measured, where the space could only guess what is legal."""
@@ -248,7 +250,7 @@ class Sampling:
     ) -> Iterator[Verdict]:
         """Legal networks that are not `taken`, which grows meanwhile."""
         scored = [trial for trial in trained if trial.state == "complete"]
-        if self.sampler in ATTEMPTS and len(scored) >= self._startup:
+        if self.sampler in ATTEMPTS and self._started(trained, len(scored)):
             yield from self._modelled(step, scored, taken)
         slow = 0
         for verdict in self._sequence():
@@ -294,12 +296,18 @@ class Sampling:
     def _order(self) -> Order:
         return "qmc" if self.sampler == "qmc" else "random"
 
-    @property
-    def _startup(self) -> int:
-        """Networks with a score before the sampler is asked."""
+    def _started(self, trained: Sequence[Trial], scored: int) -> bool:
+        """Whether enough of the trained networks have a score for the sampler to be asked.
+
+        A training limit may end the search long before `trials`, so that a part of it counts as
+        the same part of them does. What is spent only grows: once asked, a sampler stays asked.
+        """
         if self.sampler in GENETIC:
-            return self.population
-        return min(STARTUP, max(2, self.trials // 3))
+            return scored >= self.population
+        if scored >= min(STARTUP, max(LEAST_STARTUP, self.trials // STARTUP_SHARE)):
+            return True
+        used = self._spent((trial.candidate for trial in trained), STARTUP_SHARE)
+        return used and scored >= LEAST_STARTUP
 
     def _blocked(self) -> str:
         """Why nothing is left to propose."""

@@ -13,7 +13,18 @@ import sys
 from pathlib import Path
 
 import pytest
-from strategies import LIMITS, NAMES, TRIALS, VARIANTS, accuracy, failed, make, scored, whole
+from strategies import (
+    BUDGET,
+    LIMITS,
+    NAMES,
+    TRIALS,
+    VARIANTS,
+    accuracy,
+    failed,
+    make,
+    scored,
+    whole,
+)
 
 from expand3d.errors import BudgetError, ConfigError
 from expand3d.families import get_family
@@ -122,10 +133,44 @@ def test_nothing_is_proposed_once_the_spending_limit_is_reached(name: str, batch
     assert isinstance(ended := strategy.ask(history), Done)
     assert "training limit" in ended.reason
     free = expand_all(make(name, batch=batch), scored)
-    assert digests(history) == digests(free)[: len(history)]
+    if name not in ("tpe", "gp"):  # which begin to model earlier
+        assert digests(history) == digests(free)[: len(history)]
     # What it plans ahead ends at the same limit.
     planned = [c.macs for offer in strategy.futures()[0] for c in offer.candidates]
     assert sum(planned) >= spend > sum(planned) - max(planned)
+
+
+class Asked(Exception):
+    """A sampler is asked for the first time, which knows so many networks."""
+
+
+@pytest.mark.parametrize(
+    ("trials", "spend", "wanted"),
+    [
+        (60, None, 10),  # a third of 60 is more than the most
+        (14, None, 4),
+        (60, 40.0, 10),  # a third of 40 networks at the budget is more than the most, too
+        (60, 2.4, None),  # a third of this is 0.8 of the budget
+    ],
+)
+def test_a_sampler_is_asked_after_a_third_of_what_may_be_trained(
+    trials: int, spend: float | None, wanted: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`spend` is in budgets; the networks until then are those of the random sampler."""
+
+    def asked(sampler: str, space: object, trained: list[object], **_: object) -> None:
+        raise Asked(len(trained))
+
+    monkeypatch.setattr(samplers, "Model", asked)
+    limit = None if spend is None else round(spend * BUDGET)
+    with pytest.raises(Asked) as begun:
+        expand_all(make("tpe", trials=trials, spend=limit), scored)
+    (known,) = begun.value.args
+    if wanted is None:
+        macs = [trial.candidate.macs for trial in expand_all(make("random"), scored)]
+        wanted = next(n for n in range(15) if sum(macs[:n]) >= 0.8 * BUDGET)
+        assert 2 < wanted < 10
+    assert known == wanted
 
 
 @pytest.mark.parametrize("name", QUICK)
