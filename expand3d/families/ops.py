@@ -26,6 +26,9 @@ PIECE_BYTES = 2**22
 #: Fewer frames than this, of all clips together, pass through torch's operators in inference.
 FRAMES = 8
 
+#: From so many channels on either side MKL's matrix product is faster than oneDNN's convolution.
+WIDE = 96
+
 
 class ChannelwiseConv3d(nn.Conv3d):
     """nn.Conv3d with one group per channel and no bias, fast on a CPU, above all in training.
@@ -77,11 +80,37 @@ class FramewiseConv3d(nn.Conv3d):
                 return F.linear(x.flatten(1), weight.flatten(1), self.bias)[..., None, None, None]
             # Sliced first: the backward pass of a strided 1x1 corrupts memory (torch 2.13).
             x = x[:, :, ::t, ::h, ::w].contiguous(memory_format=torch.channels_last_3d)
+            if self.groups == 1:
+                return pointwise(x, self.weight, self.bias)
             return from_rows(F.conv2d(rows(x), weight, self.bias, groups=self.groups), x.shape)
         x = x[:, :, ::t].contiguous(memory_format=torch.channels_last_3d)
         padding = self.padding[1:]
         images = F.conv2d(_images(x), weight, self.bias, (h, w), padding, groups=self.groups)
         return images.unflatten(0, (x.shape[0], x.shape[2])).transpose(1, 2)
+
+
+def pointwise(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """A 1x1x1 convolution, O x I x 1 x 1 x 1, of channels-last NCTHW `x`."""
+    if min(weight.shape[:2]) >= WIDE:
+        return F.linear(x.permute(0, 2, 3, 4, 1), weight.flatten(1), bias).permute(0, 4, 1, 2, 3)
+    return from_rows(F.conv2d(rows(x), weight[:, :, 0], bias), x.shape)
+
+
+def pointwise_backward(grad: Tensor, x: Tensor, weight: Tensor, *, of_input: bool) -> Tensor:
+    """The gradient of the input of `pointwise` or of its weight; of `x` the former takes the shape.
+
+    Both tensors are channels-last.
+    """
+    if min(weight.shape[:2]) >= WIDE:
+        grads = grad.permute(0, 2, 3, 4, 1)
+        if of_input:
+            return (grads @ weight.flatten(1)).permute(0, 4, 1, 2, 3)
+        flat = grads.flatten(0, 3).t() @ x.permute(0, 2, 3, 4, 1).flatten(0, 3)
+        return flat[..., None, None, None]
+    zeros, ones, wanted = [0, 0], [1, 1], [of_input, not of_input, False]
+    settings = (None, ones, zeros, ones, False, zeros, 1, wanted)
+    found = torch.ops.aten.convolution_backward(rows(grad), rows(x), weight[:, :, 0], *settings)
+    return from_rows(found[0], x.shape) if of_input else found[1].unsqueeze(2)
 
 
 def rows(x: Tensor) -> Tensor:
@@ -101,12 +130,17 @@ def plain(x: Tensor) -> bool:
     which one call a layer is faster than several. torch's meta device, where memory is counted,
     stands for the CPU.
     """
+    few = not torch.is_grad_enabled() and x.shape[0] * x.shape[2] < FRAMES
+    return few or never_ours(x)
+
+
+def never_ours(x: Tensor) -> bool:
+    """`plain`, but for inference on few frames."""
     return (
         x.device.type not in ("cpu", "meta")
         or torch.is_autocast_enabled("cpu")
         or torch.jit.is_tracing()
         or torch.compiler.is_compiling()
-        or (not torch.is_grad_enabled() and x.shape[0] * x.shape[2] < FRAMES)
     )
 
 

@@ -17,6 +17,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from expand3d.families import kernels
+
 #: Whether Triton is installed, which torch brings to a machine with an NVIDIA GPU: 3.3 with torch
 #: 2.7. The kernels are not known to compile with the one before.
 HAS_TRITON = importlib.util.find_spec("triton") is not None and torch.__version__ >= "2.7"
@@ -28,11 +30,13 @@ _LAYOUT = torch.channels_last_3d
 def channelwise_path(device: torch.device | str, *, autocast: bool = False) -> str:
     """What ChannelwiseConv3d runs there in float32, float16 or bfloat16, in a word.
 
-    "triton": kernels of our own; "aten": torch's; "torch": expand3d.families.ops, in plain torch.
+    "triton": kernels of our own; "aten": torch's; "torch": expand3d.families.ops, in plain torch;
+    "compiled": that, and X3D's blocks by compiled loops (expand3d.families.ops_block).
     """
     device = torch.device(device)
     if device.type == "cpu":
-        return "aten" if autocast else "torch"
+        ours = "compiled" if kernels.available() else "torch"
+        return "aten" if autocast else ours
     capable = device.type == "cuda" and HAS_TRITON and _capable(device)
     return "triton" if capable else "aten"
 

@@ -33,16 +33,22 @@ def batch_norm_moments(x: Tensor, norm: nn.BatchNorm3d) -> tuple[Tensor, Moments
     rows = x.numel() // x.shape[1]
     if ops.plain(x) or not norm.training or rows < ROWS:
         return norm(x), None
-    assert norm.momentum is not None and norm.running_mean is not None
-    assert norm.running_var is not None and norm.num_batches_tracked is not None
     x = x.contiguous(memory_format=torch.channels_last_3d)
     with torch.no_grad():
         mean, var = moments(x)
-        norm.num_batches_tracked.add_(1)
-        norm.running_mean.lerp_(mean, norm.momentum)
-        norm.running_var.lerp_(var * (rows / (rows - 1)), norm.momentum)
+        update_running(norm, mean, var, rows)
     y: Tensor = _Normalise.apply(x, norm.weight, norm.bias, mean, var, norm.eps)
     return y, (mean, var)
+
+
+def update_running(norm: nn.BatchNorm3d, mean: Tensor, var: Tensor, rows: int) -> None:
+    """Take a batch's mean and biased variance over `rows` numbers into the running statistics."""
+    assert norm.momentum is not None and norm.running_mean is not None
+    assert norm.running_var is not None and norm.num_batches_tracked is not None
+    norm.num_batches_tracked.add_(1)
+    norm.running_mean.lerp_(mean.to(norm.running_mean.dtype), norm.momentum)
+    unbiased = (var * (rows / (rows - 1))).to(norm.running_var.dtype)
+    norm.running_var.lerp_(unbiased, norm.momentum)
 
 
 def moments(x: Tensor) -> Moments:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from expand3d.families import ops_block
 from expand3d.families.ops import ChannelwiseConv3d, FramewiseConv3d, plain
 from expand3d.families.ops_fused import norm_swish_project
 from expand3d.families.ops_norm import batch_norm
@@ -17,6 +18,12 @@ if TYPE_CHECKING:
 
 def _pointwise(inputs: int, outputs: int, *, stride: int = 1, bias: bool = False) -> nn.Conv3d:
     return FramewiseConv3d(inputs, outputs, 1, stride=(1, stride, stride), bias=bias)
+
+
+def _norm_relu(x: Tensor, norm: nn.BatchNorm3d) -> Tensor:
+    if ops_block.usable(x, norm):
+        return ops_block.norm_relu(x, norm)
+    return torch.relu_(batch_norm(x, norm))
 
 
 class SqueezeExcite(nn.Module):
@@ -64,6 +71,9 @@ class Bottleneck(nn.Module):
         self.project_bn = nn.BatchNorm3d(outputs)
 
     def forward(self, x: Tensor) -> Tensor:
+        norms = (self.expand_bn, self.channelwise_bn, self.project_bn)
+        if ops_block.usable(x, *norms):
+            return self._compiled(x)
         y = torch.relu_(batch_norm(self.expand(x), self.expand_bn))
         y = self.channelwise(y)
         if plain(x) or not self.training:
@@ -72,10 +82,26 @@ class Bottleneck(nn.Module):
             gate = self.se.gate if isinstance(self.se, SqueezeExcite) else None
             y = norm_swish_project(y, self.channelwise_bn, gate, self.project.weight)
         y = batch_norm(y, self.project_bn)
+        return torch.relu_(self._shortcut(x) + y)
+
+    def _compiled(self, x: Tensor) -> Tensor:
+        """`forward` by compiled loops."""
+        gate = self.se if isinstance(self.se, SqueezeExcite) else None
+        y = ops_block.inner(
+            self.expand(x),
+            self.expand_bn,
+            self.channelwise,
+            self.channelwise_bn,
+            gate,
+            self.project.weight,
+        )
+        return ops_block.norm_relu(y, self.project_bn, self._shortcut(x))
+
+    def _shortcut(self, x: Tensor) -> Tensor:
         x = self.shortcut(x)
         if isinstance(self.shortcut_bn, nn.BatchNorm3d):
             x = batch_norm(x, self.shortcut_bn)
-        return torch.relu_(x + y)
+        return x
 
 
 class Stem(nn.Module):
@@ -90,7 +116,7 @@ class Stem(nn.Module):
         self.bn = nn.BatchNorm3d(width)
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.relu_(batch_norm(self.temporal(self.spatial(x)), self.bn))
+        return _norm_relu(self.temporal(self.spatial(x)), self.bn)
 
 
 class Head(nn.Module):
@@ -105,7 +131,7 @@ class Head(nn.Module):
         self.fc = nn.Linear(plan.lin5, plan.num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = torch.relu_(batch_norm(self.conv5(x), self.bn)).mean(dim=(2, 3, 4), keepdim=True)
+        x = _norm_relu(self.conv5(x), self.bn).mean(dim=(2, 3, 4), keepdim=True)
         x = torch.relu(self.lin5(x)).flatten(1)
         return self.fc(self.dropout(x))
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
-from expand3d.families import ops_norm
+from expand3d.families import kernels, ops_norm
 from expand3d.families.ops_fused import norm_swish_project
 from expand3d.families.ops_norm import batch_norm, moments
 from expand3d.families.x3d_net import Bottleneck
@@ -131,7 +131,10 @@ def test_moments_of_many_rows_are_nearer_than_one_long_sum() -> None:
 
 
 @pytest.mark.parametrize("se_width", [8, None])
-def test_a_block_keeps_three_tensors_of_its_inner_width(se_width: int | None) -> None:
+def test_a_block_keeps_three_tensors_of_its_inner_width(
+    se_width: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kernels, "library", lambda: None)
     block = Bottleneck(8, 24, 8, first=False, se_width=se_width, shortcut_bn=False)
     kept: dict[int, Tensor] = {}
 

@@ -16,6 +16,7 @@ import torch
 from train_toys import make_plan, make_recipe, make_store
 
 from expand3d.errors import ConfigError, DataError
+from expand3d.families import kernels
 from expand3d.train import loop, scoring, step
 from expand3d.train.loop import Progress, train
 from expand3d.train.result import Interrupted, Training
@@ -74,7 +75,7 @@ def test_the_result_says_what_it_cost(uninterrupted: tuple[Training, bytes]) -> 
         "device": "cpu",
         "threads": 1,
         "layout": "channels_last_3d",
-        "channelwise": "torch",
+        "channelwise": "compiled" if kernels.available() else "torch",
         "amp": "off",
         "bn_batch": 4,
     }

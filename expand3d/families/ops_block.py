@@ -1,0 +1,275 @@
+"""X3D's block on a CPU by compiled loops: what stands between its 1x1x1 convolutions in few passes.
+
+A block spends most of its time moving tensors of its inner width through memory. Here BatchNorm and
+ReLU are applied while the channel-wise convolution reads its input, BatchNorm, SE's product and
+Swish are one pass, and so are their gradients; for the backward pass only the outputs of the first
+1x1x1 and of the channel-wise convolution are kept. Sums over a batch end in float64.
+
+The gradient of BatchNorm is that of Ioffe and Szegedy (2015), section 3: with x' = (x - mean) / std
+and y = w x' + b, the gradient of x is w / std (g - mean(g) - x' mean(g x')).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from expand3d.families import kernels, ops
+from expand3d.families.ops_norm import update_running
+
+_LAYOUT = torch.channels_last_3d
+
+
+def usable(x: Tensor, *norms: nn.Module) -> bool:
+    """Whether the loops compute what follows NCTHW `x` through `norms`.
+
+    They take float32 on a CPU, in training, or without gradients in eval mode.
+    """
+    if x.dtype != torch.float32 or not kernels.available() or ops.never_ours(x):
+        return False
+    if all(norm.training for norm in norms):
+        return True
+    return not torch.is_grad_enabled() and not any(norm.training for norm in norms)
+
+
+def norm_relu(x: Tensor, norm: nn.BatchNorm3d, residual: Tensor | None = None) -> Tensor:
+    """ReLU of what `norm` makes of NCTHW `x`, plus `residual` of the same shape before it."""
+    x = x.contiguous(memory_format=_LAYOUT)
+    if residual is not None:
+        residual = residual.contiguous(memory_format=_LAYOUT)
+    stats = _stats_of(x, norm)
+    out: Tensor = _NormRelu.apply(x, norm.weight, norm.bias, residual, stats)
+    return out
+
+
+def inner(
+    x: Tensor,
+    norm: nn.BatchNorm3d,
+    channelwise: nn.Conv3d,
+    channelwise_norm: nn.BatchNorm3d,
+    gate: nn.Module | None,
+    project: Tensor,
+) -> Tensor:
+    """From the output of a block's first 1x1x1 convolution to that of its last, both NCTHW.
+
+    BatchNorm, ReLU, the 3x3x3 convolution, BatchNorm, the gate's factor per clip and channel (from
+    N x C x 1 x 1 x 1 means), Swish, and `project`, O x C x 1 x 1 x 1.
+    """
+    x = x.contiguous(memory_format=_LAYOUT)
+    stats = _stats_of(x, norm)
+    modules = (channelwise.stride[1], channelwise_norm, gate.gate if gate is not None else None)
+    learned = (norm, channelwise, channelwise_norm)
+    tensors = [each for module in learned for each in module.parameters()]
+    factors = list(gate.parameters()) if gate is not None else []
+    out: Tensor = _Inner.apply(x, stats, modules, project, *tensors, *factors)
+    return out
+
+
+class _Stats(NamedTuple):
+    """A BatchNorm's moments, 1 / standard deviation, and y = scale * x + shift, C numbers each."""
+
+    mean: Tensor  # float64, like inverse
+    inverse: Tensor
+    scale: Tensor
+    shift: Tensor
+
+
+@torch.no_grad()
+def _stats_of(x: Tensor, norm: nn.BatchNorm3d) -> _Stats:
+    """The statistics of the batch, which the running ones learn of, or the running ones."""
+    if not norm.training:
+        return _stats(norm, *_running(norm))
+    clips, channels = x.shape[:2]
+    rows = x[0, 0].numel()
+    # Sums of differences from some value of the channel: near enough to the mean to round little.
+    origin = x[0, :, 0, 0, 0].contiguous()
+    sums, squares = _sums(x), _sums(x)
+    kernels.call("moments", x, origin, sums, squares, clips=clips, sizes=(rows, channels))
+    mean = sums.sum(0) / (clips * rows)
+    var = squares.sum(0) / (clips * rows) - mean * mean
+    mean = mean + origin
+    update_running(norm, mean, var, clips * rows)
+    return _stats(norm, mean, var)
+
+
+def _running(norm: nn.BatchNorm3d) -> tuple[Tensor, Tensor]:
+    assert norm.running_mean is not None and norm.running_var is not None
+    return norm.running_mean.double(), norm.running_var.double()
+
+
+def _stats(norm: nn.BatchNorm3d, mean: Tensor, var: Tensor) -> _Stats:
+    inverse = torch.rsqrt(var + norm.eps)
+    scale = norm.weight.double() * inverse
+    shift = norm.bias.double() - mean * scale
+    return _Stats(mean, inverse, scale.float(), shift.float())
+
+
+def _sums(x: Tensor) -> Tensor:
+    """Room for float64 sums per clip and channel."""
+    return torch.zeros(x.shape[:2], dtype=torch.float64, device=x.device)
+
+
+def _like(x: Tensor) -> Tensor:
+    return torch.empty_like(x, memory_format=_LAYOUT)
+
+
+class _NormRelu(torch.autograd.Function):
+    """relu(norm(x) + residual) with the moments of `x` given; gradients know they depend on it."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, residual: Tensor | None, stats: _Stats
+    ) -> Tensor:
+        out, clips = _like(x), len(x)
+        sizes = (x[0, 0].numel(), x.shape[1])
+        arguments = (x, stats.scale, stats.shift, residual, out)
+        kernels.call("norm_relu", *arguments, clips=clips, sizes=sizes)
+        ctx.save_for_backward(x, out, weight, stats.mean, stats.inverse)
+        return out
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        x, out, weight, mean, inverse = ctx.saved_tensors
+        clips, sizes = len(x), (x[0, 0].numel(), x.shape[1])
+        masked, total, product = _like(x), _sums(x), _sums(x)
+        grad = grad.contiguous(memory_format=_LAYOUT)
+        floats = mean.float()
+        arguments = (grad, out, x, floats, masked, total, product)
+        kernels.call("relu_backward", *arguments, clips=clips, sizes=sizes)
+        grad_bias, grad_weight = total.sum(0), product.sum(0) * inverse
+        # The gradient of a residual is the masked one itself.
+        with_residual = ctx.needs_input_grad[3]
+        grad_x = _like(x) if with_residual else masked
+        _norm_backward(masked, x, floats, weight, inverse, grad_bias, grad_weight, grad_x)
+        affine = grad_weight.float(), grad_bias.float()
+        return grad_x, *affine, masked if with_residual else None, None
+
+
+def _norm_backward(
+    grad: Tensor,
+    x: Tensor,
+    mean: Tensor,
+    weight: Tensor,
+    inverse: Tensor,
+    grad_bias: Tensor,
+    grad_weight: Tensor,
+    out: Tensor,
+) -> None:
+    """Write to `out` the gradient of BatchNorm's input, `grad` being that of its output."""
+    rows = x.numel() // x.shape[1]
+    c1 = weight.double() * inverse
+    c2, c3 = -c1 * inverse * grad_weight / rows, -c1 * grad_bias / rows
+    arguments = (grad, x, mean, c1.float(), c2.float(), c3.float(), out)
+    kernels.call("norm_backward", *arguments, clips=len(x), sizes=(x[0, 0].numel(), x.shape[1]))
+
+
+class _Inner(torch.autograd.Function):
+    """`inner`, given the moments of its input."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        stats: _Stats,
+        modules: tuple[int, nn.BatchNorm3d, Callable[[Tensor], Tensor] | None],
+        project: Tensor,
+        *learned: Tensor,
+    ) -> Tensor:
+        stride, norm, gate = modules
+        _, _, kernel, weight, bias, *factors = learned
+        clips, channels, frames, height, width = x.shape
+        high, broad = (height - 1) // stride + 1, (width - 1) // stride + 1
+        shape = (clips, channels, frames, high, broad)
+        y = torch.empty(shape, device=x.device, memory_format=_LAYOUT)
+        sums, squares = _sums(x), _sums(x)
+        taps = _taps(kernel)
+        arguments = (x, stats.scale, stats.shift, taps, y, sums, squares)
+        sizes = (frames, height, width, channels, stride)
+        kernels.call("channelwise", *arguments, clips=clips, sizes=sizes)
+
+        places = frames * high * broad
+        means = sums / places  # per clip
+        if norm.training:
+            mean = means.mean(0)
+            var = squares.sum(0) / (clips * places) - mean * mean
+            update_running(norm, mean, var, clips * places)
+        else:
+            mean, var = _running(norm)
+        after = _stats(norm, mean, var)
+        pooled = (means * weight.double() * after.inverse).float()
+        pooled = pooled + (bias.double() - mean * weight.double() * after.inverse).float()
+        opened: Tensor | None = None
+        if gate is not None:
+            with torch.set_grad_enabled(any(ctx.needs_input_grad)):
+                # SE works on a number per clip and channel; autograd keeps its own small graph.
+                pooled.requires_grad_(any(ctx.needs_input_grad))
+                opened = gate(pooled[:, :, None, None, None])
+        factor = opened.detach().flatten(1) if opened is not None else torch.ones_like(pooled)
+        scale, shift = after.scale * factor, after.shift * factor
+        swish = _like(y)
+        kernels.call("norm_swish", y, scale, shift, swish, clips=clips, sizes=(places, channels))
+        ctx.graph = (pooled, opened, factors)
+        ctx.stride = stride
+        ctx.save_for_backward(
+            x, y, *stats, *after, means, factor, scale, shift, project, taps, *learned[:5:4], weight
+        )
+        return ops.pointwise(swish, project)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        x, y, *rest = ctx.saved_tensors
+        mean_x, inverse_x, scale_x, shift_x, mean, inverse, _, _, *rest = rest
+        means, factor, scale, shift, project, taps, weight_x, bias, weight = rest
+        clips, channels, frames, height, width = x.shape
+        places = y[0, 0].numel()
+        rows = clips * places
+        grad = grad.contiguous(memory_format=_LAYOUT)
+        swish = _like(y)
+        grad_y = ops.pointwise_backward(grad, swish, project, of_input=True)
+        total, product, mean_float = _sums(y), _sums(y), mean.float()
+        passed = (y, scale, shift, mean_float, grad_y, swish, total, product)
+        kernels.call("norm_swish_backward", *passed, clips=clips, sizes=(places, channels))
+        grad_project = ops.pointwise_backward(grad, swish, project, of_input=False)
+        del swish
+
+        # Of SE, whose input is the mean of what BatchNorm gives.
+        w = weight.double() * inverse
+        grad_pooled: Tensor = torch.zeros_like(total)
+        grad_factors: list[Tensor] = []
+        pooled, opened, factors = ctx.graph
+        if opened is not None:
+            grad_factor = (w * product + bias.double() * total).float().view_as(opened)
+            found = torch.autograd.grad(opened, [pooled, *factors], grad_factor)
+            grad_pooled, grad_factors = found[0].double(), list(found[1:])
+        # Of BatchNorm: g = factor * grad_y + grad_pooled / places, summed per clip in closed form.
+        gate = factor.double()
+        grad_bias = (gate * total + grad_pooled).sum(0)
+        grad_weight = inverse * (gate * product + grad_pooled * (means - mean)).sum(0)
+        c1, c2 = w * gate, -w * inverse * grad_weight / rows
+        c3 = w * (grad_pooled / places - grad_bias / rows)
+
+        masked, total_x, product_x, mean_x_float = _like(x), _sums(x), _sums(x), mean_x.float()
+        grad_taps = torch.zeros(clips, 27, channels, dtype=torch.float64, device=x.device)
+        arguments = (
+            *(x, scale_x, shift_x, mean_x_float, y, mean_float, grad_y),
+            *(c1.float(), c2.float(), c3.float(), taps, masked, total_x, product_x, grad_taps),
+        )
+        sizes = (frames, height, width, channels, ctx.stride)
+        kernels.call("channelwise_backward", *arguments, clips=clips, sizes=sizes)
+        grad_kernel = grad_taps.sum(0).float().t().reshape(channels, 1, 3, 3, 3)
+        bias_x, gain_x = total_x.sum(0), product_x.sum(0) * inverse_x
+        _norm_backward(masked, x, mean_x_float, weight_x, inverse_x, bias_x, gain_x, masked)
+        return (
+            *(masked, None, None, grad_project, gain_x.float(), bias_x.float(), grad_kernel),
+            *(grad_weight.float(), grad_bias.float(), *grad_factors),
+        )
+
+
+def _taps(kernel: Tensor) -> Tensor:
+    """C x 1 x 3 x 3 x 3 as 27 x C."""
+    return kernel.detach().reshape(len(kernel), 27).t().contiguous()

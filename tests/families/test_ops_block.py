@@ -1,0 +1,162 @@
+"""X3D's block by compiled loops beside the same modules in float64, and where torch runs."""
+
+from __future__ import annotations
+
+import copy
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.autograd.graph import saved_tensors_hooks
+
+from expand3d.families import get_family, kernels, ops_block
+from expand3d.families.x3d_net import Bottleneck
+
+compiled = pytest.mark.skipif(
+    importlib.util.find_spec("expand3d.families._kernels") is None,
+    reason="installed without a C compiler",
+)
+# clips, channels, frames, height, width; stride 2; SE's width; inner channels
+BLOCKS = [
+    ((3, 6, 2, 7, 5), False, None, 10),
+    ((3, 6, 4, 8, 9), True, 8, 14),
+    ((2, 24, 1, 12, 12), False, 8, 54),
+    ((8, 24, 4, 14, 14), True, 8, 54),
+    ((4, 12, 5, 9, 6), True, None, 27),
+    ((4, 10, 3, 9, 9), False, 8, 27),
+    ((2, 5, 3, 4, 4), False, None, 3),  # fewer channels than a vector holds
+    ((1, 8, 7, 1, 1), False, 8, 100),
+    ((2, 8, 2, 70, 3), True, 8, 9),
+]
+
+
+def _block(inputs: int, inner: int, first: bool, se_width: int | None) -> Bottleneck:
+    block = Bottleneck(inputs, inner, inputs, first=first, se_width=se_width, shortcut_bn=True)
+    for module in block.modules():
+        if isinstance(module, nn.BatchNorm3d):
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+            nn.init.normal_(module.bias)
+            nn.init.normal_(module.running_mean)
+    return block
+
+
+def _relative(value: Tensor, reference: Tensor) -> float:
+    value, reference = value.detach().double(), reference.detach()
+    return float((value - reference).norm() / reference.norm())
+
+
+@compiled
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last_3d])
+@pytest.mark.parametrize(("shape", "first", "se_width", "inner"), BLOCKS, ids=str)
+def test_a_block_is_its_modules_in_float64(
+    shape: tuple[int, ...],
+    first: bool,
+    se_width: int | None,
+    inner: int,
+    layout: torch.memory_format,
+) -> None:
+    torch.manual_seed(sum(shape))
+    block = _block(shape[1], inner, first, se_width)
+    exact = copy.deepcopy(block).double()
+    x = (torch.randn(shape) * 2 + 1).to(memory_format=layout).requires_grad_()
+    x64 = x.detach().double().requires_grad_()
+    assert ops_block.usable(x, block.expand_bn) and not ops_block.usable(x64, block.expand_bn)
+    y, y64 = block(x), exact(x64)
+    grad = torch.randn_like(y64)
+    got = torch.autograd.grad(y, (x, *block.parameters()), grad.float())
+    wanted = torch.autograd.grad(y64, (x64, *exact.parameters()), grad)
+    names = ["y", "x", *(name for name, _ in block.named_parameters())]
+    for name, value, reference in zip(names, (y, *got), (y64, *wanted), strict=True):
+        assert value.shape == reference.shape
+        assert _relative(value, reference) < 1e-5, name
+    for name, buffer in block.named_buffers():  # running statistics, the counters
+        assert _relative(buffer, exact.get_buffer(name).double()) < 1e-5, name
+    with torch.no_grad():
+        assert _relative(block.eval()(x), exact.eval()(x64)) < 1e-5
+
+
+@compiled
+def test_threads_share_a_batch_without_changing_a_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernels, "SHARED", 1)
+    torch.manual_seed(0)
+    block, x = _block(8, 54, True, 8), torch.randn(5, 8, 3, 12, 12)
+    sizes = (3 * 12 * 12, 8)
+    found = []
+    before = torch.get_num_threads()
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            origin, sums = torch.zeros(8), torch.zeros(2, 5, 8, dtype=torch.float64)
+            rows = x.permute(0, 2, 3, 4, 1).contiguous()
+            kernels.call("moments", rows, origin, sums[0], sums[1], clips=5, sizes=sizes)
+            found.append((sums, block(x)))
+    finally:
+        torch.set_num_threads(before)
+    for sums, y in found[1:]:
+        assert torch.equal(sums, found[0][0])
+        assert _relative(y, found[0][1].detach().double()) < 1e-6  # matrix products are torch's
+
+
+@compiled
+def test_a_block_keeps_two_tensors_of_its_inner_width() -> None:
+    block = Bottleneck(8, 24, 8, first=False, se_width=8, shortcut_bn=False)
+    kept: dict[int, Tensor] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        kept[tensor.untyped_storage().data_ptr()] = tensor
+        return tensor
+
+    x = torch.randn(4, 8, 2, 14, 14).to(memory_format=torch.channels_last_3d).requires_grad_()
+    with saved_tensors_hooks(keep, lambda tensor: tensor):
+        block(x)
+    # The outputs of the expansion and of the channel-wise convolution.
+    assert sum(tensor.numel() == 4 * 24 * 2 * 14 * 14 for tensor in kept.values()) == 2
+
+
+@compiled
+def test_frozen_batch_norms_train_by_torchs_operators() -> None:
+    block = _block(6, 14, False, 8).eval()
+    exact = copy.deepcopy(block).double()
+    x = torch.randn(2, 6, 2, 5, 5, requires_grad=True)
+    x64 = x.detach().double().requires_grad_()
+    block(x).sum().backward()
+    exact(x64).sum().backward()
+    assert x.grad is not None and x64.grad is not None
+    assert _relative(x.grad, x64.grad) < 1e-5
+
+
+def test_without_the_loops_a_network_gives_the_same_logits(tmp_path: Path) -> None:
+    """In a process of its own, since what is loaded stays."""
+    code = (
+        "import torch, expand3d\n"
+        "from expand3d.families import kernels\n"
+        "torch.manual_seed(0)\n"
+        "plan = expand3d.resolve(expand3d.get_preset('x3d-xs').genotype.replace(gamma_s=0.5))\n"
+        "net = expand3d.build(plan, dropout=0.0)\n"
+        "x = torch.randn(2, 3, plan.frames, plan.crop, plan.crop)\n"
+        "torch.save((kernels.available(), net(x), net.eval()(x)), {!r})\n"
+    )
+    found = []
+    for setting in ("on", "off"):
+        path = tmp_path / setting
+        environment = {**os.environ, "EXPAND3D_KERNELS": setting}
+        subprocess.run([sys.executable, "-c", code.format(str(path))], check=True, env=environment)
+        found.append(torch.load(path))
+    assert not found[1][0]
+    for ours, plain in zip(found[0][1:], found[1][1:], strict=True):
+        assert _relative(ours, plain.detach().double()) < 1e-4
+
+
+def test_memory_is_predicted_for_the_path_that_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    from expand3d.cost.memory import training_memory
+
+    plan = get_family("x3d").resolve(get_family("x3d").base.replace(gamma_t=4), num_classes=5)
+    with_loops = training_memory.__wrapped__(plan, clips=8)
+    monkeypatch.setattr(kernels, "library", lambda: None)
+    without = training_memory.__wrapped__(plan, clips=8)
+    assert with_loops <= without
