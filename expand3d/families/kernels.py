@@ -42,12 +42,13 @@ def available() -> bool:
 def call(name: str, *arguments: Tensor | None, clips: int, sizes: tuple[int, ...]) -> None:
     """Run a loop over a batch of `clips`, which torch's number of threads share.
 
-    Tensors are dense in the order that the loop documents; None is a null pointer. Nothing runs on
-    torch's meta device, where only shapes and what is kept count.
+    Tensors of five dimensions are channels-last, others contiguous; None is a null pointer. Nothing
+    runs on torch's meta device, where only shapes and what is kept count.
     """
     tensors = [each for each in arguments if each is not None]
     if any(each.is_meta for each in tensors):
         return
+    assert all(_dense(each) for each in tensors), name
     loaded = library()
     assert loaded is not None
     function = getattr(loaded, name)
@@ -66,6 +67,12 @@ def call(name: str, *arguments: Tensor | None, clips: int, sizes: tuple[int, ...
     run(*ends[:2])
     for other in others:
         other.result()
+
+
+def _dense(x: Tensor) -> bool:
+    """Whether a loop that walks through memory meets the numbers of `x` in its order."""
+    layout = torch.channels_last_3d if x.dim() == 5 else torch.contiguous_format
+    return x.is_contiguous(memory_format=layout)
 
 
 @functools.cache

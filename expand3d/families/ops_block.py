@@ -180,11 +180,11 @@ class _Inner(torch.autograd.Function):
         *learned: Tensor,
     ) -> Tensor:
         stride, norm, gate = modules
-        _, _, kernel, weight, bias, *factors = learned
+        norm_weight, _, kernel, weight, bias, *factors = learned
         clips, channels, frames, height, width = x.shape
         high, broad = (height - 1) // stride + 1, (width - 1) // stride + 1
         shape = (clips, channels, frames, high, broad)
-        y = torch.empty(shape, device=x.device, memory_format=_LAYOUT)
+        y = torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=_LAYOUT)
         sums, squares = _sums(x), _sums(x)
         taps = _taps(kernel)
         arguments = (x, stats.scale, stats.shift, taps, y, sums, squares)
@@ -214,9 +214,8 @@ class _Inner(torch.autograd.Function):
         kernels.call("norm_swish", y, scale, shift, swish, clips=clips, sizes=(places, channels))
         ctx.graph = (pooled, opened, factors)
         ctx.stride = stride
-        ctx.save_for_backward(
-            x, y, *stats, *after, means, factor, scale, shift, project, taps, *learned[:5:4], weight
-        )
+        kept = (means, factor, scale, shift, project, taps, norm_weight, weight, bias)
+        ctx.save_for_backward(x, y, *stats, *after, *kept)
         return ops.pointwise(swish, project)
 
     @staticmethod
@@ -224,13 +223,15 @@ class _Inner(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, y, *rest = ctx.saved_tensors
         mean_x, inverse_x, scale_x, shift_x, mean, inverse, _, _, *rest = rest
-        means, factor, scale, shift, project, taps, weight_x, bias, weight = rest
+        means, factor, scale, shift, project, taps, weight_x, weight, bias = rest
         clips, channels, frames, height, width = x.shape
         places = y[0, 0].numel()
         rows = clips * places
         grad = grad.contiguous(memory_format=_LAYOUT)
         swish = _like(y)
         grad_y = ops.pointwise_backward(grad, swish, project, of_input=True)
+        # oneDNN keeps the layout; what torch takes for few images need not.
+        grad_y = grad_y.contiguous(memory_format=_LAYOUT)
         total, product, mean_float = _sums(y), _sums(y), mean.float()
         passed = (y, scale, shift, mean_float, grad_y, swish, total, product)
         kernels.call("norm_swish_backward", *passed, clips=clips, sizes=(places, channels))
@@ -244,7 +245,9 @@ class _Inner(torch.autograd.Function):
         pooled, opened, factors = ctx.graph
         if opened is not None:
             grad_factor = (w * product + bias.double() * total).float().view_as(opened)
-            found = torch.autograd.grad(opened, [pooled, *factors], grad_factor)
+            # Kept as long as this node is, which a caller may ask to go backward through again.
+            inputs = [pooled, *factors]
+            found = torch.autograd.grad(opened, inputs, grad_factor, retain_graph=True)
             grad_pooled, grad_factors = found[0].double(), list(found[1:])
         # Of BatchNorm: g = factor * grad_y + grad_pooled / places, summed per clip in closed form.
         gate = factor.double()
