@@ -25,8 +25,8 @@ from expand3d.families.ops_gpu import HAS_TRITON, channelwise_autocast
 PIECE_BYTES = 2**22
 #: Fewer frames than this, of all clips together, pass through torch's operators in inference.
 FRAMES = 8
-
-#: From so many channels on either side MKL's matrix product is faster than oneDNN's convolution.
+#: From so many channels on both sides a matrix product was faster than oneDNN's convolution (MKL on
+#: an AMD EPYC with AVX2; below, either was at times).
 WIDE = 96
 
 
