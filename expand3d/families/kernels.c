@@ -87,10 +87,11 @@ INLINE void flush_(double *to, float *sums, long channels, long reps) {
   memset(sums, 0, reps * channels * sizeof(float));
 }
 
+/* Room for so many numbers, aligned for vectors; NULL where memory has run out, which a function
+ * answers with 1. Each takes what it needs in one piece. */
 INLINE float *buffer_(long numbers) {
   void *memory = NULL;
-  if (posix_memalign(&memory, 64, (numbers > 0 ? numbers : 1) * sizeof(float))) abort();
-  return memory;
+  return posix_memalign(&memory, 64, numbers * sizeof(float)) ? NULL : memory;
 }
 
 /* Runs BODY for eight numbers after the other of a clip's rows, ROWS wide rows between two FLUSHes.
@@ -120,10 +121,12 @@ INLINE float *buffer_(long numbers) {
 #define OF(pointer) load_(pointer + j, 8)
 
 /* Sums and squares per clip and channel of x - origin. */
-API void moments(const float *x_, const float *origin, double *sum, double *square, long n0,
+API int moments(const float *x_, const float *origin, double *sum, double *square, long n0,
                  long n1, long rows, long channels) {
   long reps = reps_(channels), wide = reps * channels;
-  float *restrict s = buffer_(wide), *restrict q = buffer_(wide), *restrict o = buffer_(wide);
+  float *room = buffer_(3 * wide);
+  if (!room) return 1;
+  float *restrict s = room, *restrict q = s + wide, *restrict o = q + wide;
   repeat_(o, origin, channels, reps);
   memset(s, 0, wide * sizeof(float));
   memset(q, 0, wide * sizeof(float));
@@ -139,14 +142,17 @@ API void moments(const float *x_, const float *origin, double *sum, double *squa
       flush_(square + n * channels, q, channels, reps);
     })
   }
-  free(s), free(q), free(o);
+  free(room);
+  return 0;
 }
 
 /* out = relu(x * scale + shift + r); `r` may be missing. */
-API void norm_relu(const float *x_, const float *scale, const float *shift, const float *r_,
+API int norm_relu(const float *x_, const float *scale, const float *shift, const float *r_,
                    float *out_, long n0, long n1, long rows, long channels) {
   long reps = reps_(channels), wide = reps * channels;
-  float *restrict a = buffer_(wide), *restrict b = buffer_(wide);
+  float *room = buffer_(2 * wide);
+  if (!room) return 1;
+  float *restrict a = room, *restrict b = a + wide;
   repeat_(a, scale, channels, reps);
   repeat_(b, shift, channels, reps);
   for (long n = n0; n < n1; n++) {
@@ -164,15 +170,18 @@ API void norm_relu(const float *x_, const float *scale, const float *shift, cons
         store_(out + i, where_(v, v), count);
       }, {})
   }
-  free(a), free(b);
+  free(room);
+  return 0;
 }
 
 /* masked = grad where out > 0; per clip and channel its sum, and that of masked * (x - mean). */
-API void relu_backward(const float *grad_, const float *out_, const float *x_, const float *mean,
+API int relu_backward(const float *grad_, const float *out_, const float *x_, const float *mean,
                        float *masked_, double *sum, double *product, long n0, long n1, long rows,
                        long channels) {
   long reps = reps_(channels), wide = reps * channels;
-  float *restrict s = buffer_(wide), *restrict q = buffer_(wide), *restrict m = buffer_(wide);
+  float *room = buffer_(3 * wide);
+  if (!room) return 1;
+  float *restrict s = room, *restrict q = s + wide, *restrict m = q + wide;
   repeat_(m, mean, channels, reps);
   memset(s, 0, wide * sizeof(float));
   memset(q, 0, wide * sizeof(float));
@@ -191,16 +200,19 @@ API void relu_backward(const float *grad_, const float *out_, const float *x_, c
       flush_(product + n * channels, q, channels, reps);
     })
   }
-  free(s), free(q), free(m);
+  free(room);
+  return 0;
 }
 
 /* out = c1 * g + c2 * (x - mean) + c3, what BatchNorm's backward pass comes to; out may be g. */
-API void norm_backward(const float *g_, const float *x_, const float *mean, const float *c1,
+API int norm_backward(const float *g_, const float *x_, const float *mean, const float *c1,
                        const float *c2, const float *c3, float *out_, long n0, long n1, long rows,
                        long channels) {
   long reps = reps_(channels), wide = reps * channels;
-  float *restrict m = buffer_(wide), *restrict a = buffer_(wide);
-  float *restrict b = buffer_(wide), *restrict c = buffer_(wide);
+  float *room = buffer_(4 * wide);
+  if (!room) return 1;
+  float *restrict m = room, *restrict a = m + wide;
+  float *restrict b = a + wide, *restrict c = b + wide;
   repeat_(m, mean, channels, reps);
   repeat_(a, c1, channels, reps);
   repeat_(b, c2, channels, reps);
@@ -214,14 +226,17 @@ API void norm_backward(const float *g_, const float *x_, const float *mean, cons
       store_(out + i, v, count);
     }, {})
   }
-  free(m), free(a), free(b), free(c);
+  free(room);
+  return 0;
 }
 
 /* s = swish(u), u = x * scale + shift with a scale and shift per clip (SE's gate is in them). */
-API void norm_swish(const float *x_, const float *scale, const float *shift, float *s_, long n0,
+API int norm_swish(const float *x_, const float *scale, const float *shift, float *s_, long n0,
                     long n1, long rows, long channels) {
   long reps = reps_(channels), wide = reps * channels;
-  float *restrict a = buffer_(wide), *restrict b = buffer_(wide);
+  float *room = buffer_(2 * wide);
+  if (!room) return 1;
+  float *restrict a = room, *restrict b = a + wide;
   for (long n = n0; n < n1; n++) {
     const float *restrict x = x_ + n * rows * channels;
     float *restrict s = s_ + n * rows * channels;
@@ -232,17 +247,20 @@ API void norm_swish(const float *x_, const float *scale, const float *shift, flo
       store_(s + i, u * sigmoid_(u), count);
     }, {})
   }
-  free(a), free(b);
+  free(room);
+  return 0;
 }
 
 /* `grad` of s becomes that of u, in place; s is computed again; sums per clip and channel of the
  * gradient of u and of its product with x - mean. */
-API void norm_swish_backward(const float *x_, const float *scale, const float *shift,
+API int norm_swish_backward(const float *x_, const float *scale, const float *shift,
                              const float *mean, float *grad_, float *s_, double *sum,
                              double *product, long n0, long n1, long rows, long channels) {
   long reps = reps_(channels), wide = reps * channels;
-  float *restrict a = buffer_(wide), *restrict b = buffer_(wide), *restrict m = buffer_(wide);
-  float *restrict s1 = buffer_(wide), *restrict s2 = buffer_(wide);
+  float *room = buffer_(5 * wide);
+  if (!room) return 1;
+  float *restrict a = room, *restrict b = a + wide, *restrict m = b + wide;
+  float *restrict s1 = m + wide, *restrict s2 = s1 + wide;
   repeat_(m, mean, channels, reps);
   memset(s1, 0, wide * sizeof(float));
   memset(s2, 0, wide * sizeof(float));
@@ -264,7 +282,8 @@ API void norm_swish_backward(const float *x_, const float *scale, const float *s
       flush_(product + n * channels, s2, channels, reps);
     })
   }
-  free(a), free(b), free(m), free(s1), free(s2);
+  free(room);
+  return 0;
 }
 
 /* Three frames in blocks of eight channels, each with a border of zeros: per frame
@@ -276,11 +295,10 @@ typedef struct {
   v8 *memory;
 } ring;
 
+/* A ring without memory, which takes 3 * size vectors, cleared. */
 INLINE ring ring_(long channels, long height, long width) {
   ring r = {channels, (channels + 7) / 8, height, width, (height + 2) * (width + 2), 0, NULL};
   r.size = r.blocks * r.plane;
-  r.memory = (v8 *)buffer_(3 * r.size * 8);
-  memset(r.memory, 0, 3 * r.size * sizeof(v8));
   return r;
 }
 
@@ -296,14 +314,11 @@ INLINE long first_(long block, long channels) {
 }
 
 /* Numbers per channel in blocks. */
-INLINE v8 *blocks_(const float *numbers, long channels) {
-  long blocks = (channels + 7) / 8;
-  v8 *to = (v8 *)buffer_(8 * blocks);
-  for (long b = 0; b < blocks; b++) {
+INLINE void blocks_(v8 *to, const float *numbers, long channels) {
+  for (long b = 0; b < (channels + 7) / 8; b++) {
     long c = first_(b, channels);
     to[b] = load_(numbers + c, channels - c);
   }
-  return to;
 }
 
 /* Adds a block's numbers to doubles per channel, those that it shares only once. */
@@ -359,17 +374,19 @@ INLINE void fill_grad_(const ring *r, long t, const float *g, const float *x,
 
 /* b = channel-wise 3x3x3 convolution of relu(a * scale + shift), padded, stride (1, s, s); sums and
  * squares of b per clip and channel. The weight is 3 x 3 x 3 x channels. */
-API void channelwise(const float *a, const float *scale, const float *shift, const float *weight,
+API int channelwise(const float *a, const float *scale, const float *shift, const float *weight,
                      float *out, double *sum, double *square, long n0, long n1, long frames,
                      long height, long width, long channels, long stride) {
   ring z = ring_(channels, height, width);
   long high = (height - 1) / stride + 1, broad = (width - 1) / stride + 1;
   long blocks = z.blocks, size = height * width * channels;
-  v8 *acc = (v8 *)buffer_(8 * blocks * broad), *taps = (v8 *)buffer_(8 * 27 * blocks);
-  v8 *total = (v8 *)buffer_(8 * blocks), *squares = (v8 *)buffer_(8 * blocks);
-  v8 *slope = blocks_(scale, channels), *offset = blocks_(shift, channels);
-  memset(total, 0, blocks * sizeof(v8));
-  memset(squares, 0, blocks * sizeof(v8));
+  long room = 3 * z.size + (27 + 4 + broad) * blocks;
+  z.memory = (v8 *)buffer_(8 * room);
+  if (!z.memory) return 1;
+  memset(z.memory, 0, room * sizeof(v8));
+  v8 *taps = z.memory + 3 * z.size, *total = taps + 27 * blocks, *squares = total + blocks;
+  v8 *slope = squares + blocks, *offset = slope + blocks, *acc = offset + blocks;
+  blocks_(slope, scale, channels), blocks_(offset, shift, channels);
   for (long b = 0; b < blocks; b++)
     for (long k = 0, c = first_(b, channels); k < 27; k++)
       taps[27 * b + k] = load_(weight + k * channels + c, channels - c);
@@ -408,7 +425,8 @@ API void channelwise(const float *a, const float *scale, const float *shift, con
         }
       }
     }
-  free(acc), free(taps), free(total), free(squares), free(slope), free(offset), free(z.memory);
+  free(z.memory);
+  return 0;
 }
 
 /* The gradients of `channelwise` and of the normalisations around it.
@@ -416,7 +434,7 @@ API void channelwise(const float *a, const float *scale, const float *shift, con
  * The gradient of b is c1 * grad + c2 * (b - mean_b) + c3, c1 and c3 per clip. `masked` receives
  * that of a * scale + shift before ReLU; per clip and channel its sum and that of its product with
  * a - mean; grad_weight is clips x 27 x channels. */
-API void channelwise_backward(const float *a, const float *scale, const float *shift,
+API int channelwise_backward(const float *a, const float *scale, const float *shift,
                               const float *mean, const float *b_, const float *mean_b,
                               const float *grad, const float *c1, const float *c2,
                               const float *c3, const float *weight, float *masked, double *sum,
@@ -426,17 +444,22 @@ API void channelwise_backward(const float *a, const float *scale, const float *s
   long size = height * width * channels, size_b = high * broad * channels;
   ring z = ring_(channels, height, width), g = ring_(channels, high, broad);
   long blocks = z.blocks, wide = width + 1;
-  v8 *acc = (v8 *)buffer_(8 * blocks * wide), *taps = (v8 *)buffer_(8 * 27 * blocks);
-  v8 *total = (v8 *)buffer_(8 * blocks), *products = (v8 *)buffer_(8 * blocks);
-  v8 *slope = blocks_(scale, channels), *offset = blocks_(shift, channels);
-  v8 *m = blocks_(mean, channels), *m_b = blocks_(mean_b, channels), *k2 = blocks_(c2, channels);
-  memset(total, 0, blocks * sizeof(v8));
-  memset(products, 0, blocks * sizeof(v8));
+  long room = 3 * (z.size + g.size) + (27 + 9 + wide) * blocks;
+  z.memory = (v8 *)buffer_(8 * room);
+  if (!z.memory) return 1;
+  memset(z.memory, 0, room * sizeof(v8));
+  g.memory = z.memory + 3 * z.size;
+  v8 *taps = g.memory + 3 * g.size, *total = taps + 27 * blocks, *products = total + blocks;
+  v8 *slope = products + blocks, *offset = slope + blocks, *m = offset + blocks;
+  v8 *m_b = m + blocks, *k1 = m_b + blocks, *k2 = k1 + blocks, *k3 = k2 + blocks;
+  v8 *acc = k3 + blocks;
+  blocks_(slope, scale, channels), blocks_(offset, shift, channels);
+  blocks_(m, mean, channels), blocks_(m_b, mean_b, channels), blocks_(k2, c2, channels);
   for (long b = 0; b < blocks; b++)
     for (long k = 0, c = first_(b, channels); k < 27; k++)
       taps[27 * b + k] = load_(weight + k * channels + c, channels - c);
   for (long n = n0; n < n1; n++) {
-    v8 *k1 = blocks_(c1 + n * channels, channels), *k3 = blocks_(c3 + n * channels, channels);
+    blocks_(k1, c1 + n * channels, channels), blocks_(k3, c3 + n * channels, channels);
     for (long t = 0; t < frames; t++) {
       for (long f = t ? t + 1 : 0; f <= t + 1 && f < frames; f++) {
         fill_relu_(&z, f, a + (n * frames + f) * size, slope, offset);
@@ -514,10 +537,9 @@ API void channelwise_backward(const float *a, const float *scale, const float *s
         }
       }
     }
-    free(k1), free(k3);
   }
-  free(acc), free(taps), free(total), free(products), free(slope), free(offset);
-  free(m), free(m_b), free(k2), free(z.memory), free(g.memory);
+  free(z.memory);
+  return 0;
 }
 
 /* Python finds the library as an extension module; it is used by ctypes. */

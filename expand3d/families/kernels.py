@@ -43,7 +43,8 @@ def call(name: str, *arguments: Tensor | None, clips: int, sizes: tuple[int, ...
     """Run a loop over a batch of `clips`, which torch's number of threads share.
 
     Tensors of five dimensions are channels-last, others contiguous; None is a null pointer. Nothing
-    runs on torch's meta device, where only shapes and what is kept count.
+    runs on torch's meta device, where only shapes and what is kept count. MemoryError where there
+    is none for what a loop needs of its own.
     """
     tensors = [each for each in arguments if each is not None]
     if any(each.is_meta for each in tensors):
@@ -56,7 +57,8 @@ def call(name: str, *arguments: Tensor | None, clips: int, sizes: tuple[int, ...
     lengths = [ctypes.c_long(size) for size in sizes]
 
     def run(first: int, last: int) -> None:
-        function(*pointers, ctypes.c_long(first), ctypes.c_long(last), *lengths)
+        if function(*pointers, ctypes.c_long(first), ctypes.c_long(last), *lengths):
+            raise MemoryError(f"no memory for {name}")
 
     threads = min(torch.get_num_threads(), clips)
     if threads == 1 or max(each.numel() for each in tensors) < SHARED:

@@ -157,6 +157,26 @@ def test_without_the_loops_a_network_gives_the_same_logits(tmp_path: Path) -> No
 
 
 @compiled
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits its own address space")
+def test_memory_that_runs_out_in_a_loop_is_an_error_and_not_the_end() -> None:
+    code = """
+import resource, torch
+from expand3d.families import kernels
+x = torch.zeros(1, 64, 3, 400, 400).to(memory_format=torch.channels_last_3d)
+out, sums, ones = torch.empty_like(x), torch.zeros(1, 64, dtype=torch.float64), torch.ones(64)
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + 20 * 2**20,) * 2)  # three frames are 124 MB
+try:
+    arguments = (x, ones, ones, torch.zeros(27, 64), out, sums, sums)
+    kernels.call("channelwise", *arguments, clips=1, sizes=(3, 400, 400, 64, 1))
+except MemoryError as error:
+    print(error)
+"""
+    ran = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert ran.stdout == "no memory for channelwise\n"
+
+
+@compiled
 def test_memory_is_predicted_for_the_path_that_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     from expand3d.cost.memory import training_memory
 
