@@ -1,10 +1,11 @@
-"""Inference with BatchNorm folded: latency at batch 1, throughput at batch 32, beside the peer's.
+"""Inference: latency at batch 1 and throughput at batch 32, beside the peer's and onnxruntime's.
 
     PYTHONPATH=. .venv-peers/bin/python benchmarks/inference.py [--threads 1] [--csv FILE]
 
-Ours is channels-last with every BatchNorm folded into the convolution before it; the peer is
-pytorchvideo's create_x3d as it is, eager in NCDHW; onnxruntime runs our folded network where it and
-onnx are installed. The variants take turns, a pass each, in processes of their own.
+Ours is the network as it is built, channels-last: in eval mode its blocks apply BatchNorm while a
+tensor is read or written anyway, or within a convolution. The peer is pytorchvideo's create_x3d,
+eager in NCDHW; onnxruntime, where it and onnx are installed, runs our network, whose BatchNorms it
+folds into convolutions. The variants take turns, a pass each, in processes of their own.
 """
 
 from __future__ import annotations
@@ -91,56 +92,11 @@ def _pass(variant: str, network: Network, x: Any, threads: int) -> Callable[[], 
         return lambda: peer(x)
     plan = resolved(network)[1]
     net = get_family(plan.family).build(plan).eval()
-    before = net(x)
-    torch.testing.assert_close(folded(net)(x), before, rtol=1e-3, atol=1e-4)
     if variant == "onnxruntime":
         return _onnx(net, x, threads)
     net.to(memory_format=torch.channels_last_3d)
     x = x.to(memory_format=torch.channels_last_3d)
     return lambda: net(x)
-
-
-def folded(net: Any) -> Any:
-    """`net` with each BatchNorm in the convolution that stands before it in the same module."""
-    import torch
-    from torch import nn
-    from torch.nn.utils.fusion import fuse_conv_bn_weights
-
-    from expand3d.families.ops import ChannelwiseConv3d, FramewiseConv3d
-
-    for parent in net.modules():
-        before = None
-        for name, child in list(parent.named_children()):
-            conv = getattr(parent, before) if before else None
-            # A temporal convolution stays ours: torch's own, with a bias, takes a slow path.
-            ours = isinstance(conv, ChannelwiseConv3d) and conv.kernel_size[1:] == (1, 1)
-            if isinstance(child, nn.BatchNorm3d) and conv is not None and not ours:
-                weight, bias = fuse_conv_bn_weights(
-                    conv.weight,
-                    conv.bias,
-                    child.running_mean,
-                    child.running_var,
-                    child.eps,
-                    child.weight,
-                    child.bias,
-                )
-                # A channel-wise convolution of ours has no bias; torch's is the same operator here.
-                kind = FramewiseConv3d if isinstance(conv, FramewiseConv3d) else nn.Conv3d
-                made = kind(
-                    conv.in_channels,
-                    conv.out_channels,
-                    conv.kernel_size,  # type: ignore[arg-type]
-                    conv.stride,  # type: ignore[arg-type]
-                    conv.padding,  # type: ignore[arg-type]
-                    groups=conv.groups,
-                )
-                with torch.no_grad():
-                    made.weight.copy_(weight)
-                    made.bias.copy_(bias)  # type: ignore[union-attr]
-                setattr(parent, before, made.eval())
-                setattr(parent, name, nn.Identity().eval())
-            before = name if isinstance(child, nn.Conv3d) else None
-    return net
 
 
 def _onnx(net: Any, x: Any, threads: int) -> Callable[[], Any]:

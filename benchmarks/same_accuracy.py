@@ -3,14 +3,16 @@
     python benchmarks/same_accuracy.py [--seeds 5] [--threads 1] [--csv FILE]
 
 One network (X3D, 4 x 12 frames at 112 pixels) is trained on the bundled clips by the quick
-profile, once per seed on either path: ours (channels-last memory, our convolutions and BatchNorm)
-and torch's operators in NCDHW. Both see the same clips, augmentation and initial weights. Prints
+profile, once per seed on either path: ours (channels-last memory, our convolutions and BatchNorm,
+blocks by compiled loops where they were built) and torch's operators in NCDHW. Both see the same
+clips, augmentation and initial weights. Prints
 every training and the paired difference with its 95% interval over the seeds.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import csv
 import dataclasses
 import math
@@ -21,7 +23,7 @@ from unittest import mock
 
 from scipy.stats import t as student
 
-from expand3d.evaluate import Bench, make_jobs, train_once
+from expand3d.evaluate import make_jobs, train_once
 from expand3d.families import get_family
 from expand3d.prepare import Prepared, prepare
 from expand3d.study.config import StudyConfig
@@ -61,22 +63,22 @@ def train(ready: Prepared, seed: int, path: str) -> dict[str, Any]:
     job = ready.bench.jobs[0]
     jobs = make_jobs(train=job.train, val=job.held_out, folds=(), repeats=1, seed=seed)
     bench = dataclasses.replace(ready.bench, jobs=jobs)
-    if path == "torch":
-        bench = _torchs_own(bench)
-    always = (lambda x: True) if path == "torch" else None
-    with (
-        _patched("expand3d.families.ops.plain", always),
-        _patched("expand3d.families.x3d_net.plain", always),
-    ):
+    checkpoint = Path("studies/same-accuracy.checkpoint")
+    with contextlib.ExitStack() as stack:
+        if path == "torch":
+            recipe = dataclasses.replace(bench.recipe, channels_last="off")
+            bench = dataclasses.replace(bench, recipe=recipe)
+            # Convolutions, BatchNorm and blocks all ask this.
+            stack.enter_context(mock.patch("expand3d.families.ops.never_ours", lambda x: True))
         training = train_once(
             plan,
             bench,
             jobs[0],
-            checkpoint=Path("studies/same-accuracy.checkpoint"),
+            checkpoint=checkpoint,
             stop=lambda: False,
             on_progress=lambda *_: None,
         )
-    Path("studies/same-accuracy.checkpoint").unlink(missing_ok=True)
+    checkpoint.unlink(missing_ok=True)
     assert training.means is not None, training.reason
     score = summary(training.means)
     return {
@@ -84,14 +86,6 @@ def train(ready: Prepared, seed: int, path: str) -> dict[str, Any]:
         "nll": round(score.nll, 4),
         "seconds": round(training.seconds - training.test_seconds, 1),
     }
-
-
-def _torchs_own(bench: Bench) -> Bench:
-    return dataclasses.replace(bench, recipe=dataclasses.replace(bench.recipe, channels_last="off"))
-
-
-def _patched(name: str, value: Any) -> Any:
-    return mock.patch(name, value) if value else mock.patch.dict({})
 
 
 def difference(rows: list[dict[str, Any]], what: str) -> str:

@@ -2,12 +2,13 @@
  * more times: BatchNorm, ReLU, Swish, SE's product and the channel-wise 3x3x3 convolution, forward
  * and backward. expand3d/families/ops_block.py calls them by ctypes and holds the mathematics.
  *
- * Tensors are float32, channels-last: clips x frames x height x width x channels. Every function
- * takes a range of clips [n0, n1), so that threads can share a batch, and writes sums per clip in
- * double, so that results do not depend on how it was shared. Short float sums go into them.
+ * Tensors are float32, channels-last: clips x frames x height x width x channels. Threads share a
+ * batch by clips, and sums are written per clip in double, so that results do not depend on how it
+ * was shared. Short float sums go into them.
  *
  * The setuptools extension is optional: without a compiler plain torch computes the same.
  */
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <Python.h>
@@ -21,7 +22,12 @@ typedef int i8 __attribute__((vector_size(32)));
 #define CLONES
 #endif
 #define INLINE static inline __attribute__((always_inline))
-#define API CLONES __attribute__((visibility("default")))
+#define API __attribute__((visibility("default")))
+
+/* A loop over the clips [n0, n1): pointers to the tensors, and their sizes but for the clips. It
+ * answers 1 where memory has run out. */
+#define LOOP(name) CLONES API int name(void *const *p, long n0, long n1, const long *sizes)
+typedef int loop(void *const *, long, long, const long *);
 
 /* Rows whose float sums stay short before they are added to doubles. */
 enum { ROWS = 64 };
@@ -87,8 +93,8 @@ INLINE void flush_(double *to, float *sums, long channels, long reps) {
   memset(sums, 0, reps * channels * sizeof(float));
 }
 
-/* Room for so many numbers, aligned for vectors; NULL where memory has run out, which a function
- * answers with 1. Each takes what it needs in one piece. */
+/* Room for so many numbers, aligned for vectors; NULL where memory has run out. Each loop takes what
+ * it needs in one piece. */
 INLINE float *buffer_(long numbers) {
   void *memory = NULL;
   return posix_memalign(&memory, 64, numbers * sizeof(float)) ? NULL : memory;
@@ -121,8 +127,10 @@ INLINE float *buffer_(long numbers) {
 #define OF(pointer) load_(pointer + j, 8)
 
 /* Sums and squares per clip and channel of x - origin. */
-API int moments(const float *x_, const float *origin, double *sum, double *square, long n0,
-                 long n1, long rows, long channels) {
+LOOP(moments) {
+  const float *x_ = p[0], *origin = p[1];
+  double *sum = p[2], *square = p[3];
+  long rows = sizes[0], channels = sizes[1];
   long reps = reps_(channels), wide = reps * channels;
   float *room = buffer_(3 * wide);
   if (!room) return 1;
@@ -147,8 +155,10 @@ API int moments(const float *x_, const float *origin, double *sum, double *squar
 }
 
 /* out = relu(x * scale + shift + r); `r` may be missing. */
-API int norm_relu(const float *x_, const float *scale, const float *shift, const float *r_,
-                   float *out_, long n0, long n1, long rows, long channels) {
+LOOP(norm_relu) {
+  const float *x_ = p[0], *scale = p[1], *shift = p[2], *r_ = p[3];
+  float *out_ = p[4];
+  long rows = sizes[0], channels = sizes[1];
   long reps = reps_(channels), wide = reps * channels;
   float *room = buffer_(2 * wide);
   if (!room) return 1;
@@ -175,9 +185,11 @@ API int norm_relu(const float *x_, const float *scale, const float *shift, const
 }
 
 /* masked = grad where out > 0; per clip and channel its sum, and that of masked * (x - mean). */
-API int relu_backward(const float *grad_, const float *out_, const float *x_, const float *mean,
-                       float *masked_, double *sum, double *product, long n0, long n1, long rows,
-                       long channels) {
+LOOP(relu_backward) {
+  const float *grad_ = p[0], *out_ = p[1], *x_ = p[2], *mean = p[3];
+  float *masked_ = p[4];
+  double *sum = p[5], *product = p[6];
+  long rows = sizes[0], channels = sizes[1];
   long reps = reps_(channels), wide = reps * channels;
   float *room = buffer_(3 * wide);
   if (!room) return 1;
@@ -205,9 +217,10 @@ API int relu_backward(const float *grad_, const float *out_, const float *x_, co
 }
 
 /* out = c1 * g + c2 * (x - mean) + c3, what BatchNorm's backward pass comes to; out may be g. */
-API int norm_backward(const float *g_, const float *x_, const float *mean, const float *c1,
-                       const float *c2, const float *c3, float *out_, long n0, long n1, long rows,
-                       long channels) {
+LOOP(norm_backward) {
+  const float *g_ = p[0], *x_ = p[1], *mean = p[2], *c1 = p[3], *c2 = p[4], *c3 = p[5];
+  float *out_ = p[6];
+  long rows = sizes[0], channels = sizes[1];
   long reps = reps_(channels), wide = reps * channels;
   float *room = buffer_(4 * wide);
   if (!room) return 1;
@@ -231,8 +244,10 @@ API int norm_backward(const float *g_, const float *x_, const float *mean, const
 }
 
 /* s = swish(u), u = x * scale + shift with a scale and shift per clip (SE's gate is in them). */
-API int norm_swish(const float *x_, const float *scale, const float *shift, float *s_, long n0,
-                    long n1, long rows, long channels) {
+LOOP(norm_swish) {
+  const float *x_ = p[0], *scale = p[1], *shift = p[2];
+  float *s_ = p[3];
+  long rows = sizes[0], channels = sizes[1];
   long reps = reps_(channels), wide = reps * channels;
   float *room = buffer_(2 * wide);
   if (!room) return 1;
@@ -253,9 +268,11 @@ API int norm_swish(const float *x_, const float *scale, const float *shift, floa
 
 /* `grad` of s becomes that of u, in place; s is computed again; sums per clip and channel of the
  * gradient of u and of its product with x - mean. */
-API int norm_swish_backward(const float *x_, const float *scale, const float *shift,
-                             const float *mean, float *grad_, float *s_, double *sum,
-                             double *product, long n0, long n1, long rows, long channels) {
+LOOP(norm_swish_backward) {
+  const float *x_ = p[0], *scale = p[1], *shift = p[2], *mean = p[3];
+  float *grad_ = p[4], *s_ = p[5];
+  double *sum = p[6], *product = p[7];
+  long rows = sizes[0], channels = sizes[1];
   long reps = reps_(channels), wide = reps * channels;
   float *room = buffer_(5 * wide);
   if (!room) return 1;
@@ -374,9 +391,11 @@ INLINE void fill_grad_(const ring *r, long t, const float *g, const float *x,
 
 /* b = channel-wise 3x3x3 convolution of relu(a * scale + shift), padded, stride (1, s, s); sums and
  * squares of b per clip and channel. The weight is 3 x 3 x 3 x channels. */
-API int channelwise(const float *a, const float *scale, const float *shift, const float *weight,
-                     float *out, double *sum, double *square, long n0, long n1, long frames,
-                     long height, long width, long channels, long stride) {
+LOOP(channelwise) {
+  const float *a = p[0], *scale = p[1], *shift = p[2], *weight = p[3];
+  float *out = p[4];
+  double *sum = p[5], *square = p[6];
+  long frames = sizes[0], height = sizes[1], width = sizes[2], channels = sizes[3], stride = sizes[4];
   ring z = ring_(channels, height, width);
   long high = (height - 1) / stride + 1, broad = (width - 1) / stride + 1;
   long blocks = z.blocks, size = height * width * channels;
@@ -434,12 +453,12 @@ API int channelwise(const float *a, const float *scale, const float *shift, cons
  * The gradient of b is c1 * grad + c2 * (b - mean_b) + c3, c1 and c3 per clip. `masked` receives
  * that of a * scale + shift before ReLU; per clip and channel its sum and that of its product with
  * a - mean; grad_weight is clips x 27 x channels. */
-API int channelwise_backward(const float *a, const float *scale, const float *shift,
-                              const float *mean, const float *b_, const float *mean_b,
-                              const float *grad, const float *c1, const float *c2,
-                              const float *c3, const float *weight, float *masked, double *sum,
-                              double *product, double *grad_weight, long n0, long n1, long frames,
-                              long height, long width, long channels, long stride) {
+LOOP(channelwise_backward) {
+  const float *a = p[0], *scale = p[1], *shift = p[2], *mean = p[3], *b_ = p[4], *mean_b = p[5],
+      *grad = p[6], *c1 = p[7], *c2 = p[8], *c3 = p[9], *weight = p[10];
+  float *masked = p[11];
+  double *sum = p[12], *product = p[13], *grad_weight = p[14];
+  long frames = sizes[0], height = sizes[1], width = sizes[2], channels = sizes[3], stride = sizes[4];
   long high = (height - 1) / stride + 1, broad = (width - 1) / stride + 1;
   long size = height * width * channels, size_b = high * broad * channels;
   ring z = ring_(channels, height, width), g = ring_(channels, high, broad);
@@ -540,6 +559,124 @@ API int channelwise_backward(const float *a, const float *scale, const float *sh
   }
   free(z.memory);
   return 0;
+}
+
+/* The channel-wise convolution over time alone, padded: out[t] = sum of weight[k] * x[t + k - half],
+ * with `taps` x channels weights, taps = 2 * half + 1. */
+LOOP(temporal) {
+  const float *x_ = p[0], *weight = p[1];
+  float *out_ = p[2];
+  long frames = sizes[0], places = sizes[1], channels = sizes[2], taps = sizes[3];
+  long reps = reps_(channels), wide = reps * channels, size = places * channels, half = taps / 2;
+  float *w = buffer_(taps * wide);
+  if (!w) return 1;
+  for (long k = 0; k < taps; k++) repeat_(w + k * wide, weight + k * channels, channels, reps);
+  /* A strip of all frames stays in the cache while every frame of the output reads it. */
+  long strip = reps * ROWS * channels;
+  for (long n = n0; n < n1; n++)
+    for (long i0 = 0; i0 < size; i0 += strip)
+      for (long t = 0; t < frames; t++) {
+        long first = t < half ? half - t : 0;
+        long last = frames - t + half < taps ? frames - t + half : taps;
+        long end = i0 + strip < size ? i0 + strip : size;
+        float *restrict out = out_ + (n * frames + t) * size;
+        const float *restrict x = x_ + (n * frames + t) * size;
+        for (long at = i0; at < end; at += wide)
+          for (long j = 0; j < wide && at + j < end; j += 8) {
+            const long i = at + j, count = end - i < 8 ? end - i : 8;
+            v8 v = {0};
+            for (long k = first; k < last; k++) v += OF((w + k * wide)) * AT((x + (k - half) * size));
+            store_(out + i, v, count);
+          }
+      }
+  free(w);
+  return 0;
+}
+
+/* The gradients of `temporal`: of x, and clips x taps x channels of the weight. */
+LOOP(temporal_backward) {
+  const float *x_ = p[0], *weight = p[1], *grad_ = p[2];
+  float *grad_x = p[3];
+  double *grad_weight = p[4];
+  long frames = sizes[0], places = sizes[1], channels = sizes[2], taps = sizes[3];
+  long reps = reps_(channels), wide = reps * channels, size = places * channels, half = taps / 2;
+  float *room = buffer_(2 * taps * wide);
+  if (!room) return 1;
+  float *w = room, *sums = w + taps * wide;
+  for (long k = 0; k < taps; k++) repeat_(w + k * wide, weight + k * channels, channels, reps);
+  memset(sums, 0, taps * wide * sizeof(float));
+  long strip = reps * ROWS * channels;
+  for (long n = n0; n < n1; n++)
+    for (long i0 = 0; i0 < size; i0 += strip)
+      for (long t = 0; t < frames; t++) {
+        /* Input frame t met output frame t + half - k by tap k. */
+        long first = t + half < frames ? 0 : t + half - frames + 1;
+        long last = t + half + 1 < taps ? t + half + 1 : taps;
+        long end = i0 + strip < size ? i0 + strip : size;
+        float *restrict to = grad_x + (n * frames + t) * size;
+        const float *restrict x = x_ + (n * frames + t) * size;
+        const float *restrict g = grad_ + (n * frames + t) * size;
+        for (long at = i0; at < end; at += wide)
+          for (long j = 0; j < wide && at + j < end; j += 8) {
+            const long i = at + j, count = end - i < 8 ? end - i : 8;
+            v8 v = {0}, seen = AT(x);
+            for (long k = first; k < last; k++) {
+              float *restrict s = sums + k * wide;
+              v8 from = AT((g + (half - k) * size));
+              v += OF((w + k * wide)) * from;
+              store_(s + j, OF(s) + seen * from, 8);
+            }
+            store_(to + i, v, count);
+          }
+        for (long k = first; k < last; k++)
+          flush_(grad_weight + (n * taps + k) * channels, sums + k * wide, channels, reps);
+      }
+  free(room);
+  return 0;
+}
+
+/* A batch that threads share, part by part. */
+typedef struct {
+  loop *run;
+  void *const *p;
+  const long *sizes;
+  long clips, parts, next;
+  int failed;
+} job;
+
+static void work_(void *data) {
+  job *j = data;
+  for (long i; (i = __atomic_fetch_add(&j->next, 1, __ATOMIC_RELAXED)) < j->parts;)
+    if (j->run(j->p, i * j->clips / j->parts, (i + 1) * j->clips / j->parts, j->sizes))
+      __atomic_store_n(&j->failed, 1, __ATOMIC_RELAXED);
+}
+
+static void *thread_(void *data) {
+  work_(data);
+  return NULL;
+}
+
+/* OpenMP's entry point as GCC calls it: run a function in so many threads, the caller among them. */
+typedef void parallel(void (*)(void *), void *, unsigned, unsigned);
+
+/* `run` over a batch, in `threads` threads of `openmp`; where that is NULL, in new ones. After their
+ * work OpenMP's threads spin for a while, waiting for more: others would have to compete with them. */
+API int share(loop *run, void *const *p, const long *sizes, long clips, long threads,
+              parallel *openmp) {
+  if (threads > clips) threads = clips;
+  if (threads < 2) return run(p, 0, clips, sizes);
+  job j = {run, p, sizes, clips, clips < 4 * threads ? clips : 4 * threads, 0, 0};
+  if (openmp) {
+    openmp(work_, &j, threads, 0);
+    return j.failed;
+  }
+  pthread_t *others = malloc((threads - 1) * sizeof(pthread_t));
+  long begun = 0;
+  while (others && begun < threads - 1 && !pthread_create(others + begun, NULL, thread_, &j)) begun++;
+  work_(&j);
+  for (long i = 0; i < begun; i++) pthread_join(others[i], NULL);
+  free(others);
+  return j.failed;
 }
 
 /* Python finds the library as an extension module; it is used by ctypes. */

@@ -11,13 +11,15 @@ import ctypes
 import functools
 import importlib.util
 import os
-from concurrent.futures import ThreadPoolExecutor
+import re
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 #: Fewer numbers than this are not shared among threads: waking one takes as long.
-SHARED = 2**17
+SHARED = 2**15
 
 
 @functools.cache
@@ -52,23 +54,17 @@ def call(name: str, *arguments: Tensor | None, clips: int, sizes: tuple[int, ...
     assert all(_dense(each) for each in tensors), name
     loaded = library()
     assert loaded is not None
-    function = getattr(loaded, name)
-    pointers = [ctypes.c_void_p(each.data_ptr() if each is not None else 0) for each in arguments]
-    lengths = [ctypes.c_long(size) for size in sizes]
-
-    def run(first: int, last: int) -> None:
-        if function(*pointers, ctypes.c_long(first), ctypes.c_long(last), *lengths):
-            raise MemoryError(f"no memory for {name}")
-
-    threads = min(torch.get_num_threads(), clips)
-    if threads == 1 or max(each.numel() for each in tensors) < SHARED:
-        run(0, clips)
-        return
-    ends = [clips * part // threads for part in range(threads + 1)]
-    others = [_pool(threads).submit(run, *ends[part : part + 2]) for part in range(1, threads)]
-    run(*ends[:2])
-    for other in others:
-        other.result()
+    pointers = [each.data_ptr() if each is not None else None for each in arguments]
+    many = max(each.numel() for each in tensors) >= SHARED
+    if loaded.share(
+        getattr(loaded, name),
+        (ctypes.c_void_p * len(pointers))(*pointers),
+        (ctypes.c_long * len(sizes))(*sizes),
+        ctypes.c_long(clips),
+        ctypes.c_long(torch.get_num_threads() if many else 1),
+        _openmp(),
+    ):
+        raise MemoryError(f"no memory for {name}")
 
 
 def _dense(x: Tensor) -> bool:
@@ -78,5 +74,18 @@ def _dense(x: Tensor) -> bool:
 
 
 @functools.cache
-def _pool(threads: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(threads - 1, thread_name_prefix="expand3d-kernels")
+def _openmp() -> Any:
+    """The entry point of the OpenMP that is loaded, whose threads torch's operators run in.
+
+    None where the process has none, or the system does not say what is loaded.
+    """
+    try:
+        lines = Path("/proc/self/maps").read_text().splitlines()
+    except OSError:
+        return None
+    for path in dict.fromkeys(line.split(maxsplit=5)[-1] for line in lines):
+        if re.fullmatch(r"lib(gomp|i?omp5?)\b.*\.so.*", Path(path).name):
+            entry = getattr(ctypes.CDLL(path), "GOMP_parallel", None)
+            if entry is not None:
+                return ctypes.cast(entry, ctypes.c_void_p)
+    return None

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from expand3d.families import kernels
 from expand3d.families.ops_gpu import HAS_TRITON, channelwise_autocast
 
 #: Gradients are summed over pieces of the input of about this size: the temporaries of one stay in
@@ -26,8 +27,8 @@ PIECE_BYTES = 2**22
 #: Fewer frames than this, of all clips together, pass through torch's operators in inference.
 FRAMES = 8
 #: From so many channels on both sides a matrix product was faster than oneDNN's convolution (MKL on
-#: an AMD EPYC with AVX2; below, either was at times).
-WIDE = 96
+#: an AMD EPYC with AVX2; below, either was at times), and up to so many rows whatever the channels.
+WIDE, ROWS = 96, 2**12
 
 
 class ChannelwiseConv3d(nn.Conv3d):
@@ -54,7 +55,7 @@ class ChannelwiseConv3d(nn.Conv3d):
     def forward(self, x: Tensor) -> Tensor:
         if x.device.type == "cuda" and HAS_TRITON and not torch.jit.is_tracing():
             return channelwise_autocast(x, self.weight, self.stride[1])
-        if plain(x):
+        if never_ours(x) or (_few(x) and not _looped(x, self.weight)):
             return super().forward(x)
         x = x.contiguous(memory_format=torch.channels_last_3d)
         out: Tensor = _Channelwise.apply(x, self.weight, self.stride[1])
@@ -71,27 +72,39 @@ class FramewiseConv3d(nn.Conv3d):
 
     def forward(self, x: Tensor) -> Tensor:
         assert self.kernel_size[0] == 1 and self.padding[0] == 0
+        if never_ours(x):
+            return super().forward(x)
+        if self.kernel_size == (1, 1, 1) and self.groups == 1:
+            return pointwise(strided(x, self), self.weight, self.bias)
         if plain(x):
             return super().forward(x)
-        t, h, w = self.stride
         weight = self.weight[:, :, 0]
         if self.kernel_size == (1, 1, 1):
-            if x[0, 0].numel() == 1 and self.groups == 1:  # one place per clip
-                return F.linear(x.flatten(1), weight.flatten(1), self.bias)[..., None, None, None]
-            # Sliced first: the backward pass of a strided 1x1 corrupts memory (torch 2.13).
-            x = x[:, :, ::t, ::h, ::w].contiguous(memory_format=torch.channels_last_3d)
-            if self.groups == 1:
-                return pointwise(x, self.weight, self.bias)
+            x = strided(x, self)
             return from_rows(F.conv2d(rows(x), weight, self.bias, groups=self.groups), x.shape)
+        t, h, w = self.stride
         x = x[:, :, ::t].contiguous(memory_format=torch.channels_last_3d)
         padding = self.padding[1:]
         images = F.conv2d(_images(x), weight, self.bias, (h, w), padding, groups=self.groups)
         return images.unflatten(0, (x.shape[0], x.shape[2])).transpose(1, 2)
 
 
+def strided(x: Tensor, conv: nn.Conv3d) -> Tensor:
+    """What a 1x1x1 `conv` reads of NCTHW `x`, channels-last.
+
+    Sliced first: the backward pass of a strided 1x1 convolution corrupts memory (torch 2.13).
+    """
+    t, h, w = conv.stride
+    if (t, h, w) != (1, 1, 1):
+        x = x[:, :, ::t, ::h, ::w]
+    return x.contiguous(memory_format=torch.channels_last_3d)
+
+
 def pointwise(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """A 1x1x1 convolution, O x I x 1 x 1 x 1, of channels-last NCTHW `x`."""
-    if min(weight.shape[:2]) >= WIDE:
+    if places(x) == 1:
+        return F.linear(x.flatten(1), weight.flatten(1), bias)[..., None, None, None]
+    if _multiplied(x, weight):
         return F.linear(x.permute(0, 2, 3, 4, 1), weight.flatten(1), bias).permute(0, 4, 1, 2, 3)
     return from_rows(F.conv2d(rows(x), weight[:, :, 0], bias), x.shape)
 
@@ -101,7 +114,7 @@ def pointwise_backward(grad: Tensor, x: Tensor, weight: Tensor, *, of_input: boo
 
     Both tensors are channels-last.
     """
-    if min(weight.shape[:2]) >= WIDE:
+    if _multiplied(x, weight):
         grads = grad.permute(0, 2, 3, 4, 1)
         if of_input:
             return (grads @ weight.flatten(1)).permute(0, 4, 1, 2, 3)
@@ -111,6 +124,56 @@ def pointwise_backward(grad: Tensor, x: Tensor, weight: Tensor, *, of_input: boo
     settings = (None, ones, zeros, ones, False, zeros, 1, wanted)
     found = torch.ops.aten.convolution_backward(rows(grad), rows(x), weight[:, :, 0], *settings)
     return from_rows(found[0], x.shape) if of_input else found[1].unsqueeze(2)
+
+
+def _multiplied(x: Tensor, weight: Tensor) -> bool:
+    """Whether a 1x1x1 convolution of NCTHW `x` is a matrix product, which is faster."""
+    return min(weight.shape[:2]) >= WIDE or len(x) * places(x) <= ROWS
+
+
+def places(x: Tensor) -> int:
+    """T x H x W of NCTHW `x`."""
+    return x.shape[2] * x.shape[3] * x.shape[4]
+
+
+def pointwise_pair(x: Tensor, dense: nn.Conv3d, sparse: nn.Conv3d) -> tuple[Tensor, Tensor]:
+    """Two 1x1x1 convolutions of NCTHW `x` without bias, of which `sparse` has strides.
+
+    As two operators, autograd would fill a tensor of the size of `x` with what is mostly zeros.
+    """
+    x = x.contiguous(memory_format=torch.channels_last_3d)
+    out: tuple[Tensor, Tensor] = _Pair.apply(x, dense.weight, sparse.weight, sparse)
+    return out
+
+
+class _Pair(torch.autograd.Function):
+    """`pointwise_pair` of channels-last input."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, dense: Tensor, sparse: Tensor, conv: nn.Conv3d
+    ) -> tuple[Tensor, Tensor]:
+        ctx.save_for_backward(x, dense, sparse)
+        ctx.conv = conv
+        return pointwise(x, dense), pointwise(strided(x, conv), sparse)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, grad: Tensor, other: Tensor) -> tuple[Tensor | None, ...]:
+        x, dense, sparse = ctx.saved_tensors
+        layout = torch.channels_last_3d
+        grad, other = grad.contiguous(memory_format=layout), other.contiguous(memory_format=layout)
+        read = strided(x, ctx.conv)
+        t, h, w = ctx.conv.stride
+        grad_x = None
+        if ctx.needs_input_grad[0]:
+            grad_x = pointwise_backward(grad, x, dense, of_input=True)
+            grad_x[:, :, ::t, ::h, ::w] += pointwise_backward(other, read, sparse, of_input=True)
+        of_weights = (
+            pointwise_backward(grad, x, dense, of_input=False),
+            pointwise_backward(other, read, sparse, of_input=False),
+        )
+        return grad_x, *of_weights, None
 
 
 def rows(x: Tensor) -> Tensor:
@@ -130,8 +193,11 @@ def plain(x: Tensor) -> bool:
     which one call a layer is faster than several. torch's meta device, where memory is counted,
     stands for the CPU.
     """
-    few = not torch.is_grad_enabled() and x.shape[0] * x.shape[2] < FRAMES
-    return few or never_ours(x)
+    return _few(x) or never_ours(x)
+
+
+def _few(x: Tensor) -> bool:
+    return not torch.is_grad_enabled() and x.shape[0] * x.shape[2] < FRAMES
 
 
 def never_ours(x: Tensor) -> bool:
@@ -159,6 +225,8 @@ class _Channelwise(torch.autograd.Function):
         x, weight = ctx.saved_tensors
         wants_x, wants_weight, _ = ctx.needs_input_grad
         grad = grad.contiguous(memory_format=torch.channels_last_3d)
+        if _looped(x, weight):
+            return *_temporal_backward(grad, x, weight), None
         grad_x = grad_weight = scattered = None
         if wants_x and ctx.stride == 1:
             grad_x = _convolve(grad, weight.flip(2, 3, 4), 1)
@@ -176,9 +244,39 @@ def _convolve(x: Tensor, weight: Tensor, stride: int) -> Tensor:
     if spatial != [1, 1]:
         padding = [taps // 2, spatial[0] // 2, spatial[1] // 2]
         return F.conv3d(x, weight, None, (1, stride, stride), padding, 1, channels)
+    if _looped(x, weight):
+        out = torch.empty_like(x)
+        arguments = (x, _by_tap(weight), out)
+        kernels.call("temporal", *arguments, clips=len(x), sizes=_temporal_sizes(x, taps))
+        return out
     plane = x.permute(0, 2, 3, 4, 1).flatten(2, 3).permute(0, 3, 1, 2)  # N x C x T x H*W
     plane = F.conv2d(plane, weight[..., 0], None, 1, (taps // 2, 0), 1, channels)
     return plane.unflatten(3, x.shape[3:])
+
+
+def _looped(x: Tensor, weight: Tensor) -> bool:
+    """Whether compiled loops convolve over time alone."""
+    over_time = weight.shape[3:] == (1, 1)
+    return over_time and x.dtype == torch.float32 and kernels.available()
+
+
+def _temporal_backward(grad: Tensor, x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    taps = weight.shape[2]
+    grad_x = torch.empty_like(x)
+    shape = (len(x), taps, len(weight))
+    sums = torch.zeros(shape, dtype=torch.float64, device=x.device)
+    arguments = (x, _by_tap(weight), grad, grad_x, sums)
+    kernels.call("temporal_backward", *arguments, clips=len(x), sizes=_temporal_sizes(x, taps))
+    return grad_x, sums.sum(0).t().to(weight.dtype).reshape(weight.shape)
+
+
+def _temporal_sizes(x: Tensor, taps: int) -> tuple[int, ...]:
+    return x.shape[2], x.shape[3] * x.shape[4], x.shape[1], taps
+
+
+def _by_tap(weight: Tensor) -> Tensor:
+    """C x 1 x taps x 1 x 1 as taps x C."""
+    return weight.detach().flatten(1).t().contiguous()
 
 
 def _add_gradients(

@@ -40,9 +40,17 @@ def norm_relu(x: Tensor, norm: nn.BatchNorm3d, residual: Tensor | None = None) -
     x = x.contiguous(memory_format=_LAYOUT)
     if residual is not None:
         residual = residual.contiguous(memory_format=_LAYOUT)
-    stats = _stats_of(x, norm)
-    out: Tensor = _NormRelu.apply(x, norm.weight, norm.bias, residual, stats)
+    if not norm.training:
+        return _norm_relu(x, *_running(norm), residual)
+    out: Tensor = _NormRelu.apply(x, norm.weight, norm.bias, residual, _stats_of(x, norm))
     return out
+
+
+def pointwise_norm(x: Tensor, conv: nn.Conv3d, norm: nn.BatchNorm3d) -> Tensor:
+    """A 1x1x1 convolution without bias and the `norm` after it, in eval mode: one convolution."""
+    scale, shift = _running(norm)
+    weight = conv.weight * scale[:, None, None, None, None]
+    return ops.pointwise(ops.strided(x, conv), weight, shift)
 
 
 def inner(
@@ -59,12 +67,14 @@ def inner(
     N x C x 1 x 1 x 1 means), Swish, and `project`, O x C x 1 x 1 x 1.
     """
     x = x.contiguous(memory_format=_LAYOUT)
-    stats = _stats_of(x, norm)
-    modules = (channelwise.stride[1], channelwise_norm, gate.gate if gate is not None else None)
+    gated: Any = gate.gate if gate is not None else None
+    if not norm.training:
+        return _infer(x, norm, channelwise, channelwise_norm, gated, project)
+    modules = (channelwise.stride[1], channelwise_norm, gated)
     learned = (norm, channelwise, channelwise_norm)
     tensors = [each for module in learned for each in module.parameters()]
     factors = list(gate.parameters()) if gate is not None else []
-    out: Tensor = _Inner.apply(x, stats, modules, project, *tensors, *factors)
+    out: Tensor = _Inner.apply(x, _stats_of(x, norm), modules, project, *tensors, *factors)
     return out
 
 
@@ -79,11 +89,9 @@ class _Stats(NamedTuple):
 
 @torch.no_grad()
 def _stats_of(x: Tensor, norm: nn.BatchNorm3d) -> _Stats:
-    """The statistics of the batch, which the running ones learn of, or the running ones."""
-    if not norm.training:
-        return _stats(norm, *_running(norm))
+    """The statistics of the batch, which the running ones learn of."""
     clips, channels = x.shape[:2]
-    rows = x[0, 0].numel()
+    rows = ops.places(x)
     # Sums of differences from some value of the channel: near enough to the mean to round little.
     origin = x[0, :, 0, 0, 0].contiguous()
     sums, squares = _sums(x), _sums(x)
@@ -95,16 +103,18 @@ def _stats_of(x: Tensor, norm: nn.BatchNorm3d) -> _Stats:
     return _stats(norm, mean, var)
 
 
-def _running(norm: nn.BatchNorm3d) -> tuple[Tensor, Tensor]:
-    assert norm.running_mean is not None and norm.running_var is not None
-    return norm.running_mean.double(), norm.running_var.double()
-
-
 def _stats(norm: nn.BatchNorm3d, mean: Tensor, var: Tensor) -> _Stats:
     inverse = torch.rsqrt(var + norm.eps)
     scale = norm.weight.double() * inverse
     shift = norm.bias.double() - mean * scale
     return _Stats(mean, inverse, scale.float(), shift.float())
+
+
+def _running(norm: nn.BatchNorm3d) -> tuple[Tensor, Tensor]:
+    """Scale and shift of `norm` in eval mode."""
+    assert norm.running_mean is not None and norm.running_var is not None
+    scale = torch.rsqrt(norm.running_var + norm.eps) * norm.weight
+    return scale, torch.addcmul(norm.bias, norm.running_mean, scale, value=-1)
 
 
 def _sums(x: Tensor) -> Tensor:
@@ -116,6 +126,54 @@ def _like(x: Tensor) -> Tensor:
     return torch.empty_like(x, memory_format=_LAYOUT)
 
 
+def _norm_relu(x: Tensor, scale: Tensor, shift: Tensor, residual: Tensor | None) -> Tensor:
+    """relu(scale * x + shift + residual)."""
+    out, sizes = _like(x), (ops.places(x), x.shape[1])
+    kernels.call("norm_relu", x, scale, shift, residual, out, clips=len(x), sizes=sizes)
+    return out
+
+
+def _convolve(
+    x: Tensor, scale: Tensor, shift: Tensor, taps: Tensor, stride: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The channel-wise convolution of relu(scale * x + shift), with its sums and squares."""
+    clips, channels, frames, height, width = x.shape
+    shape = (clips, channels, frames, (height - 1) // stride + 1, (width - 1) // stride + 1)
+    y = torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=_LAYOUT)
+    sums, squares = _sums(x), _sums(x)
+    arguments = (x, scale, shift, taps, y, sums, squares)
+    sizes = (frames, height, width, channels, stride)
+    kernels.call("channelwise", *arguments, clips=clips, sizes=sizes)
+    return y, sums, squares
+
+
+def _norm_swish(x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+    """Swish of scale * x + shift, which are given per clip and channel."""
+    out, sizes = _like(x), (ops.places(x), x.shape[1])
+    kernels.call("norm_swish", x, scale, shift, out, clips=len(x), sizes=sizes)
+    return out
+
+
+def _infer(
+    x: Tensor,
+    norm: nn.BatchNorm3d,
+    channelwise: nn.Conv3d,
+    channelwise_norm: nn.BatchNorm3d,
+    gate: Callable[[Tensor], Tensor] | None,
+    project: Tensor,
+) -> Tensor:
+    """`inner` in eval mode, where no gradient is wanted."""
+    y, sums, _ = _convolve(x, *_running(norm), _taps(channelwise.weight), channelwise.stride[1])
+    scale, shift = _running(channelwise_norm)
+    if gate is None:
+        scale, shift = scale.expand(len(y), -1).contiguous(), shift.expand(len(y), -1).contiguous()
+    else:
+        means = (sums / ops.places(y)).float()
+        factor = gate(torch.addcmul(shift, means, scale)[:, :, None, None, None]).flatten(1)
+        scale, shift = scale * factor, shift * factor
+    return ops.pointwise(_norm_swish(y, scale, shift), project)
+
+
 class _NormRelu(torch.autograd.Function):
     """relu(norm(x) + residual) with the moments of `x` given; gradients know they depend on it."""
 
@@ -123,10 +181,7 @@ class _NormRelu(torch.autograd.Function):
     def forward(
         ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, residual: Tensor | None, stats: _Stats
     ) -> Tensor:
-        out, clips = _like(x), len(x)
-        sizes = (x[0, 0].numel(), x.shape[1])
-        arguments = (x, stats.scale, stats.shift, residual, out)
-        kernels.call("norm_relu", *arguments, clips=clips, sizes=sizes)
+        out = _norm_relu(x, stats.scale, stats.shift, residual)
         ctx.save_for_backward(x, out, weight, stats.mean, stats.inverse)
         return out
 
@@ -134,7 +189,7 @@ class _NormRelu(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, out, weight, mean, inverse = ctx.saved_tensors
-        clips, sizes = len(x), (x[0, 0].numel(), x.shape[1])
+        clips, sizes = len(x), (ops.places(x), x.shape[1])
         masked, total, product = _like(x), _sums(x), _sums(x)
         grad = grad.contiguous(memory_format=_LAYOUT)
         floats = mean.float()
@@ -164,7 +219,7 @@ def _norm_backward(
     c1 = weight.double() * inverse
     c2, c3 = -c1 * inverse * grad_weight / rows, -c1 * grad_bias / rows
     arguments = (grad, x, mean, c1.float(), c2.float(), c3.float(), out)
-    kernels.call("norm_backward", *arguments, clips=len(x), sizes=(x[0, 0].numel(), x.shape[1]))
+    kernels.call("norm_backward", *arguments, clips=len(x), sizes=(ops.places(x), x.shape[1]))
 
 
 class _Inner(torch.autograd.Function):
@@ -181,24 +236,13 @@ class _Inner(torch.autograd.Function):
     ) -> Tensor:
         stride, norm, gate = modules
         norm_weight, _, kernel, weight, bias, *factors = learned
-        clips, channels, frames, height, width = x.shape
-        high, broad = (height - 1) // stride + 1, (width - 1) // stride + 1
-        shape = (clips, channels, frames, high, broad)
-        y = torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=_LAYOUT)
-        sums, squares = _sums(x), _sums(x)
         taps = _taps(kernel)
-        arguments = (x, stats.scale, stats.shift, taps, y, sums, squares)
-        sizes = (frames, height, width, channels, stride)
-        kernels.call("channelwise", *arguments, clips=clips, sizes=sizes)
-
-        places = frames * high * broad
+        y, sums, squares = _convolve(x, stats.scale, stats.shift, taps, stride)
+        clips, places = len(y), ops.places(y)
         means = sums / places  # per clip
-        if norm.training:
-            mean = means.mean(0)
-            var = squares.sum(0) / (clips * places) - mean * mean
-            update_running(norm, mean, var, clips * places)
-        else:
-            mean, var = _running(norm)
+        mean = means.mean(0)
+        var = squares.sum(0) / (clips * places) - mean * mean
+        update_running(norm, mean, var, clips * places)
         after = _stats(norm, mean, var)
         pooled = (means * weight.double() * after.inverse).float()
         pooled = pooled + (bias.double() - mean * weight.double() * after.inverse).float()
@@ -210,8 +254,7 @@ class _Inner(torch.autograd.Function):
                 opened = gate(pooled[:, :, None, None, None])
         factor = opened.detach().flatten(1) if opened is not None else torch.ones_like(pooled)
         scale, shift = after.scale * factor, after.shift * factor
-        swish = _like(y)
-        kernels.call("norm_swish", y, scale, shift, swish, clips=clips, sizes=(places, channels))
+        swish = _norm_swish(y, scale, shift)
         ctx.graph = (pooled, opened, factors)
         ctx.stride = stride
         kept = (means, factor, scale, shift, project, taps, norm_weight, weight, bias)
@@ -225,7 +268,7 @@ class _Inner(torch.autograd.Function):
         mean_x, inverse_x, scale_x, shift_x, mean, inverse, _, _, *rest = rest
         means, factor, scale, shift, project, taps, weight_x, weight, bias = rest
         clips, channels, frames, height, width = x.shape
-        places = y[0, 0].numel()
+        places = ops.places(y)
         rows = clips * places
         grad = grad.contiguous(memory_format=_LAYOUT)
         swish = _like(y)

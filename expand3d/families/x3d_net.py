@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from expand3d.families import ops_block
-from expand3d.families.ops import ChannelwiseConv3d, FramewiseConv3d, plain
+from expand3d.families.ops import ChannelwiseConv3d, FramewiseConv3d, plain, pointwise_pair
 from expand3d.families.ops_fused import norm_swish_project
 from expand3d.families.ops_norm import batch_norm
 
@@ -72,9 +72,7 @@ class Bottleneck(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         norms = (self.expand_bn, self.channelwise_bn, self.project_bn)
-        # A hook on a convolution wants to see it called.
-        hooked = self.channelwise._forward_hooks or self.project._forward_hooks
-        if not hooked and ops_block.usable(x, *norms):
+        if not self._hooked() and ops_block.usable(x, *norms):
             return self._compiled(x)
         y = torch.relu_(batch_norm(self.expand(x), self.expand_bn))
         y = self.channelwise(y)
@@ -86,18 +84,34 @@ class Bottleneck(nn.Module):
         y = batch_norm(y, self.project_bn)
         return torch.relu_(self._shortcut(x) + y)
 
+    def _hooked(self) -> bool:
+        """Whether somebody wants to see a convolution called."""
+        convs = (self.shortcut, self.expand, self.channelwise, self.project)
+        return any(conv._forward_hooks for conv in convs)
+
     def _compiled(self, x: Tensor) -> Tensor:
         """`forward` by compiled loops."""
+        expanded, shortcut = self._entry(x)
         gate = self.se if isinstance(self.se, SqueezeExcite) else None
         y = ops_block.inner(
-            self.expand(x),
+            expanded,
             self.expand_bn,
             self.channelwise,
             self.channelwise_bn,
             gate,
             self.project.weight,
         )
-        return ops_block.norm_relu(y, self.project_bn, self._shortcut(x))
+        return ops_block.norm_relu(y, self.project_bn, shortcut)
+
+    def _entry(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The two things that a block makes of its input."""
+        shortcut, norm = self.shortcut, self.shortcut_bn
+        if not isinstance(shortcut, nn.Conv3d):
+            return self.expand(x), x
+        if isinstance(norm, nn.BatchNorm3d) and not norm.training:
+            return self.expand(x), ops_block.pointwise_norm(x, shortcut, norm)
+        expanded, y = pointwise_pair(x, self.expand, shortcut)
+        return expanded, batch_norm(y, norm) if isinstance(norm, nn.BatchNorm3d) else y
 
     def _shortcut(self, x: Tensor) -> Tensor:
         x = self.shortcut(x)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from expand3d.families import get_family, kernels, ops_block
+from expand3d.families.ops import ChannelwiseConv3d
 from expand3d.families.x3d_net import Bottleneck
 
 compiled = pytest.mark.skipif(
@@ -82,8 +83,39 @@ def test_a_block_is_its_modules_in_float64(
 
 
 @compiled
-def test_threads_share_a_batch_without_changing_a_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("taps", [3, 5])
+@pytest.mark.parametrize(
+    "shape",
+    [(3, 24, 4, 9, 7), (2, 5, 1, 6, 6), (2, 13, 2, 3, 3), (2, 1, 9, 1, 1), (4, 8, 3, 40, 40)],
+)
+def test_a_convolution_over_time_is_torchs_in_float64(shape: tuple[int, ...], taps: int) -> None:
+    torch.manual_seed(sum(shape))
+    conv = ChannelwiseConv3d(shape[1], (taps, 1, 1))
+    exact = nn.Conv3d(
+        shape[1], shape[1], (taps, 1, 1), padding=(taps // 2, 0, 0), groups=shape[1], bias=False
+    ).double()
+    exact.load_state_dict(conv.state_dict())
+    x = torch.randn(shape, requires_grad=True)
+    x64 = x.detach().double().requires_grad_()
+    y, y64 = conv(x), exact(x64)
+    grad = torch.randn_like(y64)
+    got = torch.autograd.grad(y, (x, conv.weight), grad.float())
+    wanted = torch.autograd.grad(y64, (x64, exact.weight), grad)
+    for value, reference in zip((y, *got), (y64, *wanted), strict=True):
+        assert value.shape == reference.shape
+        assert _relative(value, reference) < 1e-5
+    with torch.no_grad():
+        assert _relative(conv(x), y64) < 1e-5
+
+
+@compiled
+@pytest.mark.parametrize("openmp", [True, False])
+def test_threads_share_a_batch_without_changing_a_bit(
+    openmp: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(kernels, "SHARED", 1)
+    if not openmp:  # as where torch was built without it
+        monkeypatch.setattr(kernels, "_openmp", lambda: None)
     torch.manual_seed(0)
     block, x = _block(8, 54, True, 8), torch.randn(5, 8, 3, 12, 12)
     sizes = (3 * 12 * 12, 8)
