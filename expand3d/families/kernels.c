@@ -243,7 +243,8 @@ LOOP(norm_backward) {
   return 0;
 }
 
-/* s = swish(u), u = x * scale + shift with a scale and shift per clip (SE's gate is in them). */
+/* s = swish(u), u = x * scale + shift with a scale and shift per clip (SE's gate is in them); s may
+ * be x. */
 LOOP(norm_swish) {
   const float *x_ = p[0], *scale = p[1], *shift = p[2];
   float *s_ = p[3];
@@ -253,8 +254,8 @@ LOOP(norm_swish) {
   if (!room) return 1;
   float *restrict a = room, *restrict b = a + wide;
   for (long n = n0; n < n1; n++) {
-    const float *restrict x = x_ + n * rows * channels;
-    float *restrict s = s_ + n * rows * channels;
+    const float *x = x_ + n * rows * channels;
+    float *s = s_ + n * rows * channels;
     repeat_(a, scale + n * channels, channels, reps);
     repeat_(b, shift + n * channels, channels, reps);
     PIECES({
@@ -633,6 +634,74 @@ LOOP(temporal_backward) {
       }
   free(room);
   return 0;
+}
+
+/* BatchNorm in eval mode as x * scale + shift, from its weight, bias, mean, variance and epsilon. */
+INLINE void running_(void *const *norm, float *scale, float *shift, long channels) {
+  const float *weight = norm[0], *bias = norm[1], *mean = norm[2], *var = norm[3], *eps = norm[4];
+  for (long c = 0; c < channels; c++) {
+    scale[c] = weight[c] / __builtin_sqrtf(var[c] + *eps);
+    shift[c] = bias[c] - mean[c] * scale[c];
+  }
+}
+
+/* `norm_relu` with a BatchNorm's five numbers per channel in place of scale and shift. */
+LOOP(infer_relu) {
+  long channels = sizes[1];
+  float *scale = buffer_(2 * channels), *shift = scale + channels;
+  if (!scale) return 1;
+  running_(p + 1, scale, shift, channels);
+  void *passed[] = {p[0], scale, shift, p[6], p[7]};
+  int failed = norm_relu(passed, n0, n1, sizes);
+  free(scale);
+  return failed;
+}
+
+/* In eval mode, what stands between a block's 1x1x1 convolutions: BatchNorm, ReLU, the channel-wise
+ * convolution, BatchNorm, SE's gate unless it is NULL, Swish. */
+LOOP(infer) {
+  const float *x = p[0], *kernel = p[6], *squeeze = p[12], *squeeze_bias = p[13];
+  const float *excite = p[14], *excite_bias = p[15];
+  float *out = p[16];
+  long frames = sizes[0], height = sizes[1], width = sizes[2], channels = sizes[3];
+  long stride = sizes[4], hidden = sizes[5];
+  long places = frames * ((height - 1) / stride + 1) * ((width - 1) / stride + 1);
+  long in = frames * height * width * channels, rows[] = {places, channels};
+  float *room = buffer_((4 + 27 + 5) * channels + hidden);
+  if (!room) return 1;
+  double *sum = (double *)room, *square = sum + channels;
+  float *taps = room + 4 * channels, *scale = taps + 27 * channels, *shift = scale + channels;
+  float *after = shift + channels, *offset = after + channels;
+  float *pooled = offset + channels, *opened = pooled + channels;
+  running_(p + 1, scale, shift, channels);
+  for (long c = 0; c < channels; c++)
+    for (long k = 0; k < 27; k++) taps[k * channels + c] = kernel[27 * c + k];
+  int failed = 0;
+  for (long n = n0; n < n1 && !failed; n++) {
+    float *y = out + n * places * channels;
+    void *convolved[] = {(void *)(x + n * in), scale, shift, taps, y, sum, square};
+    memset(sum, 0, 2 * channels * sizeof(double));
+    failed = channelwise(convolved, 0, 1, sizes);
+    running_(p + 7, after, offset, channels);
+    if (squeeze) {
+      for (long c = 0; c < channels; c++) pooled[c] = after[c] * (sum[c] / places) + offset[c];
+      for (long h = 0; h < hidden; h++) {
+        float v = squeeze_bias[h];
+        for (long c = 0; c < channels; c++) v += squeeze[h * channels + c] * pooled[c];
+        opened[h] = v > 0 ? v : 0;
+      }
+      for (long c = 0; c < channels; c++) {
+        v8 v = {excite_bias[c]};
+        for (long h = 0; h < hidden; h++) v[0] += excite[c * hidden + h] * opened[h];
+        float factor = sigmoid_(v)[0];
+        after[c] *= factor, offset[c] *= factor;
+      }
+    }
+    void *swished[] = {y, after, offset, y};
+    failed = failed || norm_swish(swished, 0, 1, rows);
+  }
+  free(room);
+  return failed;
 }
 
 /* A batch that threads share, part by part. */

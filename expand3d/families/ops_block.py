@@ -11,6 +11,7 @@ and y = w x' + b, the gradient of x is w / std (g - mean(g) - x' mean(g x')).
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -41,14 +42,18 @@ def norm_relu(x: Tensor, norm: nn.BatchNorm3d, residual: Tensor | None = None) -
     if residual is not None:
         residual = residual.contiguous(memory_format=_LAYOUT)
     if not norm.training:
-        return _norm_relu(x, *_running(norm), residual)
-    out: Tensor = _NormRelu.apply(x, norm.weight, norm.bias, residual, _stats_of(x, norm))
-    return out
+        out, sizes = _like(x), (ops.places(x), x.shape[1])
+        kernels.call("infer_relu", x, *_frozen(norm), residual, out, clips=len(x), sizes=sizes)
+        return out
+    y: Tensor = _NormRelu.apply(x, norm.weight, norm.bias, residual, _stats_of(x, norm))
+    return y
 
 
 def pointwise_norm(x: Tensor, conv: nn.Conv3d, norm: nn.BatchNorm3d) -> Tensor:
     """A 1x1x1 convolution without bias and the `norm` after it, in eval mode: one convolution."""
-    scale, shift = _running(norm)
+    assert norm.running_mean is not None and norm.running_var is not None
+    scale = torch.rsqrt(norm.running_var + norm.eps) * norm.weight
+    shift = norm.bias - norm.running_mean * scale
     weight = conv.weight * scale[:, None, None, None, None]
     return ops.pointwise(ops.strided(x, conv), weight, shift)
 
@@ -67,10 +72,9 @@ def inner(
     N x C x 1 x 1 x 1 means), Swish, and `project`, O x C x 1 x 1 x 1.
     """
     x = x.contiguous(memory_format=_LAYOUT)
-    gated: Any = gate.gate if gate is not None else None
     if not norm.training:
-        return _infer(x, norm, channelwise, channelwise_norm, gated, project)
-    modules = (channelwise.stride[1], channelwise_norm, gated)
+        return _infer(x, norm, channelwise, channelwise_norm, gate, project)
+    modules = (channelwise.stride[1], channelwise_norm, gate.gate if gate is not None else None)
     learned = (norm, channelwise, channelwise_norm)
     tensors = [each for module in learned for each in module.parameters()]
     factors = list(gate.parameters()) if gate is not None else []
@@ -110,11 +114,14 @@ def _stats(norm: nn.BatchNorm3d, mean: Tensor, var: Tensor) -> _Stats:
     return _Stats(mean, inverse, scale.float(), shift.float())
 
 
-def _running(norm: nn.BatchNorm3d) -> tuple[Tensor, Tensor]:
-    """Scale and shift of `norm` in eval mode."""
-    assert norm.running_mean is not None and norm.running_var is not None
-    scale = torch.rsqrt(norm.running_var + norm.eps) * norm.weight
-    return scale, torch.addcmul(norm.bias, norm.running_mean, scale, value=-1)
+def _frozen(norm: nn.BatchNorm3d) -> tuple[Tensor | None, ...]:
+    """What a loop needs of `norm` in eval mode."""
+    return norm.weight, norm.bias, norm.running_mean, norm.running_var, _epsilon(norm.eps)
+
+
+@functools.cache
+def _epsilon(value: float) -> Tensor:
+    return torch.tensor([value])
 
 
 def _sums(x: Tensor) -> Tensor:
@@ -137,14 +144,18 @@ def _convolve(
     x: Tensor, scale: Tensor, shift: Tensor, taps: Tensor, stride: int
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The channel-wise convolution of relu(scale * x + shift), with its sums and squares."""
-    clips, channels, frames, height, width = x.shape
-    shape = (clips, channels, frames, (height - 1) // stride + 1, (width - 1) // stride + 1)
-    y = torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=_LAYOUT)
-    sums, squares = _sums(x), _sums(x)
+    y, sums, squares = _room(x, stride), _sums(x), _sums(x)
     arguments = (x, scale, shift, taps, y, sums, squares)
-    sizes = (frames, height, width, channels, stride)
-    kernels.call("channelwise", *arguments, clips=clips, sizes=sizes)
+    sizes = (*x.shape[2:], x.shape[1], stride)
+    kernels.call("channelwise", *arguments, clips=len(x), sizes=sizes)
     return y, sums, squares
+
+
+def _room(x: Tensor, stride: int) -> Tensor:
+    """Room for a convolution's output: the shape of `x`, with `stride` over space."""
+    height, width = ((side - 1) // stride + 1 for side in x.shape[3:])
+    shape = (*x.shape[:3], height, width)
+    return torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=_LAYOUT)
 
 
 def _norm_swish(x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
@@ -159,19 +170,23 @@ def _infer(
     norm: nn.BatchNorm3d,
     channelwise: nn.Conv3d,
     channelwise_norm: nn.BatchNorm3d,
-    gate: Callable[[Tensor], Tensor] | None,
+    gate: Any,
     project: Tensor,
 ) -> Tensor:
     """`inner` in eval mode, where no gradient is wanted."""
-    y, sums, _ = _convolve(x, *_running(norm), _taps(channelwise.weight), channelwise.stride[1])
-    scale, shift = _running(channelwise_norm)
-    if gate is None:
-        scale, shift = scale.expand(len(y), -1).contiguous(), shift.expand(len(y), -1).contiguous()
-    else:
-        means = (sums / ops.places(y)).float()
-        factor = gate(torch.addcmul(shift, means, scale)[:, :, None, None, None]).flatten(1)
-        scale, shift = scale * factor, shift * factor
-    return ops.pointwise(_norm_swish(y, scale, shift), project)
+    stride = channelwise.stride[1]
+    y, learned, hidden = _room(x, stride), (None,) * 4, 0
+    if gate is not None:
+        hidden = len(gate.squeeze.weight)
+        layers = (gate.squeeze, gate.excite)
+        learned = tuple(each for one in layers for each in (one.weight.flatten(1), one.bias))
+    arguments = (
+        *(x, *_frozen(norm), channelwise.weight.flatten(1)),
+        *(*_frozen(channelwise_norm), *learned, y),
+    )
+    sizes = (*x.shape[2:], x.shape[1], stride, hidden)
+    kernels.call("infer", *arguments, clips=len(x), sizes=sizes)
+    return ops.pointwise(y, project)
 
 
 class _NormRelu(torch.autograd.Function):
