@@ -89,8 +89,17 @@ def test_batch(
 
 
 def ahead(make: Callable[[int], T], numbers: range, *, workers: int) -> Generator[T]:
-    """`make(number)` for each number in order, with up to `workers` + 1 of them made ahead."""
-    with ThreadPoolExecutor(workers, thread_name_prefix="clips") as pool:
+    """`make(number)` for each number in order, with up to `workers` + 1 of them made ahead.
+
+    Each thread keeps to one core. With a team of its own for torch's operators it would have more
+    threads compete than there are cores, and OpenMP would put the training's to sleep after each
+    operator.
+    """
+    import torch
+
+    with ThreadPoolExecutor(
+        workers, "clips", initializer=torch.set_num_threads, initargs=(1,)
+    ) as pool:
         waiting: deque[Future[T]] = deque()
         try:
             for number in numbers:
