@@ -121,7 +121,8 @@ def _frozen(norm: nn.BatchNorm3d) -> tuple[Tensor | None, ...]:
 
 @functools.cache
 def _epsilon(value: float) -> Tensor:
-    return torch.tensor([value])
+    # Whatever device is torch's default at the first call.
+    return torch.tensor([value], device="cpu")
 
 
 def _sums(x: Tensor) -> Tensor:
