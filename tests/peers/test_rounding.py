@@ -12,14 +12,16 @@ from torch import Tensor, nn
 
 from expand3d.export.multipliers import create_x3d_arguments
 from expand3d.export.x3d_keys import to_pytorchvideo
+from expand3d.families import kernels
 from expand3d.families.x3d import FAMILY
 
 pytestmark = pytest.mark.peers
 
 SEEDS = range(5)
-#: The largest error of ours in multiples of theirs: 1.1 to 1.3 were measured, and 6 of the logits
-#: with one float32 sum over all rows of a BatchNorm. Another CPU may round a little differently.
-LIMIT = 1.5
+#: The largest error of ours in multiples of theirs. Measured were 1.0 and 1.1 with compiled loops,
+#: 1.1 to 1.3 in plain torch, and 6 of the logits with one float32 sum over all rows of a BatchNorm.
+#: Another CPU may round a little differently.
+LIMIT = 1.25 if kernels.available() else 1.5
 
 
 def step(net: nn.Module, clips: Tensor, labels: Tensor) -> tuple[Tensor, list[Tensor]]:
