@@ -5,8 +5,8 @@
 One network (X3D, 4 x 12 frames at 112 pixels) is trained on the bundled clips by the quick
 profile, once per seed on either path: ours (channels-last memory, our convolutions and BatchNorm,
 blocks by compiled loops where they were built) and torch's operators in NCDHW. Both see the same
-clips, augmentation and initial weights. Prints
-every training and the paired difference with its 95% interval over the seeds.
+clips, augmentation and initial weights. Prints every training and the paired difference with its
+95% interval over the seeds.
 """
 
 from __future__ import annotations

@@ -76,7 +76,7 @@ class FramewiseConv3d(nn.Conv3d):
             return super().forward(x)
         if self.kernel_size == (1, 1, 1) and self.groups == 1:
             return pointwise(strided(x, self), self.weight, self.bias)
-        if plain(x):
+        if _few(x):
             return super().forward(x)
         weight = self.weight[:, :, 0]
         if self.kernel_size == (1, 1, 1):

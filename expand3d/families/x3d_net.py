@@ -72,11 +72,12 @@ class Bottleneck(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         norms = (self.expand_bn, self.channelwise_bn, self.project_bn)
-        if not self._hooked() and ops_block.usable(x, *norms):
+        hooked = self._hooked()
+        if not hooked and ops_block.usable(x, *norms):
             return self._compiled(x)
         y = torch.relu_(batch_norm(self.expand(x), self.expand_bn))
         y = self.channelwise(y)
-        if plain(x) or not self.training:
+        if hooked or plain(x) or not self.training:
             y = self.project(self.swish(self.se(self.channelwise_bn(y))))
         else:
             gate = self.se.gate if isinstance(self.se, SqueezeExcite) else None

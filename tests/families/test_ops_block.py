@@ -118,6 +118,8 @@ def test_threads_share_a_batch_without_changing_a_bit(
         monkeypatch.setattr(kernels, "_openmp", lambda: None)
     torch.manual_seed(0)
     block, x = _block(8, 54, True, 8), torch.randn(5, 8, 3, 12, 12)
+    frozen, over_time = copy.deepcopy(block).eval(), ChannelwiseConv3d(8, (5, 1, 1))
+    weight = over_time.weight
     sizes = (3 * 12 * 12, 8)
     found = []
     before = torch.get_num_threads()
@@ -127,12 +129,17 @@ def test_threads_share_a_batch_without_changing_a_bit(
             origin, sums = torch.zeros(8), torch.zeros(2, 5, 8, dtype=torch.float64)
             dense = x.contiguous(memory_format=torch.channels_last_3d)
             kernels.call("moments", dense, origin, sums[0], sums[1], clips=5, sizes=sizes)
-            found.append((sums, block(x)))
+            over = over_time(x)
+            (gradient,) = torch.autograd.grad(over.square().sum(), weight)
+            with torch.no_grad():
+                found.append((sums, block(x), frozen(x), over, gradient))
     finally:
         torch.set_num_threads(before)
-    for sums, y in found[1:]:
+    for sums, *of_blocks, over, gradient in found[1:]:
         assert torch.equal(sums, found[0][0])
-        assert _relative(y, found[0][1].detach().double()) < 1e-6  # matrix products are torch's
+        for y, wanted in zip(of_blocks, found[0][1:3], strict=True):
+            assert _relative(y, wanted.detach().double()) < 1e-6  # matrix products are torch's
+        assert torch.equal(over, found[0][3]) and torch.equal(gradient, found[0][4])
 
 
 @compiled
@@ -152,6 +159,23 @@ def test_a_hook_on_a_convolution_sees_it_called() -> None:
     with torch.no_grad():
         block(torch.randn(8, 8, 2, 6, 6))
     assert [output.shape for output in seen] == [(8, 14, 2, 6, 6)]
+
+
+@compiled
+@pytest.mark.parametrize("training", [True, False])
+def test_no_convolution_of_a_stages_first_block_is_skipped_where_it_has_a_hook(
+    training: bool,
+) -> None:
+    block, x = _block(8, 14, True, 8).train(training), torch.randn(8, 8, 2, 6, 6)
+    for name in ("shortcut", "expand", "channelwise", "project"):
+        seen: list[str] = []
+        hook = block.get_submodule(name).register_forward_hook(
+            lambda *_, seen=seen: seen.append("")
+        )
+        with torch.set_grad_enabled(training):
+            block(x)
+        hook.remove()
+        assert len(seen) == 1, name
 
 
 @compiled

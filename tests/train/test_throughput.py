@@ -10,6 +10,6 @@ from expand3d.train.throughput import calibrate
 def test_times_grow_with_the_network() -> None:
     recipe = make_recipe()
     small = calibrate(make_plan(frames=1, stride=1), recipe=recipe, threads=1, seconds=0.1)
-    large = calibrate(make_plan(frames=8, crop=64), recipe=recipe, threads=1, seconds=0.1)
+    large = calibrate(make_plan(frames=8, crop=128), recipe=recipe, threads=1, seconds=0.1)
     assert 0 < small.train_seconds < large.train_seconds < 1
     assert 0 < small.test_seconds < large.test_seconds < large.train_seconds
