@@ -185,7 +185,7 @@ def _planned(
         Overview(
             ready.config.name,
             tuple(line for line in lines if line[1]),
-            forecast_each(ready.bench, todo),
+            forecast_each(ready, todo),
             None,
         )
     )

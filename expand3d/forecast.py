@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import heapq
-import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import os
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from expand3d.evaluate import Bench
 from expand3d.families import get_family, plan_from_json
 from expand3d.genotype import Plan
+from expand3d.pace import Pace, calibrate
 from expand3d.prepare import Prepared
 from expand3d.search.base import answers
-from expand3d.search.ladder import between
 from expand3d.search.select import label
 from expand3d.search.steps import Offer
 from expand3d.study.trial import Candidate, Trial
@@ -22,39 +21,7 @@ from expand3d.train.result import TRAINING_FACTOR
 from expand3d.watch import Overview, PlannedStep
 
 if TYPE_CHECKING:
-    from expand3d.train.throughput import Throughput
-
-#: Networks that are timed, the cheapest and the costliest among them; the others lie between.
-TIMED = 3
-#: Seconds that a timed pass may take; a costlier network is timed with fewer clips.
-LONGEST_PASS = 1.5
-#: Networks of which not even one clip is trained within so many seconds are extrapolated.
-LONGEST_CLIP = 5.0
-#: Timed networks that are closer in size than this say nothing about how time grows.
-LEAST_SPREAD = 1.5
-
-
-@dataclass(frozen=True)
-class Pace:
-    """What trainings take, between networks that were timed, by the size of their activations.
-
-    Memory traffic, not arithmetic, takes the time of channel-wise 3D networks, so time follows
-    the elements that convolutions write rather than their multiply-adds.
-    """
-
-    timed: tuple[tuple[int, Throughput], ...]
-
-    def seconds(self, activations: int, *, visits: int, views: int, trainings: int) -> float:
-        """Expected time of the trainings of one network and of their tests."""
-
-        def of(kind: Callable[[Throughput], float]) -> float:
-            return between([(size, kind(speed)) for size, speed in self.timed], activations)
-
-        return (
-            of(lambda speed: speed.train_seconds) * visits
-            + of(lambda speed: speed.test_seconds) * views
-            + of(lambda speed: speed.start_seconds) * trainings
-        )
+    from expand3d.train.throughput import Site
 
 
 def forecast(
@@ -69,10 +36,11 @@ def forecast(
     futures = ready.strategy.futures(history)
     ways = [_ahead(ready, offers, history, last) for offers in futures]
     if not any(offers or winner for offers, winner in ways):
-        return _overview(ready, Pace(()), Pace(()), (), None, memory=False)
+        assert ready.config.name is not None
+        return Overview(ready.config.name, ready.lines, (), None)
     # The base is among them, which is quick to time whatever is left.
     candidates = [c for offers in futures for offer in offers for c in offer.candidates]
-    pace = _calibrate(ready.bench, candidates)
+    pace = calibrate(candidates, recipe=ready.bench.recipe, site=_site(ready))
     winners = [winner for _, winner in ways if winner is not None]
     paces = pace, _pace_of_last(ready, pace, winners, candidates[0])
     times = [_overview(ready, *paces, *way, memory=False).seconds for way in ways]
@@ -109,18 +77,37 @@ def _pace_of_last(
 ) -> Pace:
     """How fast one of `winners` is trained once more, measured where it has threads of its own.
 
-    More cores speed up large networks more than small ones, so it is not computed from `pace`.
+    More cores speed up large networks more than small ones, and nothing is trained beside it, so it
+    is not computed from `pace`.
     """
-    if not winners or ready.final.threads == ready.bench.threads:
+    if not winners or _site_of_last(ready) == _site(ready):
         return pace
-    return _calibrate(ready.final, [base, *winners])
+    return calibrate([base, *winners], recipe=ready.final.recipe, site=_site_of_last(ready))
 
 
-def forecast_each(bench: Bench, candidates: Sequence[Candidate]) -> tuple[PlannedStep, ...]:
+def _site(ready: Prepared) -> Site:
+    """Where the candidates are trained, as far as it is this machine."""
+    from expand3d.train.throughput import Site
+
+    devices, threads = ready.config.devices or (ready.bench.device,), ready.bench.threads
+    # Workers of a cluster may be more than there is room for here.
+    here = max(1, len(os.sched_getaffinity(0)) // threads)
+    return Site(devices, threads, min(ready.config.side_by_side, here))
+
+
+def _site_of_last(ready: Prepared) -> Site:
+    """Where the winner is trained once more, when all others are done."""
+    return dataclasses.replace(_site(ready), threads=ready.final.threads, at_a_time=1)
+
+
+def forecast_each(ready: Prepared, candidates: Sequence[Candidate]) -> tuple[PlannedStep, ...]:
     """One row per network, in their order; every family is calibrated by itself."""
+    bench, site = ready.bench, _site(ready)
     families = {candidate.genotype.family for candidate in candidates}
     paces = {
-        name: _calibrate(bench, [c for c in candidates if c.genotype.family == name])
+        name: calibrate(
+            (c for c in candidates if c.genotype.family == name), recipe=bench.recipe, site=site
+        )
         for name in families
     }
     return tuple(
@@ -182,9 +169,7 @@ def _row(
     views = clips * bench.recipe.test_views * bench.recipe.test_crops
     plans = [plan_from_json(c.plan) for c in candidates]
     seconds = [
-        pace.seconds(
-            _activations(plan), visits=bench.visits, views=views, trainings=len(bench.jobs)
-        )
+        pace.seconds(plan, visits=bench.visits, views=views, trainings=len(bench.jobs))
         for plan in plans
     ]
     return PlannedStep(
@@ -209,35 +194,3 @@ def side_by_side(seconds: Sequence[float], workers: int) -> float:
 
 def _activations(plan: Plan) -> int:
     return get_family(plan.family).cost(plan).activations
-
-
-def _calibrate(bench: Bench, candidates: Sequence[Candidate]) -> Pace:
-    """Time the cheapest network, the costliest, and one between them, as far as that is quick."""
-    from expand3d.train.throughput import calibrate
-
-    plans = {plan.digest: plan for plan in (plan_from_json(c.plan) for c in candidates)}
-    sized = sorted((_activations(plan), digest) for digest, plan in plans.items())
-    timed: list[tuple[int, Throughput]] = []
-    for wanted in _spread([size for size, _ in sized], TIMED):
-        size, digest = min(sized, key=lambda item: (abs(math.log(item[0] / wanted)), item))
-        clips = bench.recipe.bn_batch
-        if timed:
-            per_clip = timed[-1][1].train_seconds * size / timed[-1][0]
-            if size < LEAST_SPREAD * timed[-1][0] or per_clip > LONGEST_CLIP:
-                continue
-            clips = max(1, min(clips, int(LONGEST_PASS / per_clip)))
-        speed = calibrate(
-            plans[digest],
-            recipe=bench.recipe,
-            device=bench.device,
-            threads=bench.threads,
-            clips=clips,
-        )
-        timed.append((size, speed))
-    return Pace(tuple(timed))
-
-
-def _spread(sizes: Sequence[int], count: int) -> list[float]:
-    """`count` sizes from the smallest to the largest, equally far apart as ratios."""
-    low, high = math.log(sizes[0]), math.log(sizes[-1])
-    return [math.exp(low + (high - low) * place / (count - 1)) for place in range(count)]

@@ -27,7 +27,7 @@ LEVELS = (
     ("families", "cost", "train", "data"),
     ("evaluate",),
     ("search", "execute"),
-    ("watch", "afford", "prepare", "forecast", "part", "driver", "baselines", "join"),
+    ("watch", "afford", "prepare", "pace", "forecast", "part", "driver", "baselines", "join"),
     ("report", "export", "api", "teacher", "pretrain"),
     ("cli",),
     ("__init__", "__main__"),

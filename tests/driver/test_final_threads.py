@@ -105,6 +105,8 @@ def test_the_plan_times_the_last_training_with_its_own_threads(
             self.overview = overview
 
     monkeypatch.setattr("expand3d.train.throughput.calibrate", speed)
+    # Processes would not know of the stand-in.
+    monkeypatch.setattr("expand3d.train.throughput._together", lambda *_: ())
     for fields, seconds in (({}, 64 / 2), ({"final_threads": 1}, 64)):
         timed.clear()
         watch = Planned()

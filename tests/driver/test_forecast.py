@@ -1,4 +1,4 @@
-"""What a plan makes of timings: the middle way, its spread, and times between timed networks."""
+"""What a plan makes of timings: the middle way and its spread."""
 
 from __future__ import annotations
 
@@ -7,22 +7,9 @@ import dataclasses
 import pytest
 
 from expand3d.driver import run_study
-from expand3d.forecast import Pace
 from expand3d.study.config import StudyConfig
 from expand3d.train.throughput import Throughput
 from expand3d.watch import Overview, Watch
-
-
-def test_between_timed_networks_time_follows_a_power_law_and_beyond_them_the_size() -> None:
-    pace = Pace(((100, Throughput(1.0, 0.5, 4.0)), (400, Throughput(8.0, 0.5, 0.0))))
-
-    def seconds(size: int) -> float:
-        return pace.seconds(size, visits=1, views=0, trainings=0)
-
-    assert seconds(100) == 1.0 and seconds(400) == pytest.approx(8.0)
-    assert seconds(200) == pytest.approx(8.0**0.5)  # halfway between them as a ratio
-    assert seconds(50) == 0.5 and seconds(800) == 16.0
-    assert pace.seconds(100, visits=10, views=4, trainings=2) == 10 + 2 + 8
 
 
 class Planned(Watch):
