@@ -11,12 +11,14 @@ import argparse
 import json
 
 from rich.console import Console
-from rich.table import Table
 
-from expand3d.cli.words import duration, network_text, score_text
+from expand3d.cli.words import columns, duration, network_text, score_text
 from expand3d.cost.price import cost_text
 from expand3d.search.select import label
 from expand3d.study.folder import DEFAULT_ROOT, resume_command
+from expand3d.study.trial import Trial
+
+HEAD = ("trial", "step", "axis", "network", "cost", "time", "result")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,22 +38,9 @@ def main(args: argparse.Namespace) -> int:
         return 0
     console = Console(highlight=False)
     console.print(f"[bold]{view.name}[/]: {view.state}, budget {view.budget_text}")
-    table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
-    for column in ("trial", "step", "axis", "network", "cost", "result", "time"):
-        table.add_column(column, overflow="fold")
-    for trial in view.trials:
-        candidate = trial.candidate
-        mark = " *" if view.best is not None and trial.number == view.best.number else ""
-        table.add_row(
-            f"{trial.number}{mark}",
-            "" if candidate.step is None else str(candidate.step),
-            label(candidate),
-            network_text(candidate),
-            cost_text(candidate),
-            score_text(trial),
-            duration(sum(training.seconds for training in trial.trainings.values())),
-        )
-    console.print(table)
+    head, *lines = columns([HEAD, *(_row(trial, view.best) for trial in view.trials)])
+    console.print(head, style="dim", soft_wrap=True)
+    console.print("\n".join(lines), markup=False, soft_wrap=True)
     for step in view.steps:
         console.print(step.text, style="dim", soft_wrap=True)
     last = final_text(view)
@@ -63,3 +52,16 @@ def main(args: argparse.Namespace) -> int:
         again = resume_command(args.name, root=args.root, storage=args.storage)
         console.print(f"continue with: {again}", soft_wrap=True)
     return 0
+
+
+def _row(trial: Trial, best: Trial | None) -> tuple[str, ...]:
+    candidate = trial.candidate
+    return (
+        f"{trial.number}{' *' if best is not None and trial.number == best.number else ''}",
+        "" if candidate.step is None else str(candidate.step),
+        label(candidate),
+        network_text(candidate),
+        cost_text(candidate),
+        duration(sum(training.seconds for training in trial.trainings.values())),
+        score_text(trial),
+    )

@@ -134,18 +134,16 @@ class Record:
         self._ids: dict[int, int] = {}
         self._untold: list[int] = []
         self._count = 0
-        for frozen in self._storage.get_all_trials(self._study, deepcopy=False):
-            self._count = max(self._count, frozen.number + 1)
-            data = frozen.user_attrs.get(TRIAL)
-            if data is None:  # added with other tools; not ours to judge
+        for row in backend.trial_rows(self._storage, self._study, TRIAL):
+            self._count = max(self._count, row.number + 1)
+            if row.attribute is None:  # added with other tools; not ours to judge
                 continue
-            trial = decode_trial({**data, "number": frozen.number})
-            told = frozen.state.is_finished()
-            if told and trial.state == "running":
+            trial = decode_trial({**row.attribute, "number": row.number})
+            if row.finished and trial.state == "running":
                 trial = replace(trial, state="failed", reason=FOREIGN)
-            elif not told and trial.state != "running":
-                self._untold.append(frozen.number)
-            self._keep(trial, frozen._trial_id)
+            elif not row.finished and trial.state != "running":
+                self._untold.append(row.number)
+            self._keep(trial, row.identifier)
 
     def _keep(self, trial: Trial, identifier: int) -> None:
         self._trials[trial.number] = trial

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import sqlite3
 import time
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from expand3d.errors import StudyError
 from expand3d.study.folder import StudyFolder, hide_password
@@ -124,6 +125,43 @@ def make_study(storage: RDBStorage, name: str) -> int:
     number = study_id(storage, name)
     assert number is not None
     return number
+
+
+class TrialRow(NamedTuple):
+    """One trial as it is stored: `attribute` is None where it does not have the one asked for."""
+
+    identifier: int
+    number: int
+    finished: bool
+    attribute: Any
+
+
+def trial_rows(storage: RDBStorage, study: int, attribute: str) -> list[TrialRow]:
+    """Every trial of a study by number, with one of its attributes.
+
+    Optuna's own reading makes objects of every parameter, value and distribution, for 10,000 trials
+    in ten seconds; this takes one.
+    """
+    from optuna.trial import TrialState
+    from sqlalchemy import text
+
+    query = text(
+        "SELECT trials.trial_id, number, state, value_json FROM trials "
+        "LEFT JOIN trial_user_attributes AS kept "
+        "ON kept.trial_id = trials.trial_id AND kept.key = :attribute "
+        "WHERE study_id = :study ORDER BY number"
+    )
+    with storage.engine.connect() as connection:
+        rows = connection.execute(query, {"study": study, "attribute": attribute}).all()
+    return [
+        TrialRow(
+            identifier,
+            number,
+            TrialState[state].is_finished(),
+            None if value is None else json.loads(value),
+        )
+        for identifier, number, state, value in rows
+    ]
 
 
 def add_running(
