@@ -23,7 +23,7 @@ from expand3d.study.session import Session
 from expand3d.train.result import Interrupted
 
 if TYPE_CHECKING:
-    from optuna.storages import RDBStorage
+    from expand3d.study.storage import Database
 
 #: Seconds without a sign of life after which an owner is dead, and signs in that time.
 PATIENCE_SECONDS = 60.0
@@ -67,7 +67,7 @@ class Claim:
 class Claims:
     """The claims on one study, and those of this process among them."""
 
-    def __init__(self, storage: RDBStorage, study: int, name: str) -> None:
+    def __init__(self, storage: Database, study: int, name: str) -> None:
         self._storage = storage
         self._study = study
         self._name = name
@@ -226,7 +226,7 @@ class Claims:
             with self._access():
                 if not inspect(self._storage.engine).has_table(TABLE):
                     raise error
-        event.listen(self._storage.scoped_session, "before_commit", self._before_commit)
+        event.listen(self._storage.optuna.scoped_session, "before_commit", self._before_commit)
         self._listening = True
 
     def _before_commit(self, session: Any) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from expand3d.errors import StudyError, nearest
 from expand3d.genotype import Plan
@@ -29,12 +29,10 @@ from expand3d.study.folder import (
 from expand3d.study.latency import Latency
 from expand3d.study.score import summarise
 from expand3d.study.session import Session, now
+from expand3d.study.storage import Database
 from expand3d.study.strategy_keys import without_unused
 from expand3d.study.trial import Candidate, State, Trial
 from expand3d.train.result import Training
-
-if TYPE_CHECKING:
-    from optuna.storages import RDBStorage
 
 #: The trial attribute that holds everything, and the attributes of the study.
 TRIAL = "trial"
@@ -60,7 +58,7 @@ class Record:
     """The trials of one study, read when opened or refreshed, in step with our own writes."""
 
     def __init__(
-        self, storage: RDBStorage, study: int, folder: StudyFolder, *, url: str | None
+        self, storage: Database, study: int, folder: StudyFolder, *, url: str | None
     ) -> None:
         self.folder = folder
         self._url = url
@@ -85,15 +83,16 @@ class Record:
         """
         assert config.name is not None, "a study has its name before it has a record"
         folder = study_folder(config.name, config.root).make()
-        storage = backend.open_storage(folder, config.storage)
+        storage = Database(folder, config.storage)
         _refuse_existing(storage, config)
+        optuna = storage.optuna
         with backend.writing(config.name):
-            study = backend.make_study(storage, config.name)
+            study = backend.make_study(optuna, config.name)
             for key, value in (attributes or {}).items():
-                storage.set_study_user_attr(study, key, without_nan(value))
+                optuna.set_study_user_attr(study, key, without_nan(value))
             if contents is not None:
-                storage.set_study_system_attr(study, CONTENTS, dict(contents))
-            storage.set_study_user_attr(study, CONFIG, config.absolute().to_json())
+                optuna.set_study_system_attr(study, CONTENTS, dict(contents))
+            optuna.set_study_user_attr(study, CONFIG, config.absolute().to_json())
         return cls(storage, study, folder, url=config.storage)
 
     @classmethod
@@ -102,7 +101,7 @@ class Record:
         assert config.name is not None, "a study has its name before it has a record"
         folder = study_folder(config.name, config.root)
         if config.storage is not None or folder.database.exists():
-            _refuse_existing(backend.open_storage(folder, config.storage), config)
+            _refuse_existing(Database(folder, config.storage), config)
 
     @classmethod
     def open(
@@ -113,10 +112,10 @@ class Record:
         Reading needs no lock. A driver holds the lock and calls `settle`.
         """
         folder = find_study(name, root) if storage is None else study_folder(name, root)
-        opened = backend.open_storage(folder, storage)
-        study = backend.study_id(opened, name)
+        opened = Database(folder, storage)
+        study = opened.study(name)
         if study is None:
-            names = [item.study_name for item in opened.get_all_studies()]
+            names = opened.names()
             hint = nearest(name, names) if names else ""
             raise StudyError(f"the storage holds no study {name!r}{hint}")
         record = cls(opened, study, folder, url=storage)
@@ -129,12 +128,12 @@ class Record:
 
     def refresh(self) -> None:
         """Read again, to know what other processes have written."""
-        self._attributes: dict[str, Any] = self._storage.get_study_user_attrs(self._study)
+        self._attributes: dict[str, Any] = self._storage.attributes(self._study)
         self._trials: dict[int, Trial] = {}
         self._ids: dict[int, int] = {}
         self._untold: list[int] = []
         self._count = 0
-        for row in backend.trial_rows(self._storage, self._study, TRIAL):
+        for row in self._storage.trials(self._study, TRIAL):
             self._count = max(self._count, row.number + 1)
             if row.attribute is None:  # added with other tools; not ours to judge
                 continue
@@ -195,13 +194,13 @@ class Record:
         data = encode_trial(trial)
         with backend.writing(self.name):
             identifier = backend.add_running(
-                self._storage,
+                self._storage.optuna,
                 self._study,
                 params=candidate.genotype.factors,
                 ranges=ranges or {},
                 attributes={TRIAL: data},
             )
-            number = self._storage.get_trial_number_from_id(identifier)
+            number = self._storage.optuna.get_trial_number_from_id(identifier)
         self._count = number + 1
         self._keep(decode_trial({**data, "number": number}), identifier)
         return number
@@ -219,7 +218,7 @@ class Record:
         values = _values(trial)
         self._write(trial)
         with backend.writing(self.name):
-            backend.tell(self._storage, self._ids[number], values)
+            backend.tell(self._storage.optuna, self._ids[number], values)
         return self._trials[number]
 
     def settle(self) -> tuple[int, ...]:
@@ -230,7 +229,7 @@ class Record:
         told = tuple(self._untold)
         with backend.writing(self.name):
             for number in told:
-                backend.tell(self._storage, self._ids[number], _values(self._trials[number]))
+                backend.tell(self._storage.optuna, self._ids[number], _values(self._trials[number]))
         self._untold.clear()
         return told
 
@@ -243,7 +242,7 @@ class Record:
         data = encode_trial(trial)
         identifier = self._ids[trial.number]
         with backend.writing(self.name):
-            self._storage.set_trial_user_attr(identifier, TRIAL, data)
+            self._storage.optuna.set_trial_user_attr(identifier, TRIAL, data)
         self._keep(decode_trial(data), identifier)
 
     def attribute(self, key: str) -> Any:
@@ -254,12 +253,12 @@ class Record:
         """Keep a JSON value of the study as a whole, in place of an older one under that key."""
         clean = without_nan(value)
         with backend.writing(self.name):
-            self._storage.set_study_user_attr(self._study, key, clean)
+            self._storage.optuna.set_study_user_attr(self._study, key, clean)
         self._attributes[key] = clean
 
     def contents(self) -> dict[str, Any] | None:
         """What the data holds, as JSON, where the record was made to be shared among machines."""
-        kept: dict[str, Any] = self._storage.get_study_system_attrs(self._study)
+        kept: dict[str, Any] = self._storage.optuna.get_study_system_attrs(self._study)
         return kept.get(CONTENTS)
 
     def latency(self, plan: Plan) -> Latency | None:
@@ -331,16 +330,16 @@ def _values(trial: Trial) -> tuple[float, float] | None:
     return (score.top1, float(trial.candidate.macs))
 
 
-def _refuse_existing(storage: RDBStorage, config: StudyConfig) -> None:
+def _refuse_existing(storage: Database, config: StudyConfig) -> None:
     """StudyError unless there is nothing, or only the beginning of a start that was killed."""
     assert config.name is not None
-    study = backend.study_id(storage, config.name)
+    study = storage.study(config.name)
     if study is None:
         return
-    if CONFIG in storage.get_study_user_attrs(study):
+    if CONFIG in storage.attributes(study):
         command = resume_command(config.name, root=config.root, storage=config.storage)
         raise StudyError(f"study {config.name!r} is already there; continue it with: {command}")
-    if storage.get_n_trials(study):
+    if storage.optuna.get_n_trials(study):
         raise StudyError(
             f"the storage holds an Optuna study {config.name!r} that expand3d did not start; "
             "choose another name with --study"

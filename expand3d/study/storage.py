@@ -7,7 +7,8 @@ import json
 import sqlite3
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,14 +17,111 @@ from expand3d.study.folder import StudyFolder, hide_password
 
 if TYPE_CHECKING:
     from optuna.storages import RDBStorage
+    from sqlalchemy import Engine
 
 METRICS = ("accuracy", "macs")
+#: How Optuna stores that nothing more is to come of a trial.
+ENDED = {"COMPLETE", "PRUNED", "FAIL"}
+#: Names a file to the pool of connections alone; where it lies is the connector's business.
+SQLITE_URL = "sqlite:///study.db"
 #: A dashboard that reads while we write makes SQLite wait; it must not make a run fail.
 SQLITE_TIMEOUT_SECONDS = 60.0
 #: So long a server may be away before a run fails over it.
 OUTAGE_SECONDS = 60.0
 #: After this PostgreSQL ends a transaction in which nothing happens any more.
 IDLE_MS = 60_000
+
+
+class Database:
+    """Where a record is kept: read through `engine`, written through Optuna.
+
+    Looking at a file does not need Optuna, which takes longer to import than most files to read.
+    """
+
+    def __init__(self, folder: StudyFolder, url: str | None) -> None:
+        self._folder = folder
+        self._url = url
+
+    @cached_property
+    def optuna(self) -> RDBStorage:
+        """The storage in Optuna's terms, made where there is none; StudyError says what failed."""
+        return open_storage(self._folder, self._url)
+
+    @cached_property
+    def engine(self) -> Engine:
+        """Connections to the database."""
+        if self._url is not None or not self._folder.database.exists():
+            return self.optuna.engine
+        from sqlalchemy import create_engine
+
+        return create_engine(SQLITE_URL, creator=_connector(self._folder.database.resolve()))
+
+    def read(self, sql: str, **values: Any) -> Sequence[Any]:
+        """The rows of a query; StudyError where the database is not one of Optuna's."""
+        from sqlalchemy import text
+        from sqlalchemy.exc import SQLAlchemyError
+
+        def rows() -> Sequence[Any]:
+            with self.engine.connect() as connection:
+                return connection.execute(text(sql), values).all()
+
+        try:
+            return rows()
+        except SQLAlchemyError:
+            _ = self.optuna  # makes tables that are missing, or says what is wrong
+            with readable(self._folder.name):
+                return rows()
+
+    def study(self, name: str) -> int | None:
+        """Number of the study called `name`, or None."""
+        rows = self.read("SELECT study_id FROM studies WHERE study_name = :name", name=name)
+        return rows[0][0] if rows else None
+
+    def names(self) -> list[str]:
+        """Every study's name."""
+        return [name for (name,) in self.read("SELECT study_name FROM studies")]
+
+    def attributes(self, study: int) -> dict[str, Any]:
+        """What the study as a whole has, by key."""
+        rows = self.read(
+            "SELECT kept.key, value_json FROM study_user_attributes AS kept "
+            "WHERE study_id = :study ORDER BY study_user_attribute_id",
+            study=study,
+        )
+        return {key: json.loads(value) for key, value in rows}
+
+    def trials(self, study: int, attribute: str) -> list[TrialRow]:
+        """Every trial of a study by number, with one of its attributes.
+
+        Optuna's own reading makes objects of every parameter, value and distribution, for 10,000
+        trials in ten seconds; this takes one.
+        """
+        rows = self.read(
+            "SELECT trials.trial_id, number, state, value_json FROM trials "
+            "LEFT JOIN trial_user_attributes AS kept "
+            "ON kept.trial_id = trials.trial_id AND kept.key = :attribute "
+            "WHERE study_id = :study ORDER BY number",
+            study=study,
+            attribute=attribute,
+        )
+        return [
+            TrialRow(
+                identifier,
+                number,
+                state in ENDED,
+                None if value is None else json.loads(value),
+            )
+            for identifier, number, state, value in rows
+        ]
+
+
+class TrialRow(NamedTuple):
+    """One trial as it is stored: `attribute` is None where it does not have the one asked for."""
+
+    identifier: int
+    number: int
+    finished: bool
+    attribute: Any
 
 
 def open_storage(folder: StudyFolder, url: str | None) -> RDBStorage:
@@ -88,20 +186,17 @@ def _patiently(dialect: Any, _record: Any, words: Any, options: Any) -> Any:
 def _sqlite(path: Path) -> RDBStorage:
     from optuna.storages import RDBStorage
 
-    # The creator takes any path; a URL would give '?', '#' and '{' in it a meaning.
+    return RDBStorage(SQLITE_URL, engine_kwargs={"creator": _connector(path)})
+
+
+def _connector(path: Path) -> Callable[[], sqlite3.Connection]:
+    """What connects to a file of any path; a URL would give '?', '#' and '{' in it a meaning."""
+
     def connect() -> sqlite3.Connection:
         # The pool gives a connection to one thread at a time.
         return sqlite3.connect(path, timeout=SQLITE_TIMEOUT_SECONDS, check_same_thread=False)
 
-    return RDBStorage("sqlite:///study.db", engine_kwargs={"creator": connect})
-
-
-def study_id(storage: RDBStorage, name: str) -> int | None:
-    """Number of the study called `name` in the storage, or None."""
-    try:
-        return storage.get_study_id_from_name(name)
-    except KeyError:
-        return None
+    return connect
 
 
 def make_study(storage: RDBStorage, name: str) -> int:
@@ -122,46 +217,8 @@ def make_study(storage: RDBStorage, name: str) -> int:
             study.set_metric_names(list(METRICS))
     finally:
         optuna.logging.set_verbosity(level)
-    number = study_id(storage, name)
-    assert number is not None
+    number: int = storage.get_study_id_from_name(name)
     return number
-
-
-class TrialRow(NamedTuple):
-    """One trial as it is stored: `attribute` is None where it does not have the one asked for."""
-
-    identifier: int
-    number: int
-    finished: bool
-    attribute: Any
-
-
-def trial_rows(storage: RDBStorage, study: int, attribute: str) -> list[TrialRow]:
-    """Every trial of a study by number, with one of its attributes.
-
-    Optuna's own reading makes objects of every parameter, value and distribution, for 10,000 trials
-    in ten seconds; this takes one.
-    """
-    from optuna.trial import TrialState
-    from sqlalchemy import text
-
-    query = text(
-        "SELECT trials.trial_id, number, state, value_json FROM trials "
-        "LEFT JOIN trial_user_attributes AS kept "
-        "ON kept.trial_id = trials.trial_id AND kept.key = :attribute "
-        "WHERE study_id = :study ORDER BY number"
-    )
-    with storage.engine.connect() as connection:
-        rows = connection.execute(query, {"study": study, "attribute": attribute}).all()
-    return [
-        TrialRow(
-            identifier,
-            number,
-            TrialState[state].is_finished(),
-            None if value is None else json.loads(value),
-        )
-        for identifier, number, state, value in rows
-    ]
 
 
 def add_running(
@@ -196,6 +253,20 @@ def tell(storage: RDBStorage, trial: int, values: tuple[float, float] | None) ->
     state = TrialState.FAIL if values is None else TrialState.COMPLETE
     with contextlib.suppress(UpdateFinishedTrialError):  # told before a crash
         storage.set_trial_state_values(trial, state, values)
+
+
+@contextlib.contextmanager
+def readable(name: str) -> Iterator[None]:
+    """Turn what the database refuses to tell into a StudyError."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except SQLAlchemyError as error:
+        cause = error.__cause__ or error
+        raise StudyError(
+            f"the record of study {name!r} cannot be read: {_first_line(cause)}"
+        ) from error
 
 
 @contextlib.contextmanager
