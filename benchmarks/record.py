@@ -76,9 +76,11 @@ def measure(name: str, root: Path) -> dict[str, Any]:
             "resume": _command(f"""
 from expand3d.search.saved import strategy_from_json
 from expand3d.study.record import STRATEGY, Record
+from expand3d.study.storage import open_storage
 Record.open({name!r}, root={str(root)!r})
 record = Record.open({name!r}, root={str(root)!r})  # once more, as under the study's lock
 strategy_from_json(record.attribute(STRATEGY)).ask(record.trials())
+open_storage(record.folder, None)  # for what it writes
 """),
             "status": _expand3d("status", name, "--root", str(root)),
             "studies": _listing(name, root),
