@@ -37,7 +37,7 @@ def overview_table(overview: Overview) -> Group:
     facts.add_column()
     for name, text in overview.lines:
         facts.add_row(name, text)
-    steps = Table(box=None, header_style="dim", padding=(0, 1))
+    steps = Table(box=None, header_style="dim", padding=(0, 1), pad_edge=False)
     rows = list(overview.steps) + ([overview.final] if overview.final else [])
     first = "network" if any(row.name for row in rows) else "step"
     for column in (first, "candidates", "about", "clip visits", "training", "memory", "time"):

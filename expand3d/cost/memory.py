@@ -32,7 +32,7 @@ def training_memory(plan: Plan, *, clips: int) -> int:
     import torch
     from torch.autograd.graph import saved_tensors_hooks
 
-    with torch.random.fork_rng(devices=[]), torch.device("meta"):
+    with torch.random.fork_rng(devices=[]), torch.device("meta"), _without_values():
         network = get_family(plan.family).build(plan).train()
         network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         weights = {parameter.untyped_storage()._cdata for parameter in network.parameters()}
@@ -46,25 +46,47 @@ def training_memory(plan: Plan, *, clips: int) -> int:
             return tensor
 
         clips_NCTHW = torch.empty(clips, plan.frames, plan.crop, plan.crop, 3).movedim(4, 1)
-        with saved_tensors_hooks(keep, lambda tensor: tensor), _channels_last():
+        with saved_tensors_hooks(keep, lambda tensor: tensor):
             logits = network(clips_NCTHW)
     assert logits.shape == (clips, plan.num_classes)
     size = sum(storage.nbytes() for storage in kept.values())
     return round(PROCESS + HEAP * size + PER_WEIGHT * learned)
 
 
-def _channels_last() -> AbstractContextManager[Any]:
-    """Convolutions that keep the memory layout, as a CPU's do and the meta device's do not."""
+def _without_values() -> AbstractContextManager[Any]:
+    """Operators on the meta device as a CPU has them, and quick.
+
+    Convolutions keep the memory layout, as a CPU's do and the meta device's do not. What only fills
+    or updates values is left out, and what autograd does not see is made by its shape alone: torch
+    would go through Python for each, which takes longer than all that counts here.
+    """
     import torch
+    from torch import Tensor
     from torch.overrides import TorchFunctionMode
 
     layouts = {torch.conv2d: torch.channels_last, torch.conv3d: torch.channels_last_3d}
+    fills = {Tensor.normal_, Tensor.uniform_, Tensor.fill_, Tensor.zero_, Tensor.lerp_, Tensor.add_}
+    each = {Tensor.mul, Tensor.div, Tensor.add, Tensor.sub, Tensor.rsqrt, torch.rsqrt}
+    each |= {Tensor.__rmul__, Tensor.__rsub__, Tensor.__rtruediv__, Tensor.__radd__}
 
     class Mode(TorchFunctionMode):
         def __torch_function__(
             self, func: Any, types: Any, args: Any = (), kwargs: Any = None
         ) -> Any:
+            if func in fills:
+                return args[0]
+            if func in each and not torch.is_grad_enabled() and not kwargs and _alike(args):
+                return torch.empty_like(args[0])
             out = func(*args, **(kwargs or {}))
             return out.contiguous(memory_format=layouts[func]) if func in layouts else out
 
     return Mode()
+
+
+def _alike(args: Any) -> bool:
+    """Whether what comes of `args`, element by element, is as the first of them."""
+    first, *rest = args
+    return all(
+        isinstance(each, int | float) or (each.shape == first.shape and each.dtype == first.dtype)
+        for each in rest
+    )
