@@ -93,8 +93,7 @@ class Database:
     def trials(self, study: int, attribute: str) -> list[TrialRow]:
         """Every trial of a study by number, with one of its attributes.
 
-        Optuna's own reading makes objects of every parameter, value and distribution, for 10,000
-        trials in ten seconds; this takes one.
+        Optuna's own reading makes objects of every parameter, value and distribution, too.
         """
         rows = self.read(
             "SELECT trials.trial_id, number, state, value_json FROM trials "
