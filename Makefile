@@ -74,6 +74,8 @@ bench-full: install
 	@$(PEER) $(BIN)/python benchmarks/whole_job.py --csv $(RESULTS)/whole_job.csv
 	for budget in 0.1 0.2 0.3; do $(BIN)/python benchmarks/whole_job.py --alone \
 	  --budget $${budget}GFLOPs --csv $(RESULTS)/whole_job.csv || exit 1; done
+	for budget in 1 4; do $(BIN)/python benchmarks/whole_job.py --plan \
+	  --budget $${budget}GFLOPs --csv $(RESULTS)/whole_job.csv || exit 1; done
 	$(BIN)/python benchmarks/draw.py $(RESULTS)
 
 clean:

@@ -20,6 +20,7 @@ import pandas as pd
 
 matplotlib.use("Agg")
 from matplotlib import pyplot
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from expand3d.study.session import versions
 
@@ -67,6 +68,11 @@ def _axes(x: str, y: str) -> tuple[pyplot.Figure, pyplot.Axes]:
     axes.set(xscale="log", yscale="log", xlabel=x, ylabel=y)
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(True, which="major", color="#e8ebee")
+    axes.margins(0.15)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axis.set_minor_formatter(NullFormatter())
     return figure, axes
 
 
@@ -78,21 +84,37 @@ def _steps(table: pd.DataFrame, path: Path) -> None:
     for row in table.itertuples():
         text = f"{row.network}: {table.loc[row.Index, 'pytorchvideo / ours']:.1f}x"
         place = (row.gmacs, table.loc[row.Index, "ours clips/s"])
-        axes.annotate(text, place, (0, 8), textcoords="offset points", fontsize=8, ha="center")
+        axes.annotate(text, place, (5, 6), textcoords="offset points", fontsize=8)
     axes.legend(frameon=False)
     figure.savefig(path, dpi=150)
 
 
 def _jobs(table: pd.DataFrame, path: Path) -> None:
-    """Wall time of a whole search against its budget, and the plain script's where it ran."""
-    figure, axes = _axes("budget, GMACs per clip", "seconds, end to end")
-    budgets = table["budget"].str.extract(r"([\d.]+)")[0].astype(float)
-    axes.plot(budgets, table["seconds"], "o-", color=OURS, label="expand3d run")
-    axes.plot(budgets, table["trainings"], ".--", color=THIRD, label="of it, trainings")
-    if "plain seconds" in table:
-        axes.plot(budgets, table["plain seconds"], "s", color=THEIRS, label="plain script")
+    """Wall time of a whole search against its budget, beside plans and the plain script's."""
+    figure, axes = _axes("budget, GMACs per clip", "minutes, end to end")
+    table = table.assign(gmacs=table["budget"].str.extract(r"([\d.]+)")[0].astype(float))
+    table = table.sort_values("gmacs")
+    ran = table.dropna(subset="seconds")
+    axes.plot(ran["gmacs"], ran["seconds"] / 60, "o-", color=OURS, label="expand3d run")
+    axes.plot(ran["gmacs"], ran["trainings"] / 60, ".--", color=THIRD, label="of it, trainings")
+    axes.plot(ran["gmacs"], ran["plain seconds"] / 60, "s", color=THEIRS, label="plain script")
+    axes.plot(
+        table["gmacs"],
+        table["planned"].map(_minutes),
+        "o:",
+        color=FOURTH,
+        markerfacecolor="white",
+        label="the plan",
+    )
     axes.legend(frameon=False)
     figure.savefig(path, dpi=150)
+
+
+def _minutes(text: str) -> float:
+    """Minutes of '89 s', '4 min', '2 h 05 min'."""
+    numbers = text.split()[::2]
+    unit = {"s": 1 / 60, "min": 1, "h": 60}
+    return sum(float(n) * unit[u] for n, u in zip(numbers, text.split()[1::2], strict=True))
 
 
 def _records(table: pd.DataFrame, path: Path) -> None:

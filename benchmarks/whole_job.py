@@ -1,6 +1,7 @@
 """A whole short search: `expand3d run`, and the same candidates by a plain script, in one run.
 
     python benchmarks/whole_job.py [--budget 0.05GFLOPs] [--threads 2] [--visits 1000] [--csv FILE]
+    python benchmarks/whole_job.py --budget 4GFLOPs --plan     # what it would take
 
 The plain script (plain_search.py: pytorchvideo, PyAV in a Dataset, fvcore, Optuna) trains the
 networks that the search tried, for as many clip visits on the same videos; `make test-peers` makes
@@ -33,6 +34,21 @@ from expand3d.study.record import Record
 from expand3d.watch import Watch
 
 PEERS = Path(".venv-peers/bin/python")
+#: A row of the table; what was not measured stays empty.
+COLUMNS = (
+    "budget",
+    "threads",
+    "candidates",
+    "clip_visits",
+    "seconds",
+    "planned",
+    "trainings",
+    "driver share",
+    "waited",
+    "tested",
+    "plain seconds",
+    "plain / ours",
+)
 
 
 def main() -> None:
@@ -41,12 +57,16 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--visits", type=int, default=1_000)
     parser.add_argument("--alone", action="store_true", help="leave the plain script out")
+    parser.add_argument("--plan", action="store_true", help="ask for the plan and stop there")
     parser.add_argument("--csv", type=Path, help="also write the row here, below others")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        os.environ["EXPAND3D_CACHE"] = str(Path(folder) / "cache")
-        resolve_source("bundled", say=print)
-        row = measure(options, Path(folder))
+        if options.plan:
+            row = dict.fromkeys(COLUMNS) | planned(options, Path(folder))
+        else:
+            os.environ["EXPAND3D_CACHE"] = str(Path(folder) / "cache")
+            resolve_source("bundled", say=print)
+            row = dict.fromkeys(COLUMNS) | measure(options, Path(folder))
     print(json.dumps(row, indent=2))
     if options.csv:
         begun = options.csv.exists()
@@ -59,24 +79,9 @@ def main() -> None:
 
 def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Seconds end to end of both, and of the search's trainings; the plan's prediction."""
-    config = StudyConfig(
-        budget=options.budget,
-        name="job",
-        root=str(folder),
-        threads=options.threads,
-        final=False,
-        recipe={"clip_visits": options.visits},
-    )
-    words = ["run", "--budget", config.budget, "--study", "job", "--root", str(folder)]
-    words += ["--threads", str(options.threads), "--no-final"]
-    words += ["--recipe", f"clip_visits={options.visits}"]
+    config, words = _study(options, folder)
     started = time.perf_counter()
-    run = subprocess.run(
-        [sys.executable, "-m", "expand3d", *words],
-        check=True,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    run = _expand3d(words)
     ours = time.perf_counter() - started
     record = Record.open("job", root=folder)
     trainings = [training for trial in record.trials() for training in trial.trainings.values()]
@@ -96,7 +101,6 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
         "waited": round(sum(training.waited_seconds for training in trainings), 2),
         "tested": round(sum(training.test_seconds for training in trainings), 1),
     }
-    row |= {"plain seconds": None, "plain / ours": None}
     if not options.alone:
         job = folder / "job.json"
         job.write_text(json.dumps(_job(config, record, options)))
@@ -105,6 +109,33 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
         row["plain seconds"] = round(time.perf_counter() - started, 1)
         row["plain / ours"] = round(row["plain seconds"] / ours, 2)
     return row
+
+
+def planned(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """What the plan says that the search takes."""
+    config, words = _study(options, folder)
+    text = _expand3d([*words, "--plan"], stdout=subprocess.PIPE).stdout
+    return {"budget": config.budget, "threads": options.threads, "planned": _planned(text)}
+
+
+def _study(options: argparse.Namespace, folder: Path) -> tuple[StudyConfig, list[str]]:
+    """The study that is run, and the words that run it."""
+    config = StudyConfig(
+        budget=options.budget,
+        name="job",
+        root=str(folder),
+        threads=options.threads,
+        final=False,
+        recipe={"clip_visits": options.visits},
+    )
+    words = ["run", "--budget", config.budget, "--study", "job", "--root", str(folder)]
+    words += ["--threads", str(options.threads), "--no-final"]
+    return config, [*words, "--recipe", f"clip_visits={options.visits}"]
+
+
+def _expand3d(words: list[str], stdout: int | None = None) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "expand3d", *words]
+    return subprocess.run(command, check=True, stdout=stdout, stderr=subprocess.PIPE, text=True)
 
 
 def _planned(text: str) -> str:
