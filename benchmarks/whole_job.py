@@ -114,8 +114,8 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
 def planned(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """What the plan says that the search takes."""
     config, words = _study(options, folder)
-    text = _expand3d([*words, "--plan"], stdout=subprocess.PIPE).stdout
-    return {"budget": config.budget, "threads": options.threads, "planned": _planned(text)}
+    said = _planned(_expand3d([*words, "--plan"]).stderr)
+    return {"budget": config.budget, "threads": options.threads, "planned": said}
 
 
 def _study(options: argparse.Namespace, folder: Path) -> tuple[StudyConfig, list[str]]:
@@ -133,9 +133,11 @@ def _study(options: argparse.Namespace, folder: Path) -> tuple[StudyConfig, list
     return config, [*words, "--recipe", f"clip_visits={options.visits}"]
 
 
-def _expand3d(words: list[str], stdout: int | None = None) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "expand3d", *words]
-    return subprocess.run(command, check=True, stdout=stdout, stderr=subprocess.PIPE, text=True)
+def _expand3d(words: list[str]) -> subprocess.CompletedProcess[str]:
+    """A command of ours; what it says of its progress is kept."""
+    return subprocess.run(
+        [sys.executable, "-m", "expand3d", *words], check=True, stderr=subprocess.PIPE, text=True
+    )
 
 
 def _planned(text: str) -> str:
