@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from expand3d.evaluate import Bench
-from expand3d.families import get_family, plan_from_json
-from expand3d.genotype import Plan
+from expand3d.families import activations, plan_from_json
 from expand3d.pace import Pace, calibrate
 from expand3d.prepare import Prepared
 from expand3d.search.base import answers
@@ -180,7 +179,7 @@ def _row(
         training_macs=sum(TRAINING_FACTOR * c.macs * bench.visits for c in candidates),
         seconds=side_by_side(seconds, at_a_time),
         # Memory goes with the activations.
-        memory=bench.memory(max(plans, key=_activations)) if memory else None,
+        memory=bench.memory(max(plans, key=activations)) if memory else None,
     )
 
 
@@ -190,7 +189,3 @@ def side_by_side(seconds: Sequence[float], workers: int) -> float:
     for each in seconds:
         heapq.heapreplace(free_at, free_at[0] + each)
     return max(free_at)
-
-
-def _activations(plan: Plan) -> int:
-    return get_family(plan.family).cost(plan).activations

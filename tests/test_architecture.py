@@ -16,7 +16,7 @@ ROOT = Path(expand3d.__file__).parent
 #: From the ground up; a module may import from its own level and from those below. The longest
 #: prefix of a module's name says where it stands.
 LEVELS = (
-    ("errors", "version", "genotype"),
+    ("errors", "version", "genotype", "children"),
     (
         "train.recipe",
         "train.result",

@@ -40,7 +40,8 @@ def main(args: argparse.Namespace) -> int:
     console.print(f"[bold]{view.name}[/]: {view.state}, budget {view.budget_text}")
     head, *lines = columns([HEAD, *(_row(trial, view.best) for trial in view.trials)])
     console.print(head, style="dim", soft_wrap=True)
-    console.print("\n".join(lines), markup=False, soft_wrap=True)
+    if lines:
+        console.print("\n".join(lines), markup=False, soft_wrap=True)
     for step in view.steps:
         console.print(step.text, style="dim", soft_wrap=True)
     last = final_text(view)

@@ -84,9 +84,9 @@ def _without_values() -> AbstractContextManager[Any]:
 
 
 def _alike(args: Any) -> bool:
-    """Whether what comes of `args`, element by element, is as the first of them."""
+    """Whether what comes of `args`, element by element, has shape and type of the first."""
     first, *rest = args
-    return all(
+    return first.is_floating_point() and all(
         isinstance(each, int | float) or (each.shape == first.shape and each.dtype == first.dtype)
         for each in rest
     )

@@ -12,7 +12,7 @@ from typing import Any
 
 from expand3d.cost.budget import Budget, Limit
 from expand3d.cost.quantity import LATENCY, MACS, QUANTITIES, Quantity
-from expand3d.families import get_family
+from expand3d.families import activations, get_family
 from expand3d.genotype import Plan
 from expand3d.study.latency import Latency
 from expand3d.study.trial import Candidate
@@ -105,12 +105,12 @@ class Price:
         first = self.known(start)
         if first is None:
             raise Unmeasured(start)
-        share = first.median / _activations(start)
+        share = first.median / activations(start)
 
         def guess(plan: Plan) -> Latency:
             if (measured := self.known(plan)) is not None:
                 return measured
-            return guessed_latency(share * _activations(plan))
+            return guessed_latency(share * activations(plan))
 
         return Price(self.quantity, self.also, self.clock, guess)
 
@@ -144,7 +144,3 @@ def cost_text(candidate: Candidate) -> str:
     if candidate.latency is None:
         return macs
     return f"{macs}, {LATENCY.text(candidate.latency.nanoseconds)}"
-
-
-def _activations(plan: Plan) -> int:
-    return get_family(plan.family).cost(plan).activations

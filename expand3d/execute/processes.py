@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import pickle
 import signal
 import subprocess
@@ -17,6 +16,7 @@ from multiprocessing.connection import Connection, Pipe, wait
 from types import TracebackType
 from typing import Any
 
+from expand3d import children
 from expand3d.errors import StudyError
 from expand3d.evaluate import Bench
 from expand3d.execute.base import RETRIES, TICK, Listener, Setting, Task, Tasks
@@ -51,11 +51,10 @@ class _Worker:
     @classmethod
     def start(cls, device: str | None) -> _Worker:
         mine, theirs = Pipe()
-        paths = os.pathsep.join(path for path in sys.path if path)
         process = subprocess.Popen(
             [sys.executable, "-m", "expand3d.execute.worker", str(theirs.fileno())],
             pass_fds=[theirs.fileno()],
-            env={**os.environ, "PYTHONPATH": paths},
+            env=children.environment(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             process_group=0,  # a Ctrl-C in the terminal is the driver's

@@ -48,6 +48,11 @@ def get_preset(name: str) -> Preset:
     return presets[name]
 
 
+def activations(plan: Plan) -> int:
+    """Elements that the convolutions of `plan`'s network write for one view."""
+    return get_family(plan.family).cost(plan).activations
+
+
 def plan_from_json(data: Mapping[str, Any]) -> Plan:
     """The plan that `Plan.to_json` wrote."""
     return get_family(data["family"]).plan_from_json(data)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from expand3d.cost.price import Price, guessed_latency
 from expand3d.cost.quantity import ACTIVATIONS
-from expand3d.families import get_family
+from expand3d.families import activations, get_family
 from expand3d.families.base import Limits
 from expand3d.genotype import Genotype, Plan
 from expand3d.search.solve import Exhausted
@@ -33,7 +33,7 @@ class Ladder:
     rungs: tuple[tuple[int, int], ...]
 
     def __call__(self, plan: Plan) -> Latency:
-        return guessed_latency(between(self.rungs, _activations(plan)) / 1e6)
+        return guessed_latency(between(self.rungs, activations(plan)) / 1e6)
 
 
 def ladder(
@@ -46,7 +46,7 @@ def ladder(
     """
     family = get_family(start.family)
     base = family.resolve(start, num_classes=num_classes)
-    rungs = [(_activations(base), price.of(base))]
+    rungs = [(activations(base), price.of(base))]
     for doubling in range(1, RUNGS):
         if rungs[-1][1] > SLACK * budget:
             break
@@ -60,10 +60,10 @@ def ladder(
             num_classes=num_classes,
             price=Price(ACTIVATIONS),
         )
-        if isinstance(found, Exhausted) or _activations(found.plan) <= rungs[-1][0]:
+        if isinstance(found, Exhausted) or activations(found.plan) <= rungs[-1][0]:
             break
         # A larger network that was measured as faster is as fast as the smaller one.
-        rungs.append((_activations(found.plan), max(rungs[-1][1], price.of(found.plan))))
+        rungs.append((activations(found.plan), max(rungs[-1][1], price.of(found.plan))))
     return Ladder(tuple(rungs))
 
 
@@ -75,7 +75,3 @@ def between(points: Sequence[tuple[int, float]], size: int) -> float:
             return at_low * (size / low) ** power
     nearest, value = min(points, key=lambda point: abs(math.log(point[0] / size)))
     return value * size / nearest
-
-
-def _activations(plan: Plan) -> int:
-    return get_family(plan.family).cost(plan).activations

@@ -12,7 +12,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 
 from expand3d.cost.price import Price
-from expand3d.families import get_family
+from expand3d.families import activations
 from expand3d.genotype import Plan
 
 #: Measurements on one axis of one step at most.
@@ -29,9 +29,9 @@ def around(
     `plans` grow ever costlier from `now`; -1 stands for `now` itself, len(plans) for what was not
     looked at. Unmeasured where the next look needs a measurement.
     """
-    sizes = [_activations(plan) for plan in plans]
+    sizes = [activations(plan) for plan in plans]
     low, high = -1, len(plans)
-    points = [(_activations(now), price.of(now))]
+    points = [(activations(now), price.of(now))]
     for attempt in range(ATTEMPTS):
         if high - low <= 1:
             break
@@ -63,7 +63,3 @@ def _guess(
         power = math.log(above[0] / below[0]) / math.log(above[1] / below[1])
     size = below[0] * (target / below[1]) ** power
     return min(high - 1, max(low + 1, bisect_left(sizes, size)))
-
-
-def _activations(plan: Plan) -> int:
-    return get_family(plan.family).cost(plan).activations

@@ -69,8 +69,8 @@ class Database:
             return rows()
         except SQLAlchemyError:
             _ = self.optuna  # makes tables that are missing, or says what is wrong
-            with readable(self._folder.name):
-                return rows()
+        with _refused(SQLAlchemyError, self._folder.name, "read"):
+            return rows()
 
     def study(self, name: str) -> int | None:
         """Number of the study called `name`, or None."""
@@ -254,31 +254,21 @@ def tell(storage: RDBStorage, trial: int, values: tuple[float, float] | None) ->
         storage.set_trial_state_values(trial, state, values)
 
 
-@contextlib.contextmanager
-def readable(name: str) -> Iterator[None]:
-    """Turn what the database refuses to tell into a StudyError."""
-    from sqlalchemy.exc import SQLAlchemyError
-
-    try:
-        yield
-    except SQLAlchemyError as error:
-        cause = error.__cause__ or error
-        raise StudyError(
-            f"the record of study {name!r} cannot be read: {_first_line(cause)}"
-        ) from error
-
-
-@contextlib.contextmanager
-def writing(name: str) -> Iterator[None]:
+def writing(name: str) -> contextlib.AbstractContextManager[None]:
     """Turn a write that the storage refuses (disk full, gone, value too long) into a StudyError."""
     from optuna.exceptions import StorageInternalError
 
+    return _refused(StorageInternalError, name, "written")
+
+
+@contextlib.contextmanager
+def _refused(kind: type[Exception], name: str, what: str) -> Iterator[None]:
     try:
         yield
-    except StorageInternalError as error:
+    except kind as error:
         cause = error.__cause__ or error
         raise StudyError(
-            f"the record of study {name!r} cannot be written: {_first_line(cause)}"
+            f"the record of study {name!r} cannot be {what}: {_first_line(cause)}"
         ) from error
 
 

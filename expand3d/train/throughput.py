@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -22,7 +21,8 @@ from typing import Any, NamedTuple
 
 import torch
 
-from expand3d.families import get_family, plan_from_json
+from expand3d import children
+from expand3d.families import activations, get_family, plan_from_json
 from expand3d.genotype import Plan
 from expand3d.train.augment import test_crop
 from expand3d.train.loader import Batch
@@ -86,7 +86,7 @@ def _one_by_one(
         clips = recipe.bn_batch
         if timed:
             last = timed[-1]
-            grown = _activations(plan) / _activations(last.plan)
+            grown = activations(plan) / activations(last.plan)
             per_clip = last.speed.train_seconds * grown
             if per_clip > LONGEST_CLIP:
                 break
@@ -94,10 +94,6 @@ def _one_by_one(
         speed = calibrate(plan, recipe=recipe, device=device, threads=threads, clips=clips)
         timed.append(Timed(plan, clips, speed))
     return tuple(timed)
-
-
-def _activations(plan: Plan) -> int:
-    return get_family(plan.family).cost(plan).activations
 
 
 def _together(plans: Sequence[Plan], recipe: Recipe, site: Site) -> tuple[Timed, ...]:
@@ -130,7 +126,7 @@ def _together(plans: Sequence[Plan], recipe: Recipe, site: Site) -> tuple[Timed,
 def _start(task: Mapping[str, Any]) -> subprocess.Popen[str]:
     process = subprocess.Popen(
         [sys.executable, "-m", "expand3d.train.throughput"],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+        env=children.environment(),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
