@@ -6,7 +6,7 @@ PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install --quiet --co
 
 .PHONY: run test test-all test-peers test-triton lint install clean bench bench-full
 
-$(VENV)/.installed: pyproject.toml constraints.txt expand3d/families/kernels.c
+$(VENV)/.installed: pyproject.toml constraints.txt expand3d/networks/ops/kernels.c
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) --editable '.[dev]'
 	touch $@

@@ -23,17 +23,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from expand3d.data.bundled import VERSION
-from expand3d.data.scenes import PAIRS
-from expand3d.evaluate import Bench, make_jobs, train_once
-from expand3d.families import get_family
-from expand3d.genotype import Genotype
-from expand3d.prepare import Prepared, prepare
+from expand3d.core.genotype import Genotype
+from expand3d.core.result import ClipScore, Training
+from expand3d.data.bundled.make import VERSION
+from expand3d.data.bundled.scenes import PAIRS
+from expand3d.execute.evaluate import Bench, make_jobs, train_once
+from expand3d.networks import get_family
+from expand3d.run.events import Watch
+from expand3d.run.prepare import Prepared, prepare
 from expand3d.study.config import StudyConfig
 from expand3d.study.folder import write_atomic
-from expand3d.train.checkpoint import discard
-from expand3d.train.result import ClipScore, Training
-from expand3d.watch import Watch
+from expand3d.training.checkpoint import discard
 
 COMMAND = "python benchmarks/bundled_axes.py"
 #: The questions were settled on with seeds 0 and 1, so the answers come from fresh ones.

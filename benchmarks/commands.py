@@ -17,7 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from expand3d.families import get_family
+from expand3d.networks import get_family
 
 NETWORKS = 10_000
 

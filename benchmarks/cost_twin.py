@@ -8,10 +8,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from expand3d.cost.measure import measure
-from expand3d.cost.views import figures
-from expand3d.families import all_presets, get_family
-from expand3d.genotype import Plan
+from expand3d.core.genotype import Plan
+from expand3d.cost.figures import figures
+from expand3d.measure.fvcore import measure
+from expand3d.networks import all_presets, get_family
 
 
 def milliseconds(call: Callable[[], object], repeats: int) -> float:

@@ -23,14 +23,15 @@ import av
 import numpy as np
 import torch
 
+from expand3d.core.genotype import Plan
+from expand3d.data import crops as augment
+from expand3d.data import frames as sampling
 from expand3d.data.source import cache_root
-from expand3d.families import get_family
-from expand3d.genotype import Plan
-from expand3d.prepare import clip_store
+from expand3d.networks import get_family
+from expand3d.run.events import Watch
+from expand3d.run.prepare import clip_store
 from expand3d.study.config import StudyConfig
-from expand3d.train import augment, sampling
-from expand3d.train.loader import train_view
-from expand3d.watch import Watch
+from expand3d.training.batches import train_view
 
 #: Frames, stride and crop of the views: X3D-XS, S, M.
 VIEWS = ((4, 12, 112), (4, 12, 160), (13, 6, 160), (16, 5, 224))

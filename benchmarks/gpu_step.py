@@ -30,8 +30,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from expand3d.families import get_family
-from expand3d.families.ops_gpu import channelwise_conv3d, channelwise_path
+from expand3d.networks import get_family
+from expand3d.networks.ops.gpu import channelwise_conv3d, channelwise_path
 
 #: 4x160, 13x160 and 16x224, of the same widths and depths, by name and pytorchvideo's factors.
 NETWORKS = ("x3d-xs", "x3d-s", "x3d-m")

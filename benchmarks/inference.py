@@ -23,7 +23,7 @@ from typing import Any
 
 from train_step import PEER_NETWORKS, Network, peak_megabytes, peer_network, resolved, take_turns
 
-from expand3d.families import get_family
+from expand3d.networks import get_family
 
 BATCHES = (1, 32)
 

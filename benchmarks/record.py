@@ -23,20 +23,20 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from expand3d.families import get_family
-from expand3d.families.base import Limits
-from expand3d.report.view import StudyView, load_view
-from expand3d.search.base import Batch
-from expand3d.search.expand import Expansion
-from expand3d.search.samplers import Sampling
-from expand3d.search.saved import StudyStrategy, strategy_from_json, strategy_to_json
-from expand3d.search.space import Space
+from expand3d.core.result import ClipScore, Training
+from expand3d.core.trial import BASELINE, Candidate
+from expand3d.networks import get_family
+from expand3d.networks.family import Limits
+from expand3d.report.study.view import StudyView, load_view
+from expand3d.search.expansion.expansion import Expansion
+from expand3d.search.samplers.sampling import Sampling
+from expand3d.search.samplers.space import Space
+from expand3d.search.strategies import StudyStrategy, strategy_from_json, strategy_to_json
+from expand3d.search.strategy import Batch
 from expand3d.study.config import StudyConfig
 from expand3d.study.folder import study_folder
 from expand3d.study.record import DATA, STRATEGY, Record
 from expand3d.study.session import versions
-from expand3d.study.trial import BASELINE, Candidate
-from expand3d.train.result import ClipScore, Training
 
 CLIPS = 300
 CLASSES = 10
@@ -74,9 +74,9 @@ def measure(name: str, root: Path) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as out:
         return {
             "resume": _command(f"""
-from expand3d.search.saved import strategy_from_json
+from expand3d.search.strategies import strategy_from_json
 from expand3d.study.record import STRATEGY, Record
-from expand3d.study.storage import open_storage
+from expand3d.study.database import open_storage
 Record.open({name!r}, root={str(root)!r})
 record = Record.open({name!r}, root={str(root)!r})  # once more, as under the study's lock
 strategy_from_json(record.attribute(STRATEGY)).ask(record.trials())

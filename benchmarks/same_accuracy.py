@@ -23,12 +23,12 @@ from unittest import mock
 
 from scipy.stats import t as student
 
-from expand3d.evaluate import make_jobs, train_once
-from expand3d.families import get_family
-from expand3d.prepare import Prepared, prepare
+from expand3d.core.scores import summary
+from expand3d.execute.evaluate import make_jobs, train_once
+from expand3d.networks import get_family
+from expand3d.run.events import Watch
+from expand3d.run.prepare import Prepared, prepare
 from expand3d.study.config import StudyConfig
-from expand3d.train.metrics import summary
-from expand3d.watch import Watch
 
 FIRST_SEED = 20
 
@@ -69,7 +69,7 @@ def train(ready: Prepared, seed: int, path: str) -> dict[str, Any]:
             recipe = dataclasses.replace(bench.recipe, channels_last="off")
             bench = dataclasses.replace(bench, recipe=recipe)
             # Convolutions, BatchNorm and blocks all ask this.
-            stack.enter_context(mock.patch("expand3d.families.ops.never_ours", lambda x: True))
+            stack.enter_context(mock.patch("expand3d.networks.ops.conv.never_ours", lambda x: True))
         training = train_once(
             plan,
             bench,

@@ -26,8 +26,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from expand3d.families import get_family
-from expand3d.genotype import Genotype, Plan
+from expand3d.core.genotype import Genotype, Plan
+from expand3d.networks import get_family
 
 CLASSES = 10
 PLAIN = ("plain channels-last", "plain NCDHW")
@@ -140,7 +140,7 @@ def _work(pipe: Connection, variant: str, network: Network, clips: int, threads:
     import torch
     from torch.nn import functional as F
 
-    from expand3d.families.ops import keep_freed_memory
+    from expand3d.networks.ops.conv import keep_freed_memory
 
     torch.set_num_threads(threads)
     torch.manual_seed(0)
@@ -191,7 +191,7 @@ def peer_network(network: Network) -> Any:
     library = declare()
     from pytorchvideo.models.x3d import create_x3d
 
-    from expand3d.export.multipliers import create_x3d_arguments
+    from expand3d.interop.pytorchvideo.multipliers import create_x3d_arguments
 
     genotype, plan = resolved(network)
     net = create_x3d(**{**create_x3d_arguments(plan, genotype), "head_activation": None})
@@ -213,7 +213,7 @@ def _use_plain_convolutions(net: Any) -> None:
     """Make every convolution of ours in `net` the nn.Conv3d that it extends."""
     from torch import nn
 
-    from expand3d.families.ops import ChannelwiseConv3d, FramewiseConv3d
+    from expand3d.networks.ops.conv import ChannelwiseConv3d, FramewiseConv3d
 
     for module in net.modules():
         if isinstance(module, ChannelwiseConv3d | FramewiseConv3d):

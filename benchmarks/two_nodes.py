@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from expand3d.cli.live import PlainWatch
-from expand3d.driver import run_study
+from expand3d.run.driver import run_study
 from expand3d.study.config import StudyConfig
 from expand3d.study.record import DATA, STRATEGY, Record
 
@@ -99,7 +99,7 @@ class Loss(PlainWatch):
     @property
     def trainings(self) -> list[str]:
         """Those of the killed processes that trained a network."""
-        return [line for line in self.killed if "expand3d.execute.worker" in line]
+        return [line for line in self.killed if "expand3d.execute.child" in line]
 
     def went_on(self, record: Record) -> dict[int, tuple[int, int]]:
         """By trial that lost its worker: visits at the last sign before and the first after."""

@@ -25,13 +25,13 @@ from pathlib import Path
 from typing import Any
 
 from expand3d.data.source import resolve_source
-from expand3d.export.multipliers import create_x3d_arguments
-from expand3d.families import plan_from_json
-from expand3d.families.x3d import X3DPlan
-from expand3d.prepare import prepare
+from expand3d.interop.pytorchvideo.multipliers import create_x3d_arguments
+from expand3d.networks import plan_from_json
+from expand3d.networks.families.x3d import X3DPlan
+from expand3d.run.events import Watch
+from expand3d.run.prepare import prepare
 from expand3d.study.config import StudyConfig
 from expand3d.study.record import Record
-from expand3d.watch import Watch
 
 PEERS = Path(".venv-peers/bin/python")
 #: A row of the table; what was not measured stays empty.

@@ -15,23 +15,23 @@ from typing import TYPE_CHECKING, Any
 
 # Not lazy like the names below: the package expand3d.cost would take this name when it is loaded.
 from expand3d.api import cost
-from expand3d.version import __version__
+from expand3d.core.version import __version__
 
 if TYPE_CHECKING:
     from expand3d.api import build, load_study, presets, resolve
-    from expand3d.driver import run_study as run
-    from expand3d.families import get_family, get_preset
-    from expand3d.genotype import Genotype
+    from expand3d.core.genotype import Genotype
+    from expand3d.networks import get_family, get_preset
+    from expand3d.run.driver import run_study as run
 
 _LAZY = {
-    "Genotype": "expand3d.genotype:Genotype",
+    "Genotype": "expand3d.core.genotype:Genotype",
     "build": "expand3d.api:build",
-    "get_family": "expand3d.families:get_family",
-    "get_preset": "expand3d.families:get_preset",
+    "get_family": "expand3d.networks:get_family",
+    "get_preset": "expand3d.networks:get_preset",
     "load_study": "expand3d.api:load_study",
     "presets": "expand3d.api:presets",
     "resolve": "expand3d.api:resolve",
-    "run": "expand3d.driver:run_study",
+    "run": "expand3d.run.driver:run_study",
 }
 
 __all__ = [

@@ -5,15 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from expand3d.cost.model import Cost
-from expand3d.families import all_presets, get_family
-from expand3d.families.base import Preset
-from expand3d.genotype import Genotype, Plan
+from expand3d.core.genotype import Genotype, Plan
+from expand3d.networks import all_presets, get_family
+from expand3d.networks.family import Preset
+from expand3d.networks.operators import Cost
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from expand3d.report.view import StudyView
+    from expand3d.report.study.view import StudyView
 
 
 def presets() -> dict[str, Preset]:
@@ -44,6 +44,6 @@ def load_study(name: str, *, root: str | Path = "studies", storage: str | None =
 
     It may be running. StudyError names the nearest where there is none of that name.
     """
-    from expand3d.report.view import load_view
+    from expand3d.report.study.view import load_view
 
     return load_view(name, root=root, storage=storage)

@@ -32,7 +32,7 @@ def test_every_name_is_there() -> None:
 
 def test_cost_is_the_function_whatever_was_imported_before() -> None:
     code = (
-        "import expand3d.cost.measure, expand3d.cost.model, expand3d\n"
+        "import expand3d.measure.fvcore, expand3d.networks.operators, expand3d\n"
         "from expand3d import cost\n"
         "assert cost is expand3d.cost and callable(cost)"
     )
@@ -45,7 +45,7 @@ def test_importing_resolving_and_costing_load_no_torch() -> None:
         "assert not {'numpy', 'rich'} & set(sys.modules)\n"
         "plan = expand3d.resolve(expand3d.get_preset('x3d-s').genotype)\n"
         "assert expand3d.cost(plan).macs == 1962892112\n"
-        "import expand3d.train.recipe, expand3d.train.result, expand3d.study.trial\n"
+        "import expand3d.core.recipe, expand3d.core.result, expand3d.core.trial\n"
         "print(*{'torch', 'optuna', 'av', 'matplotlib', 'ray'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

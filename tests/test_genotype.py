@@ -7,8 +7,8 @@ import json
 
 import pytest
 
-from expand3d.families.x3d import FAMILY
-from expand3d.genotype import Genotype, canonical, digest
+from expand3d.core.genotype import Genotype, canonical, digest
+from expand3d.networks.families.x3d import FAMILY
 
 
 def test_the_order_of_factors_does_not_matter() -> None:

@@ -16,13 +16,13 @@ from made_videos import write_data_set
 from safetensors.torch import load_file, save_file
 
 from expand3d.cli.main import main
-from expand3d.errors import WeightsError
-from expand3d.export.json_folder import load_export, write
-from expand3d.export.network import ExportedNetwork
-from expand3d.families import get_family, get_preset
-from expand3d.genotype import Genotype
-from expand3d.teacher import load_teacher
-from expand3d.train.transfer import Teacher
+from expand3d.core.errors import WeightsError
+from expand3d.core.genotype import Genotype
+from expand3d.interop.json_folder import load_export, write
+from expand3d.interop.network import ExportedNetwork
+from expand3d.networks import get_family, get_preset
+from expand3d.run.teacher import load_teacher
+from expand3d.training.tasks.transfer import Teacher
 
 IMAGE = get_family("t3d").base.replace(kernel=1, stem_kernel=1, ttl=0, gamma_s=32 / 112)
 LENGTH = ["--clip-visits", "48", "--batch", "8"]

@@ -19,14 +19,14 @@ import shlex
 from typing import TYPE_CHECKING, Any
 
 from expand3d.cli.flags import add_config_flags, config_values
-from expand3d.errors import ConfigError, StudyError
-from expand3d.families import FAMILIES
+from expand3d.core.errors import ConfigError, StudyError
+from expand3d.networks import FAMILIES
 from expand3d.study.config import StudyConfig
 from expand3d.study.folder import DEFAULT_ROOT, hide_password
 
 if TYPE_CHECKING:
-    from expand3d.baselines import Selection
-    from expand3d.report.view import StudyView
+    from expand3d.report.study.view import StudyView
+    from expand3d.run.baselines import Selection
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -54,11 +54,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Train what is missing and print every baseline; 0, or 130 where it was stopped."""
-    from expand3d.baselines import add_baselines, new_baselines
     from expand3d.cli.live import watch_for
     from expand3d.cli.outcome import SignalStop
-    from expand3d.part import STOPPED, TIME_LIMIT
-    from expand3d.report.view import load_view
+    from expand3d.report.study.view import load_view
+    from expand3d.run.baselines import add_baselines, new_baselines
+    from expand3d.run.runner import STOPPED, TIME_LIMIT
 
     selection, values = _selection(args), config_values(args)
     root, storage = values.get("root", DEFAULT_ROOT), values.get("storage")
@@ -86,8 +86,8 @@ def main(args: argparse.Namespace) -> int:
 
 
 def _selection(args: argparse.Namespace) -> Selection:
-    from expand3d.baselines import Selection
     from expand3d.cost.budget import parse_macs
+    from expand3d.run.baselines import Selection
 
     most = parse_macs(args.max_budget) if args.max_budget else None
     return Selection(tuple(args.families), tuple(args.presets), most)

@@ -1,8 +1,9 @@
 """Weights that torchvision or pytorchvideo published, under our names.
 
 The result is a folder as `expand3d export --to json` writes it: network.json says which network it
-is, weights.safetensors holds its weights. From Python, expand3d.export.json_folder.load_export(DIR)
-reads it and `.build()` makes the network. Unknown and missing names are listed.
+is, weights.safetensors holds its weights. From Python,
+expand3d.interop.json_folder.load_export(DIR) reads it and `.build()` makes the network. Unknown and
+missing names are listed.
 
 examples:
   expand3d convert r3d_18.pth --preset r3d-18 --out r3d-18
@@ -16,8 +17,8 @@ import argparse
 from pathlib import Path
 
 from expand3d.cli.flags import setting
-from expand3d.errors import ConfigError
-from expand3d.families import get_family, get_preset
+from expand3d.core.errors import ConfigError
+from expand3d.networks import get_family, get_preset
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Write the folder and print its files; 0."""
-    from expand3d.export.foreign import import_weights
+    from expand3d.interop.import_weights import import_weights
 
     if not args.file.is_file():
         raise ConfigError(f"{args.file}: there is no such file")

@@ -31,14 +31,14 @@ from typing import TYPE_CHECKING, Any
 
 from expand3d.cli.flags import setting
 from expand3d.cli.tables import print_table
-from expand3d.cost.networks import CLASSES, Network, Networks, read_networks
-from expand3d.cost.views import CONVENTIONS, figures, short, wide_crop
-from expand3d.errors import ConfigError
-from expand3d.families import FAMILIES, get_family, get_preset
+from expand3d.core.errors import ConfigError
+from expand3d.cost.csv_table import CLASSES, Network, Networks, read_networks
+from expand3d.cost.figures import CONVENTIONS, figures, short, wide_crop
+from expand3d.networks import FAMILIES, get_family, get_preset
 
 if TYPE_CHECKING:
-    from expand3d.cost.measure import Measured
-    from expand3d.study.latency import Latency
+    from expand3d.core.measured import Latency
+    from expand3d.measure.fvcore import Measured
 
 __doc__ = (__doc__ or "") + "\n".join(f"  {key:<26} {text}" for key, text in CONVENTIONS.items())
 
@@ -156,13 +156,13 @@ def _record(network: Network, args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _latency(network: Network, args: argparse.Namespace) -> Latency:
-    from expand3d.cost.latency import measure_latency
+    from expand3d.measure.latency import measure_latency
 
     return measure_latency(network.plan, device=args.device or "cpu", threads=args.threads)
 
 
 def _measure(network: Network) -> Measured:
-    from expand3d.cost.measure import measure
+    from expand3d.measure.fvcore import measure
 
     return measure(network.plan)
 

@@ -17,14 +17,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from expand3d.errors import ExportError
-from expand3d.export.targets import TARGETS
+from expand3d.core.errors import ExportError
+from expand3d.interop.formats import TARGETS
 from expand3d.study.folder import DEFAULT_ROOT
 
 if TYPE_CHECKING:
-    from expand3d.export.network import ExportedNetwork
-    from expand3d.report.view import StudyView
-    from expand3d.study.trial import Trial
+    from expand3d.core.trial import Trial
+    from expand3d.interop.network import ExportedNetwork
+    from expand3d.report.study.view import StudyView
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,8 +44,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Write the export and print what was written, and of a frontier what was not; 0."""
-    from expand3d.export.targets import export, refuse_occupied
-    from expand3d.report.view import load_view
+    from expand3d.interop.formats import export, refuse_occupied
+    from expand3d.report.study.view import load_view
 
     view = load_view(args.name, root=args.root, storage=args.storage)
     out = Path(args.out)
@@ -91,7 +91,7 @@ def chosen(view: StudyView, *, number: int | None, frontier: bool) -> tuple[Tria
 
 def as_exported(view: StudyView, trial: Trial) -> ExportedNetwork:
     """A trial as it is exported: with the final weights if it is the one that was trained again."""
-    from expand3d.export.network import ExportedNetwork
+    from expand3d.interop.network import ExportedNetwork
 
     measured = {"choosing": view.scores.get(trial.number)}
     extra: dict[str, Any] = {}

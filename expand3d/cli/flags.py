@@ -8,8 +8,8 @@ import tomllib
 from collections.abc import Collection
 from typing import Any
 
-from expand3d.errors import ConfigError, FactorError
-from expand3d.families.base import Family
+from expand3d.core.errors import ConfigError, FactorError
+from expand3d.networks.family import Family
 from expand3d.study.config import TABLES, keys
 
 #: Keys whose flag is not the key with dashes.

@@ -15,19 +15,19 @@ from rich.table import Table
 from rich.text import Text
 
 from expand3d.cli.words import duration, network_text, score_text
+from expand3d.core.genotype import Plan
+from expand3d.core.measured import Latency
+from expand3d.core.trial import BASELINE, Candidate, Trial
+from expand3d.core.units import in_bytes
 from expand3d.cost.price import cost_text
 from expand3d.cost.quantity import format_macs
-from expand3d.families import get_family
-from expand3d.genotype import Plan
-from expand3d.search.select import label
-from expand3d.study.latency import Latency
-from expand3d.study.trial import BASELINE, Candidate, Trial
-from expand3d.study.units import in_bytes
-from expand3d.watch import Overview, Watch
+from expand3d.networks import get_family
+from expand3d.run.events import Overview, Watch
+from expand3d.search.statistics import label
 
 if TYPE_CHECKING:
-    from expand3d.train.progress import Progress
-    from expand3d.train.result import Training
+    from expand3d.core.result import Training
+    from expand3d.training.progress import Progress
 
 
 def overview_table(overview: Overview) -> Group:

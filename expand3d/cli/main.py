@@ -8,8 +8,8 @@ import importlib
 import sys
 from collections.abc import Sequence
 
-from expand3d.errors import UserError, nearest
-from expand3d.version import __version__
+from expand3d.core.errors import UserError, nearest
+from expand3d.core.version import __version__
 
 #: name -> (module with add_arguments(parser) and main(args) -> exit status, one line of help)
 COMMANDS = {

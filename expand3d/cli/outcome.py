@@ -12,12 +12,12 @@ from rich.console import Console
 
 from expand3d.cli.words import network_text, score_text
 from expand3d.cost.price import cost_text
-from expand3d.families import get_family, plan_from_json
-from expand3d.part import Outcome
-from expand3d.report.spent import spent
-from expand3d.report.status import final_text, status_json
-from expand3d.report.view import StudyView, load_view
-from expand3d.watch import Watch
+from expand3d.networks import get_family, plan_from_json
+from expand3d.report.study.spent import spent
+from expand3d.report.study.status import final_text, status_json
+from expand3d.report.study.view import StudyView, load_view
+from expand3d.run.events import Watch
+from expand3d.run.runner import Outcome
 
 
 class SignalStop:

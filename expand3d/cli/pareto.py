@@ -29,8 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Print the frontier; 0."""
-    from expand3d.report.table import dataframe, rows
-    from expand3d.report.view import load_view
+    from expand3d.report.study.table import dataframe, rows
+    from expand3d.report.study.view import load_view
 
     view = load_view(args.name, root=args.root, storage=args.storage)
     if args.json:

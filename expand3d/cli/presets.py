@@ -15,9 +15,9 @@ import json
 from typing import Any
 
 from expand3d.cli.tables import print_table
-from expand3d.cost.views import short
-from expand3d.families import all_presets, get_family
-from expand3d.families.base import Preset
+from expand3d.cost.figures import short
+from expand3d.networks import all_presets, get_family
+from expand3d.networks.family import Preset
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -23,14 +23,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from expand3d.cli.flags import add_config_flags, config_values, setting
-from expand3d.errors import ConfigError
-from expand3d.families import get_family, get_preset
-from expand3d.families.base import Family
-from expand3d.genotype import Genotype
+from expand3d.core.errors import ConfigError
+from expand3d.core.genotype import Genotype
+from expand3d.networks import get_family, get_preset
+from expand3d.networks.family import Family
 from expand3d.study.config import StudyConfig
 
 if TYPE_CHECKING:
-    from expand3d.pretrain import Pretraining
+    from expand3d.run.pretrain import Pretraining
 
 #: Keys of a study file that a pretraining has too.
 KEYS = (
@@ -71,7 +71,7 @@ def main(args: argparse.Namespace) -> int:
     wanted = _wanted(args)
     from expand3d.cli.live import PlainWatch, progress_text
     from expand3d.cli.outcome import SignalStop
-    from expand3d.pretrain import SCORE, pretrain
+    from expand3d.run.pretrain import SCORE, pretrain
 
     class Lines(PlainWatch):
         def training(self, candidate: Any, progress: Any) -> None:
@@ -96,7 +96,7 @@ def main(args: argparse.Namespace) -> int:
 
 
 def _wanted(args: argparse.Namespace) -> Pretraining:
-    from expand3d.pretrain import RECIPE, Pretraining
+    from expand3d.run.pretrain import RECIPE, Pretraining
 
     family = get_family(args.family)
     fields = {name: getattr(args, name) for name in ("clip_visits", "batch", "lr")}

@@ -46,7 +46,7 @@ def main(args: argparse.Namespace) -> int:
 
 
 def _row(point: Point) -> dict[str, Any]:
-    from expand3d.search.select import label
+    from expand3d.search.statistics import label
 
     published = point.published
     return {

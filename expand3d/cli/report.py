@@ -21,7 +21,7 @@ import argparse
 import json
 import sys
 
-from expand3d.errors import ConfigError
+from expand3d.core.errors import ConfigError
 from expand3d.study.folder import DEFAULT_ROOT
 
 
@@ -65,8 +65,8 @@ def _single(args: argparse.Namespace) -> int:
     if args.out is None:
         raise ConfigError(f"--out is missing: name a folder, as in --out {name}-report")
 
-    from expand3d.report.view import load_view
-    from expand3d.report.write import write_report
+    from expand3d.report.study.view import load_view
+    from expand3d.report.study.write import write_report
 
     view = load_view(name, root=args.root, storage=args.storage)
     for path in write_report(view, args.out):
@@ -78,8 +78,8 @@ def _compared(args: argparse.Namespace) -> int:
     if args.out is None and not args.json:
         raise ConfigError("--out is missing: name a folder, as in --out compared, or use --json")
 
-    from expand3d.report.comparison import compare_studies, comparison_rows
-    from expand3d.report.view import load_view
+    from expand3d.report.compare.comparison import compare_studies, comparison_rows
+    from expand3d.report.study.view import load_view
 
     views = [load_view(name, root=args.root, storage=args.storage) for name in args.names]
     comparison = compare_studies(views)
@@ -87,7 +87,7 @@ def _compared(args: argparse.Namespace) -> int:
         print(f"expand3d report: {comparison.unlike}", file=sys.stderr)
     paths = []
     if args.out is not None:
-        from expand3d.report.comparison_write import write_comparison
+        from expand3d.report.compare.write import write_comparison
 
         paths = write_comparison(comparison, args.out)
     if args.json:
@@ -98,7 +98,7 @@ def _compared(args: argparse.Namespace) -> int:
 
 
 def _published(args: argparse.Namespace) -> int:
-    from expand3d.report.published import load_published, published_rows
+    from expand3d.report.published.results import load_published, published_rows
 
     if args.names:
         raise ConfigError(f"--published reports no study: leave out {args.names[0]!r}, or the flag")
@@ -109,7 +109,7 @@ def _published(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(published_rows(results, cost=cost), indent=1))
     if args.out is not None:
-        from expand3d.report.published_write import write_published
+        from expand3d.report.published.write import write_published
 
         for path in write_published(results, args.out, cost=cost):
             if not args.json:

@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     from expand3d.cli.live import watch_for
     from expand3d.cli.outcome import SignalStop, print_outcome
-    from expand3d.driver import plan_resumed, resume_study
+    from expand3d.run.driver import plan_resumed, resume_study
 
     study = args.name
     args.name = None

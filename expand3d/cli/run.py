@@ -16,10 +16,10 @@ import argparse
 from typing import TYPE_CHECKING
 
 from expand3d.cli.flags import add_config_flags, config_values
+from expand3d.core.recipe import PROFILES
+from expand3d.core.result import TRAINING_FACTOR
 from expand3d.study.config import TABLES, StudyConfig, read_toml
 from expand3d.study.folder import DEFAULT_ROOT, hide_password
-from expand3d.train.recipe import PROFILES
-from expand3d.train.result import TRAINING_FACTOR
 
 if TYPE_CHECKING:
     from expand3d.cli.live import PlainWatch
@@ -59,7 +59,7 @@ def main(args: argparse.Namespace) -> int:
     config = _config(args)
     from expand3d.cli.live import watch_for
     from expand3d.cli.outcome import SignalStop, print_outcome
-    from expand3d.driver import run_study
+    from expand3d.run.driver import run_study
 
     watch = watch_for(json=args.json)
     if args.create:
@@ -76,7 +76,7 @@ def main(args: argparse.Namespace) -> int:
 
 
 def _create(config: StudyConfig, watch: PlainWatch) -> int:
-    from expand3d.join import create_study
+    from expand3d.run.worker import create_study
 
     try:
         name = create_study(config, watch=watch)

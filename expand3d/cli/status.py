@@ -13,10 +13,10 @@ import json
 from rich.console import Console
 
 from expand3d.cli.words import columns, duration, network_text, score_text
+from expand3d.core.trial import Trial
 from expand3d.cost.price import cost_text
-from expand3d.search.select import label
+from expand3d.search.statistics import label
 from expand3d.study.folder import DEFAULT_ROOT, resume_command
-from expand3d.study.trial import Trial
 
 HEAD = ("trial", "step", "axis", "network", "cost", "time", "result")
 
@@ -29,8 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    from expand3d.report.status import final_text, status_json
-    from expand3d.report.view import load_view
+    from expand3d.report.study.status import final_text, status_json
+    from expand3d.report.study.view import load_view
 
     view = load_view(args.name, root=args.root, storage=args.storage)
     if args.json:

@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    from expand3d.study.listing import list_studies
+    from expand3d.study.catalog import list_studies
 
     studies = list_studies(args.root)
     if args.json:

@@ -6,9 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from rich.cells import cell_len, set_cell_size
 
-from expand3d.families import get_family
-from expand3d.study.score import summarise
-from expand3d.study.trial import Candidate, Trial
+from expand3d.core.trial import Candidate, Trial, summarise
+from expand3d.networks import get_family
 
 
 def duration(seconds: float) -> str:

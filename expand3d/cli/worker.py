@@ -15,8 +15,8 @@ from __future__ import annotations
 import argparse
 
 from expand3d.cli.flags import add_config_flags, config_values
+from expand3d.core.units import parse_duration
 from expand3d.study.folder import DEFAULT_ROOT, hide_password
-from expand3d.study.units import parse_duration
 
 HERE = ("data", "prefix", "device", "threads", "final_threads", "cache_cap", "storage", "root")
 
@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     from expand3d.cli.live import PlainWatch
     from expand3d.cli.outcome import SignalStop
-    from expand3d.join import join_study
+    from expand3d.run.worker import join_study
 
     study = args.name
     args.name = None

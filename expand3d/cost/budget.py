@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
 
+from expand3d.core.errors import BudgetError, ConfigError
 from expand3d.cost.quantity import (
     ACTIVATIONS,
     LATENCY,
@@ -17,7 +18,6 @@ from expand3d.cost.quantity import (
     Quantity,
     format_macs,
 )
-from expand3d.errors import BudgetError, ConfigError
 
 __all__ = ["Budget", "Limit", "format_macs", "parse_budget", "parse_macs", "parse_training_limit"]
 

@@ -10,12 +10,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from expand3d.core.genotype import Plan
+from expand3d.core.measured import Latency
+from expand3d.core.trial import Candidate
 from expand3d.cost.budget import Budget, Limit
 from expand3d.cost.quantity import LATENCY, MACS, QUANTITIES, Quantity
-from expand3d.families import activations, get_family
-from expand3d.genotype import Plan
-from expand3d.study.latency import Latency
-from expand3d.study.trial import Candidate
+from expand3d.networks import activations, get_family
 
 #: What is known of a network's latency, or None.
 Known = Callable[[Plan], Latency | None]

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from statistics import median
 from typing import NamedTuple, TypeVar
 
+from expand3d.core.errors import DataError
 from expand3d.data.decode import VideoInfo, probe, verify
 from expand3d.data.manifest import Manifest, Video
-from expand3d.errors import DataError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from expand3d.core.errors import DataError
 from expand3d.data.cache import CachedStore, CacheSpec
 from expand3d.data.check import Bad, CheckReport, summed_up
 from expand3d.data.decode import VideoInfo
 from expand3d.data.manifest import Manifest, Video
-from expand3d.errors import DataError
 
 
 @dataclass(frozen=True)

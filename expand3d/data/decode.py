@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from expand3d.errors import DataError
+from expand3d.core.errors import DataError
 
 if TYPE_CHECKING:
     from av.container import InputContainer

@@ -9,9 +9,9 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
+from expand3d.core.errors import DataError
 from expand3d.data.decode import require_file
 from expand3d.data.manifest import Manifest
-from expand3d.errors import DataError
 
 
 class FileHashes:

@@ -18,8 +18,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from expand3d.data.listing import SPLIT_WORDS, Row, Split, read_listing
-from expand3d.errors import DataError, nearest
+from expand3d.core.errors import DataError, nearest
+from expand3d.data.layouts.lists import SPLIT_WORDS, Row, Split, read_listing
 
 VIDEO_SUFFIXES = (
     *(".3gp", ".asf", ".avi", ".flv", ".gif", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg"),

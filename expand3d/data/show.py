@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from expand3d.core.errors import DataError
 from expand3d.data.decode import Frame, decode, probe
 from expand3d.data.manifest import Manifest, Video
-from expand3d.errors import DataError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -31,7 +31,7 @@ def resolve_source(
     """
     if data != BUNDLED:
         return Path(data).expanduser()
-    from expand3d.data import bundled
+    from expand3d.data.bundled import make as bundled
 
     home = (root or cache_root()) / f"{BUNDLED}-{bundled.VERSION}"
     if not (home / bundled.MANIFEST).is_file():
@@ -43,7 +43,7 @@ def resolve_source(
 
 def _generate(home: Path) -> None:
     """Make the bundled clips beside `home` and rename them into place, whole or not at all."""
-    from expand3d.data import bundled
+    from expand3d.data.bundled import make as bundled
 
     home.parent.mkdir(parents=True, exist_ok=True)
     making = Path(tempfile.mkdtemp(prefix=f".{home.name}-", dir=home.parent))

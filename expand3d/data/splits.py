@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from expand3d.core.errors import DataError, nearest
 from expand3d.data.manifest import Manifest
-from expand3d.errors import DataError, nearest
 
 
 @dataclass(frozen=True)

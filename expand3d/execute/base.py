@@ -8,19 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from expand3d.evaluate import Bench, Job
-from expand3d.study.trial import Candidate
-from expand3d.train.result import Training
+from expand3d.core.result import Training
+from expand3d.core.trial import Candidate
+from expand3d.execute.evaluate import Bench, Job
 
 if TYPE_CHECKING:
-    from expand3d.train.progress import Progress
+    from expand3d.training.progress import Progress
 
 #: How often a task is begun again whose worker was lost, before its trial fails.
 RETRIES = 2
 #: Seconds between two looks at whether a stop is wished.
 TICK = 0.2
-#: The function that answers a task; what it takes and yields is `expand3d.evaluate.evaluate`.
-EVALUATE = "expand3d.evaluate:evaluate"
+#: The function that answers a task: it takes and yields what `evaluate` in that module does.
+EVALUATE = "expand3d.execute.evaluate:evaluate"
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from functools import partial
 from types import TracebackType
 
-from expand3d.errors import ConfigError
+from expand3d.core.errors import ConfigError
+from expand3d.core.result import Interrupted
 from expand3d.execute.base import Listener, Setting, Tasks
-from expand3d.execute.worker import answer
-from expand3d.train.result import Interrupted
+from expand3d.execute.child import answer
 
 
 class Here:

@@ -16,11 +16,11 @@ from multiprocessing.connection import Connection, Pipe, wait
 from types import TracebackType
 from typing import Any
 
-from expand3d import children
-from expand3d.errors import StudyError
-from expand3d.evaluate import Bench
+from expand3d.core import process as children
+from expand3d.core.errors import StudyError
+from expand3d.core.result import Interrupted, Training
 from expand3d.execute.base import RETRIES, TICK, Listener, Setting, Task, Tasks
-from expand3d.train.result import Interrupted, Training
+from expand3d.execute.evaluate import Bench
 
 #: Seconds that a worker has to leave once its pipe is closed.
 LEAVE = 5.0
@@ -52,7 +52,7 @@ class _Worker:
     def start(cls, device: str | None) -> _Worker:
         mine, theirs = Pipe()
         process = subprocess.Popen(
-            [sys.executable, "-m", "expand3d.execute.worker", str(theirs.fileno())],
+            [sys.executable, "-m", "expand3d.execute.child", str(theirs.fileno())],
             pass_fds=[theirs.fileno()],
             env=children.environment(),
             stdin=subprocess.DEVNULL,

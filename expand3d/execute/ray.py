@@ -24,9 +24,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from expand3d.errors import ConfigError, StudyError, UserError
+from expand3d.core.errors import ConfigError, StudyError, UserError
+from expand3d.core.result import Interrupted, Training
 from expand3d.execute.base import RETRIES, Listener, Setting, Task, Tasks, reason_of
-from expand3d.train.result import Interrupted, Training
 
 try:
     import ray

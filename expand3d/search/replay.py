@@ -12,18 +12,18 @@ from bisect import bisect
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from expand3d.core.genotype import Genotype
+from expand3d.core.result import ClipScore, Training
+from expand3d.core.trial import Candidate, Trial
 from expand3d.cost.budget import format_macs
 from expand3d.cost.price import Price
-from expand3d.families import get_family, get_preset
-from expand3d.families.base import Family, Limits
-from expand3d.genotype import Genotype
-from expand3d.search.base import Done, expand_all
-from expand3d.search.expand import Expansion
-from expand3d.search.select import axes_of
-from expand3d.search.solve import Exhausted, Solution, solution, solve
-from expand3d.search.steps import StepSummary
-from expand3d.study.trial import Candidate, Trial
-from expand3d.train.result import ClipScore, Training
+from expand3d.networks import get_family, get_preset
+from expand3d.networks.family import Family, Limits
+from expand3d.search.expansion.expansion import Expansion
+from expand3d.search.expansion.solve import Exhausted, Solution, solution, solve
+from expand3d.search.expansion.steps import StepSummary
+from expand3d.search.statistics import axes_of
+from expand3d.search.strategy import Done, expand_all
 
 NUM_CLASSES = 400
 #: Reaches X3D-XL (35.84 G) and leaves less than 5%, so that the expansion ends there.

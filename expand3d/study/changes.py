@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from expand3d.errors import StudyError
+from expand3d.core.errors import StudyError
 from expand3d.study.config import StudyConfig, with_flags
 
 #: Where things are and how fast they run: what cannot change a score, or is checked by content.

@@ -18,12 +18,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from expand3d.errors import StudyError
+from expand3d.core.errors import StudyError
+from expand3d.core.result import Interrupted
 from expand3d.study.session import Session
-from expand3d.train.result import Interrupted
 
 if TYPE_CHECKING:
-    from expand3d.study.storage import Database
+    from expand3d.study.database import Database
 
 #: Seconds without a sign of life after which an owner is dead, and signs in that time.
 PATIENCE_SECONDS = 60.0

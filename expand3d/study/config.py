@@ -14,12 +14,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from expand3d.errors import ConfigError, nearest
+from expand3d.core.errors import ConfigError, nearest
+from expand3d.core.recipe import PROFILES, Recipe, get_profile
 from expand3d.study import rules
 from expand3d.study.folder import DEFAULT_ROOT, check_name, hide_password
 from expand3d.study.rules import Rule
 from expand3d.study.strategy_keys import EXPAND, refuse_unused
-from expand3d.train.recipe import PROFILES, Recipe, get_profile
 
 BUNDLED = "bundled"
 #: Strategies that propose whole networks from one space, instead of growing the best so far.

@@ -13,9 +13,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from expand3d.genotype import canonical
-from expand3d.study.trial import Trial
-from expand3d.train.scores import PackedScores, pack_scores
+from expand3d.core.genotype import canonical
+from expand3d.core.scores import PackedScores, pack_scores
+from expand3d.core.trial import Trial
 
 
 def encode_trial(trial: Trial) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from expand3d.errors import ConfigError, StudyError, nearest
+from expand3d.core.errors import ConfigError, StudyError, nearest
 
 DEFAULT_ROOT = "studies"
 MAX_NAME = 64

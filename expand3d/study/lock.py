@@ -12,7 +12,7 @@ import weakref
 from pathlib import Path
 from types import TracebackType
 
-from expand3d.errors import StudyError
+from expand3d.core.errors import StudyError
 from expand3d.study.folder import StudyFolder
 from expand3d.study.session import Session
 

@@ -13,11 +13,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from expand3d.errors import StudyError, nearest
-from expand3d.genotype import Plan
-from expand3d.study import storage as backend
+from expand3d.core.errors import StudyError, nearest
+from expand3d.core.genotype import Plan
+from expand3d.core.measured import Latency
+from expand3d.core.result import Training
+from expand3d.core.trial import Candidate, State, Trial, summarise
+from expand3d.study import database as backend
 from expand3d.study.claims import Claims
 from expand3d.study.config import StudyConfig
+from expand3d.study.database import Database
 from expand3d.study.encoding import decode_trial, encode_trial, without_nan
 from expand3d.study.folder import (
     DEFAULT_ROOT,
@@ -26,13 +30,8 @@ from expand3d.study.folder import (
     resume_command,
     study_folder,
 )
-from expand3d.study.latency import Latency
-from expand3d.study.score import summarise
 from expand3d.study.session import Session, now
-from expand3d.study.storage import Database
 from expand3d.study.strategy_keys import without_unused
-from expand3d.study.trial import Candidate, State, Trial
-from expand3d.train.result import Training
 
 #: The trial attribute that holds everything, and the attributes of the study.
 TRIAL = "trial"

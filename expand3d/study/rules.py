@@ -7,8 +7,8 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from expand3d.errors import ConfigError, nearest
-from expand3d.study.units import parse_duration, parse_size
+from expand3d.core.errors import ConfigError, nearest
+from expand3d.core.units import parse_duration, parse_size
 
 #: Takes a value from TOML, JSON or Python and returns it in the type of its field; ValueError
 #: completes the sentence "KEY = VALUE must be ...", ConfigError is complete.

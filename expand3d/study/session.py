@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 from importlib import metadata
 from typing import Any
 
+from expand3d.core.version import __version__
 from expand3d.study.folder import hide_password
-from expand3d.version import __version__
 
 #: Packages whose version can change a number that the record keeps.
 PACKAGES = ("torch", "numpy", "av", "optuna")

@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from expand3d.errors import ConfigError
+from expand3d.core.errors import ConfigError
 
 #: The strategy that grows the best network so far; every other one is a sampler.
 EXPAND = "expand"

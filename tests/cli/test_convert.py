@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from expand3d.cli.main import main
-from expand3d.export.json_folder import load_export
-from expand3d.families import get_family, get_preset
+from expand3d.interop.json_folder import load_export
+from expand3d.networks import get_family, get_preset
 
 SMALL = ["--set", "gamma_w=0.125", "--num-classes", "3"]
 

@@ -10,14 +10,14 @@ from rich.console import Console
 
 from expand3d.cli.live import LiveWatch, PlainWatch
 from expand3d.cli.words import duration
-from expand3d.families import get_family
-from expand3d.search.base import Batch
-from expand3d.search.expand import Expansion
-from expand3d.search.samplers import Sampling
-from expand3d.study.trial import Candidate, Trial
-from expand3d.train.progress import Progress
-from expand3d.train.result import ClipScore, Training
-from expand3d.watch import Overview, PlannedStep
+from expand3d.core.result import ClipScore, Training
+from expand3d.core.trial import Candidate, Trial
+from expand3d.networks import get_family
+from expand3d.run.events import Overview, PlannedStep
+from expand3d.search.expansion.expansion import Expansion
+from expand3d.search.samplers.sampling import Sampling
+from expand3d.search.strategy import Batch
+from expand3d.training.progress import Progress
 
 
 def trial_of(candidate: Candidate, number: int, right: int) -> Trial:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from expand3d.cost.latency import measure_latency, timed
-from expand3d.errors import ConfigError
-from expand3d.families import get_family
+from expand3d.core.errors import ConfigError
+from expand3d.measure.latency import measure_latency, timed
+from expand3d.networks import get_family
 
 X3D = get_family("x3d")
 TINY = X3D.resolve(X3D.base.replace(gamma_s=32 / 112), num_classes=3)

@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch import nn
 
-from expand3d.cost.measure import measure
-from expand3d.families.x3d import FAMILY, X3DPlan
+from expand3d.measure.fvcore import measure
+from expand3d.networks.families.x3d import FAMILY, X3DPlan
 
 GOLDEN = Path(__file__).parents[1] / "families" / "golden" / "x3d_pytorchvideo_complexity.csv"
 

@@ -10,8 +10,8 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from expand3d.families import FAMILIES, get_family, get_preset
-from expand3d.genotype import Genotype
+from expand3d.core.genotype import Genotype
+from expand3d.networks import FAMILIES, get_family, get_preset
 
 
 class Live(TorchDispatchMode):

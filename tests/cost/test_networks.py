@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from expand3d.cost.networks import read_networks
-from expand3d.errors import DataError
-from expand3d.families import get_preset
-from expand3d.families.x3d import FAMILY
-from expand3d.genotype import Genotype
+from expand3d.core.errors import DataError
+from expand3d.core.genotype import Genotype
+from expand3d.cost.csv_table import read_networks
+from expand3d.networks import get_preset
+from expand3d.networks.families.x3d import FAMILY
 
 
 def write(folder: Path, text: str) -> Path:

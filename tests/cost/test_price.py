@@ -6,11 +6,11 @@ import json
 
 import pytest
 
+from expand3d.core.genotype import Plan
+from expand3d.core.measured import Latency
 from expand3d.cost.budget import parse_budget
 from expand3d.cost.price import Price, Unmeasured, nothing
-from expand3d.families import get_family, get_preset
-from expand3d.genotype import Plan
-from expand3d.study.latency import Latency
+from expand3d.networks import get_family, get_preset
 
 X3D = get_family("x3d")
 S = X3D.resolve(get_preset("x3d-s").genotype)

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 
-from expand3d.cost.memory import HEAP, PER_WEIGHT, PROCESS, training_memory
-from expand3d.families import get_family
+from expand3d.measure.memory import HEAP, PER_WEIGHT, PROCESS, training_memory
+from expand3d.networks import get_family
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from expand3d.cost import views
-from expand3d.families import get_preset
-from expand3d.families.x3d import FAMILY
+from expand3d.cost import figures as views
+from expand3d.networks import get_preset
+from expand3d.networks.families.x3d import FAMILY
 
 
 def test_views_are_ten_clips_and_ten_by_three_crops() -> None:

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from expand3d.data import bundled
+from expand3d.data.bundled import make as bundled
+from expand3d.data.bundled.scenes import CLASS_NAMES, FRAMES, PAIRS, SHAKE, SIDE, render
 from expand3d.data.decode import decode
 from expand3d.data.manifest import load_manifest
-from expand3d.data.scenes import CLASS_NAMES, FRAMES, PAIRS, SHAKE, SIDE, render
 
 REVERSED = ("slide", "spin", "cycle", "light")
 
@@ -231,9 +231,9 @@ class Rendered:
 
 def trained(store: Rendered, held_out: range, **factors: int) -> list[tuple[int, int]]:
     """Label and rank of the true class of each held-out clip, after a quick training."""
-    from expand3d.families import get_family
-    from expand3d.train.loop import train
-    from expand3d.train.recipe import get_profile
+    from expand3d.core.recipe import get_profile
+    from expand3d.networks import get_family
+    from expand3d.training.loop import train
 
     family = get_family("x3d")
     plan = family.resolve(family.base.replace(**factors), num_classes=len(MOTION))

@@ -14,13 +14,13 @@ import numpy as np
 import pytest
 from made_videos import greys, values, write_data_set, write_video
 
+from expand3d.core.errors import DataError
 from expand3d.data import cache
 from expand3d.data.cache import CachedStore, CacheSpec, build_store, estimate_bytes, in_bytes
 from expand3d.data.decode import VideoInfo, decode, verify
 from expand3d.data.hashes import FileHashes, fingerprint
 from expand3d.data.manifest import Manifest, load_manifest
 from expand3d.data.store import ClipStore
-from expand3d.errors import DataError
 
 SPEC = CacheSpec(fps=30, short_side=24)
 

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from expand3d.data import bundled
+from expand3d.core.errors import DataError
+from expand3d.data.bundled import make as bundled
 from expand3d.data.manifest import Manifest, load_manifest
 from expand3d.data.source import cache_root, resolve_source
-from expand3d.errors import DataError
 
 
 def listing(folder: Path, text: str, name: str = "list.txt") -> Path:

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from expand3d.core.errors import DataError
 from expand3d.data.manifest import Manifest, Video, load_manifest
 from expand3d.data.splits import Splits, folds, make_splits
-from expand3d.errors import DataError
 
 
 def manifest_of(

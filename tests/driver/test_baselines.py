@@ -15,7 +15,15 @@ import numpy as np
 import pytest
 from made_videos import greys, write_video
 
-from expand3d.baselines import (
+from expand3d.cli.main import main
+from expand3d.core.errors import BudgetError, FactorError, StudyError
+from expand3d.core.result import ClipScore, Training
+from expand3d.measure.throughput import Throughput
+from expand3d.networks import get_family
+from expand3d.networks.family import Preset
+from expand3d.report.study.status import status_json
+from expand3d.report.study.view import load_view
+from expand3d.run.baselines import (
     ONLY_BASELINES,
     Selection,
     add_baselines,
@@ -23,18 +31,10 @@ from expand3d.baselines import (
     new_baselines,
     selected,
 )
-from expand3d.cli.main import main
-from expand3d.driver import resume_study, run_study
-from expand3d.errors import BudgetError, FactorError, StudyError
-from expand3d.families import get_family
-from expand3d.families.base import Preset
-from expand3d.report.status import status_json
-from expand3d.report.view import load_view
+from expand3d.run.driver import resume_study, run_study
+from expand3d.run.events import Overview, Watch
 from expand3d.study.config import StudyConfig
 from expand3d.study.record import Record
-from expand3d.train.result import ClipScore, Training
-from expand3d.train.throughput import Throughput
-from expand3d.watch import Overview, Watch
 
 BASE = get_family("x3d").base
 #: "flat" is the base, "two" what the expansion tries for time (x3d.md section 2), "small" is
@@ -51,14 +51,14 @@ EVERY = Selection(families=("x3d",))
 @pytest.fixture(autouse=True)
 def presets(monkeypatch: pytest.MonkeyPatch) -> None:
     tiny = {name: Preset(name, genotype) for name, genotype in TINY.items()}
-    monkeypatch.setattr("expand3d.families.x3d.PRESETS", tiny)
-    monkeypatch.setattr("expand3d.baselines.FAMILIES", {"x3d": ""})
+    monkeypatch.setattr("expand3d.networks.families.x3d.PRESETS", tiny)
+    monkeypatch.setattr("expand3d.run.baselines.FAMILIES", {"x3d": ""})
 
 
 @pytest.fixture(autouse=True)
 def no_calibration(monkeypatch: pytest.MonkeyPatch) -> None:
     speed = Throughput(0.01, 0.01, 0.0)
-    monkeypatch.setattr("expand3d.train.throughput.calibrate", lambda *_, **__: speed)
+    monkeypatch.setattr("expand3d.measure.throughput.calibrate", lambda *_, **__: speed)
 
 
 @pytest.fixture
@@ -89,7 +89,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> Trained:
         )
         return Training("ok", None, scores, 32, 1, 1.0, 0)
 
-    monkeypatch.setattr("expand3d.train.loop.train", train)
+    monkeypatch.setattr("expand3d.training.loop.train", train)
     return told
 
 
@@ -124,7 +124,7 @@ def test_the_familys_base_takes_part_unless_a_preset_is_the_same_network(
     family = get_family("x3d")
     assert list(networks_of(family)) == ["flat", "two", "small", "large"]
     others = {"two": Preset("two", TINY["two"])}
-    monkeypatch.setattr("expand3d.families.x3d.PRESETS", others)
+    monkeypatch.setattr("expand3d.networks.families.x3d.PRESETS", others)
     assert networks_of(family) == {"x3d-base": BASE, "two": TINY["two"]}
 
 

@@ -20,15 +20,15 @@ import torch
 from study_config import tiny
 
 from expand3d.cli.main import main
-from expand3d.driver import resume_study, run_study
-from expand3d.errors import BudgetError, DataError, StudyError
-from expand3d.forecast import side_by_side
+from expand3d.core.errors import BudgetError, DataError, StudyError
+from expand3d.core.result import Training
+from expand3d.run.driver import resume_study, run_study
+from expand3d.run.events import Overview, Watch
+from expand3d.run.plan import side_by_side
 from expand3d.study.config import StudyConfig
 from expand3d.study.folder import study_folder
 from expand3d.study.lock import StudyLock, holder
 from expand3d.study.record import Record
-from expand3d.train.result import Training
-from expand3d.watch import Overview, Watch
 
 
 def finished(config: StudyConfig, **options: Any) -> Record:
@@ -242,7 +242,7 @@ def test_a_changed_recipe_is_refused_by_name(config: StudyConfig) -> None:
 def test_a_candidate_that_fails_is_recorded_and_the_run_goes_on(
     config: StudyConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from expand3d.train import loop
+    from expand3d.training import loop
 
     train = loop.train
 
@@ -267,7 +267,7 @@ def test_a_candidate_that_fails_is_recorded_and_the_run_goes_on(
 def test_when_every_candidate_fails_the_run_says_so(
     config: StudyConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from expand3d.train import loop
+    from expand3d.training import loop
 
     failure = Training("diverged", "the loss became nan at step 2/4", (), 16, 0, 1.0, 0)
     monkeypatch.setattr(loop, "train", lambda *args, **options: failure)

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from study_config import tiny
 
-from expand3d.driver import run_study
-from expand3d.families import FAMILIES, get_family
-from expand3d.report.view import load_view
-from expand3d.report.write import write_report
+from expand3d.networks import FAMILIES, get_family
+from expand3d.report.study.view import load_view
+from expand3d.report.study.write import write_report
+from expand3d.run.driver import run_study
 from expand3d.study.config import BUNDLED
 
 pytestmark = pytest.mark.slow

@@ -19,15 +19,15 @@ from made_videos import greys, write_video
 from study_config import tiny
 
 from expand3d.cli.main import main
-from expand3d.driver import resume_study, run_study
-from expand3d.errors import BudgetError, ConfigError, ExportError, StudyError
-from expand3d.families import get_family
-from expand3d.report.view import load_view
+from expand3d.core.errors import BudgetError, ConfigError, ExportError, StudyError
+from expand3d.core.result import ClipScore, Training
+from expand3d.core.trial import Candidate, Trial
+from expand3d.networks import get_family
+from expand3d.report.study.view import load_view
+from expand3d.run.driver import resume_study, run_study
+from expand3d.run.events import Overview, Watch
 from expand3d.study.config import StudyConfig
 from expand3d.study.record import Record
-from expand3d.study.trial import Candidate, Trial
-from expand3d.train.result import ClipScore, Training
-from expand3d.watch import Overview, Watch
 
 SHORT = {"clip_visits": 32, "batch": 8, "bn_batch": 8, "test_views": 1}
 #: The base, and four networks at what the budget leaves; or four of twice its cost.
@@ -191,7 +191,7 @@ def test_clips_keep_their_size_and_larger_networks_read_larger_ones(
         scores = tuple(ClipScore(store.keys[i], store.labels[i], 0, 0.5) for i in eval_indices)
         return Training("ok", None, scores, 32, 1, 1.0, 0)
 
-    monkeypatch.setattr("expand3d.train.loop.train", train)
+    monkeypatch.setattr("expand3d.training.loop.train", train)
     for number in range(12):
         folder = tmp_path / "big" / f"class{number % 2}"
         folder.mkdir(parents=True, exist_ok=True)

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from expand3d.driver import resume_study, run_study
-from expand3d.prepare import last_threads
+from expand3d.core.trial import Candidate
+from expand3d.measure.throughput import Throughput
+from expand3d.run.driver import resume_study, run_study
+from expand3d.run.events import Overview, Watch
+from expand3d.run.prepare import last_threads
 from expand3d.study.config import StudyConfig
 from expand3d.study.record import Record
-from expand3d.study.trial import Candidate
-from expand3d.train.throughput import Throughput
-from expand3d.watch import Overview, Watch
 
 SHORT = {"clip_visits": 64, "batch": 8, "bn_batch": 8, "test_views": 1}
 
@@ -104,9 +104,9 @@ def test_the_plan_times_the_last_training_with_its_own_threads(
         def planned(self, overview: Overview) -> None:
             self.overview = overview
 
-    monkeypatch.setattr("expand3d.train.throughput.calibrate", speed)
+    monkeypatch.setattr("expand3d.measure.throughput.calibrate", speed)
     # Processes would not know of the stand-in.
-    monkeypatch.setattr("expand3d.train.throughput._together", lambda *_: ())
+    monkeypatch.setattr("expand3d.measure.throughput._together", lambda *_: ())
     for fields, seconds in (({}, 64 / 2), ({"final_threads": 1}, 64)):
         timed.clear()
         watch = Planned()

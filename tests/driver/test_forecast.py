@@ -6,10 +6,10 @@ import dataclasses
 
 import pytest
 
-from expand3d.driver import run_study
+from expand3d.measure.throughput import Throughput
+from expand3d.run.driver import run_study
+from expand3d.run.events import Overview, Watch
 from expand3d.study.config import StudyConfig
-from expand3d.train.throughput import Throughput
-from expand3d.watch import Overview, Watch
 
 
 class Planned(Watch):
@@ -26,7 +26,7 @@ def test_the_plan_counts_the_candidates_of_a_way_that_a_run_may_go(
         clips_timed.append(clips)
         return Throughput(1.0, 0.0, 5.0)  # whatever the size
 
-    monkeypatch.setattr("expand3d.train.throughput.calibrate", speed)
+    monkeypatch.setattr("expand3d.measure.throughput.calibrate", speed)
     watch = Planned()
     recipe = {**config.recipe, "clip_visits": 16}
     config = dataclasses.replace(config, recipe=recipe, final=False)

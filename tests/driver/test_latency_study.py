@@ -7,15 +7,16 @@ import json
 
 import pytest
 
-from expand3d import afford, part
 from expand3d.cli.main import main
-from expand3d.driver import resume_study, run_study
-from expand3d.errors import BudgetError, StudyError
-from expand3d.families import get_family
-from expand3d.genotype import Plan
-from expand3d.report.view import load_view
+from expand3d.core.errors import BudgetError, StudyError
+from expand3d.core.genotype import Plan
+from expand3d.core.measured import Latency
+from expand3d.networks import get_family
+from expand3d.report.study.view import load_view
+from expand3d.run import budget as afford
+from expand3d.run import runner as part
+from expand3d.run.driver import resume_study, run_study
 from expand3d.study.config import StudyConfig
-from expand3d.study.latency import Latency
 from expand3d.study.record import Record
 
 
@@ -160,7 +161,7 @@ def test_other_hardware_is_refused_by_name(
 def test_a_base_that_is_too_slow_is_refused_before_anything_is_decoded(
     config: StudyConfig, machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("expand3d.prepare.clip_store", pytest.fail)
+    monkeypatch.setattr("expand3d.run.prepare.clip_store", pytest.fail)
     with pytest.raises(BudgetError, match=r"'0.1ms' is less than the smallest x3d.*ms"):
         run_study(dataclasses.replace(config, budget="0.1ms"))
     with pytest.raises(BudgetError, match=r"least is .* Mparams"):

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from torch import nn
 
-from expand3d.families import get_family
-from expand3d.genotype import Plan
-from expand3d.pace import fit, telling
-from expand3d.train.recipe import get_profile
-from expand3d.train.throughput import Site, Throughput, Timed, calibrate_at
+from expand3d.core.genotype import Plan
+from expand3d.core.recipe import get_profile
+from expand3d.measure.pace import fit, telling
+from expand3d.measure.throughput import Site, Throughput, Timed, calibrate_at
+from expand3d.networks import get_family
 
 X3D = get_family("x3d")
 
@@ -101,7 +101,7 @@ def test_where_processes_fail_the_driver_times_alone(
         asked.append(device)
         return Throughput(0.01, 0.01, 0.0)
 
-    monkeypatch.setattr("expand3d.train.throughput.calibrate", alone)
+    monkeypatch.setattr("expand3d.measure.throughput.calibrate", alone)
     broken = tmp_path / "python"
     broken.write_text("#!/bin/sh\nexit 3\n")
     broken.chmod(0o755)

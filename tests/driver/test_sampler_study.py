@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 
 from expand3d.cli.main import main
-from expand3d.driver import plan_resumed, resume_study, run_study
-from expand3d.errors import StudyError
+from expand3d.core.errors import StudyError
+from expand3d.run.driver import plan_resumed, resume_study, run_study
+from expand3d.run.events import Overview, Watch
 from expand3d.study.config import StudyConfig
 from expand3d.study.record import Record
-from expand3d.watch import Overview, Watch
 
 TRIALS = 5
 

@@ -19,15 +19,15 @@ import pytest
 from postgres_server import postgres_server
 
 from expand3d.cli.main import main
-from expand3d.driver import resume_study, run_study
-from expand3d.errors import DataError, StudyError
-from expand3d.join import NETWORK, create_study, join_study
+from expand3d.core.errors import DataError, StudyError
+from expand3d.core.trial import Candidate, Trial
+from expand3d.run.driver import resume_study, run_study
+from expand3d.run.events import Watch
+from expand3d.run.worker import NETWORK, create_study, join_study
+from expand3d.study.catalog import state_of
 from expand3d.study.claims import Claim
 from expand3d.study.config import StudyConfig
-from expand3d.study.listing import state_of
 from expand3d.study.record import Record
-from expand3d.study.trial import Candidate, Trial
-from expand3d.watch import Watch
 
 DEAD_AFTER = 3.0
 SHORT = {"clip_visits": 32, "batch": 8, "bn_batch": 8, "test_views": 1}

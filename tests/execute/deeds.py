@@ -1,6 +1,6 @@
 """Trainings that do what a script says, in whichever process they run: train, break, die, hang.
 
-Stands in for `expand3d.evaluate.evaluate`; the script lies beside the checkpoints' folder.
+Stands in for `expand3d.execute.evaluate.evaluate`; the script lies beside the checkpoints' folder.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from expand3d.errors import DataError
-from expand3d.evaluate import Bench, Job
-from expand3d.genotype import Plan
-from expand3d.train.progress import Progress
-from expand3d.train.result import ClipScore, Interrupted, Training
+from expand3d.core.errors import DataError
+from expand3d.core.genotype import Plan
+from expand3d.core.result import ClipScore, Interrupted, Training
+from expand3d.execute.evaluate import Bench, Job
+from expand3d.training.progress import Progress
 
 EVALUATE = "deeds:evaluate"
 #: Steps of a training; after each, its number is in the checkpoint.

@@ -10,12 +10,12 @@ from typing import Any
 
 from deeds import EVALUATE, Nothing
 
-from expand3d.evaluate import Bench, Job
+from expand3d.core.recipe import get_profile
+from expand3d.core.result import Training
+from expand3d.core.trial import Candidate
 from expand3d.execute.base import Task
-from expand3d.families import get_family
-from expand3d.study.trial import Candidate
-from expand3d.train.recipe import get_profile
-from expand3d.train.result import Training
+from expand3d.execute.evaluate import Bench, Job
+from expand3d.networks import get_family
 
 X3D = get_family("x3d")
 

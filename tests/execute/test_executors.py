@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 from stages import Stage, Told, bench
 
-from expand3d.errors import ConfigError, DataError, StudyError
+from expand3d.core.errors import ConfigError, DataError, StudyError
+from expand3d.core.result import Interrupted
 from expand3d.execute import EXECUTORS, get_executor
 from expand3d.execute.base import Executor, Setting
 from expand3d.study.config import StudyConfig
-from expand3d.train.result import Interrupted
 
 SLOW = pytest.mark.slow
 EVERY = ["here", "processes", pytest.param("ray", marks=SLOW)]

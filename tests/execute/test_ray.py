@@ -11,10 +11,10 @@ import pytest
 from stages import Stage, Told
 from two_nodes import two_nodes
 
-from expand3d.errors import ConfigError
+from expand3d.core.errors import ConfigError
+from expand3d.core.result import Training
 from expand3d.execute import get_executor
 from expand3d.execute.base import Setting, Task
-from expand3d.train.result import Training
 
 pytestmark = pytest.mark.slow
 LOST = "trial {}: its worker under Ray was lost; it goes on in another"

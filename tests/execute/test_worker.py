@@ -12,11 +12,11 @@ from made_videos import write_data_set
 from stages import Stage
 from stages import bench as toy_bench
 
+from expand3d.core.errors import StudyError
 from expand3d.data.cache import CachedStore, CacheSpec, build_store
 from expand3d.data.manifest import load_manifest
-from expand3d.errors import StudyError
-from expand3d.evaluate import Bench
-from expand3d.execute.worker import rebuilt, refuse_other
+from expand3d.execute.child import rebuilt, refuse_other
+from expand3d.execute.evaluate import Bench
 
 
 @pytest.fixture

@@ -8,10 +8,10 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from expand3d.export.network import ExportedNetwork
-from expand3d.families.x3d import FAMILY, X3DPlan
-from expand3d.genotype import Genotype
-from expand3d.train.recipe import get_profile
+from expand3d.core.genotype import Genotype
+from expand3d.core.recipe import get_profile
+from expand3d.interop.network import ExportedNetwork
+from expand3d.networks.families.x3d import FAMILY, X3DPlan
 
 SMALL = FAMILY.base.replace(gamma_t=2, gamma_tau=7, gamma_s=48 / 112, gamma_w=0.5, gamma_b=1.7)
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from expand3d.cli.main import main
-from expand3d.export.json_folder import load_export
-from expand3d.families import all_presets, get_family
-from expand3d.report.view import StudyView
-from expand3d.study.trial import Candidate, Trial
-from expand3d.train.result import ClipScore, Training
+from expand3d.core.result import ClipScore, Training
+from expand3d.core.trial import Candidate, Trial
+from expand3d.interop.json_folder import load_export
+from expand3d.networks import all_presets, get_family
+from expand3d.report.study.view import StudyView
 from studies import expanded, recorded
 
 

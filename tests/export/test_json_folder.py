@@ -9,10 +9,10 @@ import pytest
 import torch
 from networks import exported, logits
 
-from expand3d.errors import ExportError
-from expand3d.export.json_folder import load_export
-from expand3d.export.targets import export
-from expand3d.train.recipe import Recipe, get_profile
+from expand3d.core.errors import ExportError
+from expand3d.core.recipe import Recipe, get_profile
+from expand3d.interop.formats import export
+from expand3d.interop.json_folder import load_export
 
 
 def test_round_trip_rebuilds_the_same_network(tmp_path: Path) -> None:

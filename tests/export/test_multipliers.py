@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from expand3d.errors import ExportError
-from expand3d.export.multipliers import create_x3d_arguments
-from expand3d.families.x3d import FAMILY, PRESETS, X3DPlan
+from expand3d.core.errors import ExportError
+from expand3d.interop.pytorchvideo.multipliers import create_x3d_arguments
+from expand3d.networks.families.x3d import FAMILY, PRESETS, X3DPlan
 
 
 def peers_width(width: float, multiplier: float) -> int:

@@ -12,10 +12,10 @@ import torch
 from networks import exported
 from safetensors.torch import load_file
 
-from expand3d.errors import ExportError
-from expand3d.export.targets import export
-from expand3d.families.x3d import FAMILY
-from expand3d.genotype import Plan
+from expand3d.core.errors import ExportError
+from expand3d.core.genotype import Plan
+from expand3d.interop.formats import export
+from expand3d.networks.families.x3d import FAMILY
 
 
 def constants(source: str) -> dict[str, Any]:

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from networks import exported
 
-from expand3d.errors import ExportError
-from expand3d.export.targets import TARGETS, export, get_writer
+from expand3d.core.errors import ExportError
+from expand3d.interop.formats import TARGETS, export, get_writer
 
 
 @pytest.mark.parametrize("target", TARGETS)

@@ -8,8 +8,8 @@ import pytest
 import torch
 from networks import SMALL, logits, randomised
 
-from expand3d.export.x3d_keys import from_pytorchvideo, to_pytorchvideo
-from expand3d.families.x3d import FAMILY, PRESETS, X3DPlan
+from expand3d.networks.families.x3d import FAMILY, PRESETS, X3DPlan
+from expand3d.networks.weights.x3d_names import from_pytorchvideo, to_pytorchvideo
 
 BN = ("weight", "bias", "running_mean", "running_var")
 

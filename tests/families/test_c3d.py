@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from expand3d.errors import FactorError
-from expand3d.families import get_family, get_preset
+from expand3d.core.errors import FactorError
+from expand3d.networks import get_family, get_preset
 
 C3D = get_family("c3d")
 

@@ -11,15 +11,15 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from expand3d.cost.measure import measure
-from expand3d.errors import FactorError
-from expand3d.export.json_folder import load_export
-from expand3d.export.network import ExportedNetwork
-from expand3d.export.targets import export
-from expand3d.families import FAMILIES, get_family, plan_from_json
-from expand3d.families.base import Family, Limits
-from expand3d.genotype import Genotype, Plan
-from expand3d.search.solve import Exhausted, Solution, solve
+from expand3d.core.errors import FactorError
+from expand3d.core.genotype import Genotype, Plan
+from expand3d.interop.formats import export
+from expand3d.interop.json_folder import load_export
+from expand3d.interop.network import ExportedNetwork
+from expand3d.measure.fvcore import measure
+from expand3d.networks import FAMILIES, get_family, plan_from_json
+from expand3d.networks.family import Family, Limits
+from expand3d.search.expansion.solve import Exhausted, Solution, solve
 
 LIMITS = Limits(crop=160, duration=64)
 

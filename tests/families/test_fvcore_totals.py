@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from expand3d.families import get_family, get_preset
+from expand3d.networks import get_family, get_preset
 
 with (Path(__file__).parent / "golden" / "fvcore_totals.csv").open() as _file:
     ROWS = {row["name"]: row for row in csv.DictReader(_file)}

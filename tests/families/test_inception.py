@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from expand3d.errors import FactorError, WeightsError
-from expand3d.families import get_family, get_preset
-from expand3d.families.base import Limits
-from expand3d.families.weights import convert
-from expand3d.genotype import Genotype
+from expand3d.core.errors import FactorError, WeightsError
+from expand3d.core.genotype import Genotype
+from expand3d.networks import get_family, get_preset
+from expand3d.networks.family import Limits
+from expand3d.networks.weights.convert import convert
 
 CLASSES = 7
 
@@ -135,8 +135,8 @@ def test_top_heavy_networks_are_3d_behind_the_pools_and_cheaper() -> None:
 
 
 def test_a_gate_is_a_sigmoid_of_all_channels_means() -> None:
-    from expand3d.families import layers as L
-    from expand3d.families.layers_net import build
+    from expand3d.networks.layers import describe as L
+    from expand3d.networks.layers.modules import build
 
     torch.manual_seed(0)
     gate = build(L.seq(("gate", L.Gate())), L.Shape(3, 4, 6))

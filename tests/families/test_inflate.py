@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from expand3d.errors import WeightsError
-from expand3d.families import get_family
-from expand3d.families.inflate import inflate
-from expand3d.genotype import Plan
+from expand3d.core.errors import WeightsError
+from expand3d.core.genotype import Plan
+from expand3d.networks import get_family
+from expand3d.networks.weights.inflate import inflate
 
 CLASSES = 6
 #: How many frames at the start and at the end of a clip of 120 see the zeros that pad time, behind

@@ -12,8 +12,9 @@ import torch
 from fvcore.nn import FlopCountAnalysis
 from torch import Tensor, nn
 
-from expand3d.families import get_family, ops
-from expand3d.families.ops import ChannelwiseConv3d, FramewiseConv3d
+from expand3d.networks import get_family
+from expand3d.networks.ops import conv as ops
+from expand3d.networks.ops.conv import ChannelwiseConv3d, FramewiseConv3d
 
 SPATIAL, TEMPORAL = (3, 3, 3), (5, 1, 1)
 FORMATS = [torch.contiguous_format, torch.channels_last_3d]
@@ -172,7 +173,7 @@ def test_two_runs_are_bitwise_equal() -> None:
 def test_kept_memory_is_not_faulted_in_again() -> None:
     script = """
 import resource, torch
-from expand3d.families.ops import keep_freed_memory
+from expand3d.networks.ops.conv import keep_freed_memory
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     for _ in range(20):

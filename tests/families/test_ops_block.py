@@ -13,12 +13,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from expand3d.families import get_family, kernels, ops_block
-from expand3d.families.ops import ChannelwiseConv3d
-from expand3d.families.x3d_net import Bottleneck
+from expand3d.networks import get_family
+from expand3d.networks.families.x3d_net import Bottleneck
+from expand3d.networks.ops import compiled as kernels
+from expand3d.networks.ops import x3d_block as ops_block
+from expand3d.networks.ops.conv import ChannelwiseConv3d
 
 compiled = pytest.mark.skipif(
-    importlib.util.find_spec("expand3d.families._kernels") is None,
+    importlib.util.find_spec("expand3d.networks.ops._kernels") is None,
     reason="installed without a C compiler",
 )
 # clips, channels, frames, height, width; stride 2; SE's width; inner channels
@@ -194,7 +196,7 @@ def test_without_the_loops_a_network_gives_the_same_logits(tmp_path: Path) -> No
     """In a process of its own, since what is loaded stays."""
     code = (
         "import torch, expand3d\n"
-        "from expand3d.families import kernels\n"
+        "from expand3d.networks import kernels\n"
         "torch.manual_seed(0)\n"
         "plan = expand3d.resolve(expand3d.get_preset('x3d-xs').genotype.replace(gamma_s=0.5))\n"
         "net = expand3d.build(plan, dropout=0.0)\n"
@@ -217,7 +219,7 @@ def test_without_the_loops_a_network_gives_the_same_logits(tmp_path: Path) -> No
 def test_memory_that_runs_out_in_a_loop_is_an_error_and_not_the_end() -> None:
     code = """
 import resource, torch
-from expand3d.families import kernels
+from expand3d.networks.ops import compiled as kernels
 x = torch.zeros(1, 64, 3, 400, 400).to(memory_format=torch.channels_last_3d)
 out, sums, ones = torch.empty_like(x), torch.zeros(1, 64, dtype=torch.float64), torch.ones(64)
 used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
@@ -234,7 +236,7 @@ except MemoryError as error:
 
 @compiled
 def test_memory_is_predicted_for_the_path_that_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    from expand3d.cost.memory import training_memory
+    from expand3d.measure.memory import training_memory
 
     plan = get_family("x3d").resolve(get_family("x3d").base.replace(gamma_t=4), num_classes=5)
     with_loops = training_memory.__wrapped__(plan, clips=8)

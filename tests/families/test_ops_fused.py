@@ -9,10 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
-from expand3d.families import kernels, ops_norm
-from expand3d.families.ops_fused import norm_swish_project
-from expand3d.families.ops_norm import batch_norm, moments
-from expand3d.families.x3d_net import Bottleneck
+from expand3d.networks.families.x3d_net import Bottleneck
+from expand3d.networks.ops import compiled as kernels
+from expand3d.networks.ops import norm as ops_norm
+from expand3d.networks.ops.norm import batch_norm, moments
+from expand3d.networks.ops.x3d_block_torch import norm_swish_project
 
 FORMATS = [torch.contiguous_format, torch.channels_last_3d]
 # clips, channels, frames, height, width

@@ -17,9 +17,12 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from expand3d.families import get_family, kernels, ops, ops_gpu
-from expand3d.families.ops import ChannelwiseConv3d
-from expand3d.families.ops_gpu import channelwise_autocast, channelwise_conv3d, channelwise_path
+from expand3d.networks import get_family
+from expand3d.networks.ops import compiled as kernels
+from expand3d.networks.ops import conv as ops
+from expand3d.networks.ops import gpu as ops_gpu
+from expand3d.networks.ops.conv import ChannelwiseConv3d
+from expand3d.networks.ops.gpu import channelwise_autocast, channelwise_conv3d, channelwise_path
 
 HAS_TRITON = importlib.util.find_spec("triton") is not None
 HAS_GPU = torch.cuda.is_available()
@@ -36,7 +39,7 @@ with pytest.MonkeyPatch.context() as patch:  # Triton reads at its first import 
     if not HAS_GPU:
         patch.setenv("TRITON_INTERPRET", "1")
     if HAS_TRITON:
-        from expand3d.families import ops_triton
+        from expand3d.networks.ops import triton as ops_triton
 
 # clips, channels, frames, height, width; kernel; stride
 CASES = [

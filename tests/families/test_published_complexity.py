@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from expand3d.families import get_family, get_preset
+from expand3d.networks import get_family, get_preset
 
 with (Path(__file__).parent / "golden" / "families_complexity.csv").open() as _file:
     ROWS = list(csv.DictReader(_file))

@@ -6,14 +6,15 @@ import itertools
 
 import pytest
 
-from expand3d.cost.model import Cost
-from expand3d.errors import FactorError
-from expand3d.families import csn, get_preset, r2plus1d, slowonly
-from expand3d.families.base import Limits, Published
-from expand3d.families.layered import LayeredFamily
-from expand3d.families.r2plus1d import R2Plus1DPlan
-from expand3d.families.slowonly import SlowOnlyPlan
-from expand3d.search.solve import Exhausted, solve
+from expand3d.core.errors import FactorError
+from expand3d.networks import get_preset
+from expand3d.networks.families import csn, r2plus1d, slowonly
+from expand3d.networks.families.r2plus1d import R2Plus1DPlan
+from expand3d.networks.families.slowonly import SlowOnlyPlan
+from expand3d.networks.family import Limits, Published
+from expand3d.networks.layers.family import LayeredFamily
+from expand3d.networks.operators import Cost
+from expand3d.search.expansion.solve import Exhausted, solve
 
 FAMILIES: tuple[LayeredFamily, ...] = (r2plus1d.FAMILY, csn.FAMILY, slowonly.FAMILY)
 LIMITS = Limits(crop=224, duration=64)

@@ -7,10 +7,10 @@ import itertools
 import pytest
 import torch
 
-from expand3d.errors import FactorError
-from expand3d.families.base import Limits
-from expand3d.families.slowfast import FAMILY, PRESETS, SlowFastPlan
-from expand3d.genotype import Genotype
+from expand3d.core.errors import FactorError
+from expand3d.core.genotype import Genotype
+from expand3d.networks.families.slowfast import FAMILY, PRESETS, SlowFastPlan
+from expand3d.networks.family import Limits
 
 LIMITS = Limits(crop=224, duration=128)
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from expand3d.families import get_family, get_preset
-from expand3d.families.t3d import T3DPlan
+from expand3d.networks import get_family, get_preset
+from expand3d.networks.families.t3d import T3DPlan
 
 T3D = get_family("t3d")
 SMALL = T3D.base.replace(gamma_s=32 / 112)

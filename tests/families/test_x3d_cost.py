@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from expand3d.cost import views
-from expand3d.cost.model import Cost
-from expand3d.families import get_preset
-from expand3d.families.x3d import FAMILY, X3DPlan
-from expand3d.genotype import Genotype
+from expand3d.core.genotype import Genotype
+from expand3d.cost import figures as views
+from expand3d.networks import get_preset
+from expand3d.networks.families.x3d import FAMILY, X3DPlan
+from expand3d.networks.operators import Cost
 
 GOLDEN = Path(__file__).parent / "golden" / "x3d_pytorchvideo_complexity.csv"
 with GOLDEN.open() as _file:

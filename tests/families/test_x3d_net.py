@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from expand3d.families.x3d import FAMILY, X3DPlan
-from expand3d.families.x3d_net import Bottleneck, SqueezeExcite, X3DNet
+from expand3d.networks.families.x3d import FAMILY, X3DPlan
+from expand3d.networks.families.x3d_net import Bottleneck, SqueezeExcite, X3DNet
 
 
 def small_plan(num_classes: int = 5) -> X3DPlan:

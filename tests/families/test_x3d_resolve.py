@@ -7,12 +7,12 @@ import re
 
 import pytest
 
-from expand3d.errors import FactorError
-from expand3d.families import all_presets, get_family, get_preset, plan_from_json
-from expand3d.families.base import Limits
-from expand3d.families.gammas import round_width
-from expand3d.families.x3d import FAMILY
-from expand3d.genotype import Genotype
+from expand3d.core.errors import FactorError
+from expand3d.core.genotype import Genotype
+from expand3d.networks import all_presets, get_family, get_preset, plan_from_json
+from expand3d.networks.factors import round_width
+from expand3d.networks.families.x3d import FAMILY
+from expand3d.networks.family import Limits
 
 INTEGERS = [
     # name, frames, stride, crop, depths, widths, inner widths

@@ -10,10 +10,10 @@ import pytest
 from safetensors.torch import load_file, save_file
 from test_pytorchvideo import CASES, genotype_of, plan_of, randomise
 
-from expand3d.export.network import ExportedNetwork
-from expand3d.export.targets import export
-from expand3d.families.x3d import FAMILY
-from expand3d.train.recipe import get_profile
+from expand3d.core.recipe import get_profile
+from expand3d.interop.formats import export
+from expand3d.interop.network import ExportedNetwork
+from expand3d.networks.families.x3d import FAMILY
 
 pytestmark = pytest.mark.peers
 

@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from expand3d.export.multipliers import create_x3d_arguments
-from expand3d.export.x3d_keys import from_pytorchvideo, module_names, to_pytorchvideo
-from expand3d.families.x3d import FAMILY, PRESETS, X3DPlan
-from expand3d.genotype import Genotype
+from expand3d.core.genotype import Genotype
+from expand3d.interop.pytorchvideo.multipliers import create_x3d_arguments
+from expand3d.networks.families.x3d import FAMILY, PRESETS, X3DPlan
+from expand3d.networks.weights.x3d_names import from_pytorchvideo, module_names, to_pytorchvideo
 
 pytestmark = pytest.mark.peers
 

@@ -10,10 +10,10 @@ import torch
 from batch_norms import draw
 from torch import Tensor, nn
 
-from expand3d.export.multipliers import create_x3d_arguments
-from expand3d.export.x3d_keys import to_pytorchvideo
-from expand3d.families import kernels
-from expand3d.families.x3d import FAMILY
+from expand3d.interop.pytorchvideo.multipliers import create_x3d_arguments
+from expand3d.networks.families.x3d import FAMILY
+from expand3d.networks.ops import compiled as kernels
+from expand3d.networks.weights.x3d_names import to_pytorchvideo
 
 pytestmark = pytest.mark.peers
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from expand3d.families import get_family, get_preset
-from expand3d.families.weights import convert
+from expand3d.networks import get_family, get_preset
+from expand3d.networks.weights.convert import convert
 
 pytestmark = pytest.mark.peers
 

@@ -7,9 +7,9 @@ import re
 import pytest
 import torch
 
-from expand3d.families import get_family, get_preset
-from expand3d.families.inflate import inflate
-from expand3d.families.t3d import TORCHVISION
+from expand3d.networks import get_family, get_preset
+from expand3d.networks.families.t3d import TORCHVISION
+from expand3d.networks.weights.inflate import inflate
 
 pytestmark = pytest.mark.peers
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from expand3d.families import get_family, get_preset
-from expand3d.families.inflate import inflate
+from expand3d.networks import get_family, get_preset
+from expand3d.networks.weights.inflate import inflate
 
 pytestmark = pytest.mark.peers
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 from batch_norms import draw
 
-from expand3d.families import get_family, get_preset
-from expand3d.families.weights import convert
+from expand3d.networks import get_family, get_preset
+from expand3d.networks.weights.convert import convert
 
 pytestmark = pytest.mark.peers
 

@@ -6,16 +6,16 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from expand3d.core.genotype import Genotype
+from expand3d.core.result import ClipScore, Training
+from expand3d.core.trial import Candidate, Trial
 from expand3d.cost.budget import parse_budget
-from expand3d.families.base import Limits
-from expand3d.genotype import Genotype
-from expand3d.report.view import StudyView
-from expand3d.search.base import expand_all
-from expand3d.search.samplers import Sampling
-from expand3d.search.saved import StudyStrategy
+from expand3d.networks.family import Limits
+from expand3d.report.study.view import StudyView
+from expand3d.search.samplers.sampling import Sampling
+from expand3d.search.strategies import StudyStrategy
+from expand3d.search.strategy import expand_all
 from expand3d.study.config import StudyConfig
-from expand3d.study.trial import Candidate, Trial
-from expand3d.train.result import ClipScore, Training
 from studies import CLASSES, scored, strategy_of
 
 FINGERPRINT = "9f3c2a7710d4e8b1"

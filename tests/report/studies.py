@@ -7,18 +7,18 @@ import random
 from pathlib import Path
 from typing import Any
 
+from expand3d.core.recipe import get_profile
+from expand3d.core.result import ClipScore, Training
+from expand3d.core.trial import Candidate, Trial
 from expand3d.cost.budget import parse_budget
-from expand3d.families import get_family
-from expand3d.families.base import Limits
-from expand3d.report.view import Final, StudyView
-from expand3d.search.base import expand_all
-from expand3d.search.expand import Expansion
-from expand3d.search.saved import strategy_to_json
+from expand3d.networks import get_family
+from expand3d.networks.family import Limits
+from expand3d.report.study.view import Final, StudyView
+from expand3d.search.expansion.expansion import Expansion
+from expand3d.search.strategies import strategy_to_json
+from expand3d.search.strategy import expand_all
 from expand3d.study.config import StudyConfig
 from expand3d.study.record import Record
-from expand3d.study.trial import Candidate, Trial
-from expand3d.train.recipe import get_profile
-from expand3d.train.result import ClipScore, Training
 
 CLASSES = ("hand shaking", "hugging", "kicking", "pointing", "punching", "pushing")
 

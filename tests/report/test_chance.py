@@ -7,7 +7,7 @@ from fractions import Fraction
 
 import pytest
 
-from expand3d.report.chance import format_p, p_value_against_chance
+from expand3d.report.study.chance import format_p, p_value_against_chance
 
 
 def exact(hits: int, clips: int, chance: Fraction) -> Fraction:

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from expand3d.cli.main import main
-from expand3d.errors import StudyError
-from expand3d.report.view import StudyView, load_view
+from expand3d.core.errors import StudyError
+from expand3d.report.study.view import StudyView, load_view
 from expand3d.study.config import StudyConfig
 from expand3d.study.record import Record
 from studies import expanded, recorded

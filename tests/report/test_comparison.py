@@ -8,18 +8,18 @@ from typing import Any
 import pytest
 from several_studies import Made, clip_scores, made_up, searched
 
+from expand3d.core.errors import ConfigError, StudyError
+from expand3d.core.measured import Latency
+from expand3d.core.trial import Trial
 from expand3d.cost.quantity import LATENCY
-from expand3d.errors import ConfigError, StudyError
-from expand3d.report.comparison import (
+from expand3d.report.compare.comparison import (
     compare_studies,
     comparison_rows,
     curve_rows,
     strategy_text,
 )
-from expand3d.report.view import StudyView
+from expand3d.report.study.view import StudyView
 from expand3d.study.config import StudyConfig
-from expand3d.study.latency import Latency
-from expand3d.study.trial import Trial
 from studies import expanded
 
 # Chance is 0.5 and the largest budget 500, so hypervolumes reach up to (0.5, 1000): a network of 10

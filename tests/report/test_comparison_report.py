@@ -14,10 +14,10 @@ from matplotlib.figure import Figure
 from several_studies import Made, made_up, searched
 
 from expand3d.cli.main import main
-from expand3d.report.comparison import StudyComparison, compare_studies
-from expand3d.report.comparison_figure import draw, look
-from expand3d.report.comparison_write import write_comparison
-from expand3d.report.view import load_view
+from expand3d.report.compare.comparison import StudyComparison, compare_studies
+from expand3d.report.compare.figure import draw, look
+from expand3d.report.compare.write import write_comparison
+from expand3d.report.study.view import load_view
 from studies import expanded, recorded
 
 FILES = ["comparison.csv", "hypervolume.csv", "comparison.png", "comparison.svg", "index.html"]

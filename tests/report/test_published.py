@@ -15,7 +15,7 @@ import pytest
 
 import expand3d
 from expand3d.cli.main import main
-from expand3d.report.published import (
+from expand3d.report.published.results import (
     Result,
     differences,
     group,
@@ -220,7 +220,7 @@ def test_the_command_writes_four_files(
 def test_names_in_the_picture_do_not_overlap() -> None:
     from matplotlib.transforms import Bbox
 
-    from expand3d.report.published_figure import draw
+    from expand3d.report.published.figure import draw
 
     colours = dict.fromkeys((result.family for result in RESULTS), "#000000")
     figure = draw(RESULTS, cost="total", colours=colours)
@@ -285,5 +285,5 @@ def test_a_wheel_holds_the_table(tmp_path: Path) -> None:
     )
     (wheel,) = tmp_path.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
-        packed = archive.read("expand3d/report/published.csv")
-    assert packed == (ROOT / "expand3d/report/published.csv").read_bytes()
+        packed = archive.read("expand3d/report/published/published.csv")
+    assert packed == (ROOT / "expand3d/report/published/published.csv").read_bytes()

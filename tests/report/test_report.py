@@ -9,11 +9,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from expand3d.errors import StudyError
-from expand3d.families.x3d import PRESETS
-from expand3d.report.table import rows
-from expand3d.report.view import StudyView
-from expand3d.report.write import write_report
+from expand3d.core.errors import StudyError
+from expand3d.networks.families.x3d import PRESETS
+from expand3d.report.study.table import rows
+from expand3d.report.study.view import StudyView
+from expand3d.report.study.write import write_report
 from studies import expanded
 
 
@@ -132,7 +132,7 @@ def test_a_study_without_scores_is_refused(view: StudyView, tmp_path: Path) -> N
 def test_a_long_heading_does_not_squeeze_the_picture(
     view: StudyView, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from expand3d.report.figure import draw
+    from expand3d.report.study.figure import draw
 
     preset = PRESETS["x3d-xs"]
     top1 = next(figure for figure in preset.published if figure.what == "top1")

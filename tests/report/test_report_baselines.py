@@ -10,13 +10,13 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from expand3d.families import get_family
-from expand3d.report.figure import draw
-from expand3d.report.labels import Name, place_names
-from expand3d.report.view import StudyView, load_view
-from expand3d.report.write import write_report
-from expand3d.study.trial import Candidate, Trial
-from expand3d.train.recipe import get_profile
+from expand3d.core.recipe import get_profile
+from expand3d.core.trial import Candidate, Trial
+from expand3d.networks import get_family
+from expand3d.report.study.figure import draw
+from expand3d.report.study.labels import Name, place_names
+from expand3d.report.study.view import StudyView, load_view
+from expand3d.report.study.write import write_report
 from studies import expanded, recorded, scored
 
 NAMES = ("x2d", "x3d-xs", "x3d-xl")

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from expand3d.core.measured import Latency
+from expand3d.core.trial import Trial
 from expand3d.cost.quantity import LATENCY
-from expand3d.report.figure import draw
-from expand3d.report.status import status_json
-from expand3d.report.table import rows
-from expand3d.report.view import StudyView
-from expand3d.report.write import write_report
-from expand3d.study.latency import Latency
-from expand3d.study.trial import Trial
+from expand3d.report.study.figure import draw
+from expand3d.report.study.status import status_json
+from expand3d.report.study.table import rows
+from expand3d.report.study.view import StudyView
+from expand3d.report.study.write import write_report
 from studies import expanded
 
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from expand3d.report.figure import draw, symbol
-from expand3d.report.status import status_json
-from expand3d.report.view import StudyView
-from expand3d.report.write import write_report
-from expand3d.search.base import expand_all
+from expand3d.report.study.figure import draw, symbol
+from expand3d.report.study.status import status_json
+from expand3d.report.study.view import StudyView
+from expand3d.report.study.write import write_report
+from expand3d.search.strategy import expand_all
 from studies import expanded, scored, strategy_of
 
 

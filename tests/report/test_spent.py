@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from expand3d.report.spent import spent
-from expand3d.study.trial import Trial
+from expand3d.core.trial import Trial
+from expand3d.report.study.spent import spent
 from studies import strategy_of, training
 
 

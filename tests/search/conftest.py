@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from expand3d.families import get_family
-from expand3d.genotype import Genotype
-from expand3d.study.trial import Candidate, Trial
-from expand3d.train.result import ClipScore, Training
+from expand3d.core.genotype import Genotype
+from expand3d.core.result import ClipScore, Training
+from expand3d.core.trial import Candidate, Trial
+from expand3d.networks import get_family
 
 MakeTrial = Callable[..., Trial]
 

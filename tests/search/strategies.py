@@ -6,15 +6,15 @@ import functools
 import math
 from collections.abc import Callable
 
-from expand3d.families.base import Limits
-from expand3d.genotype import Genotype
-from expand3d.search.base import expand_all
-from expand3d.search.expand import Expansion
-from expand3d.search.samplers import Sampling
-from expand3d.search.saved import StudyStrategy
+from expand3d.core.genotype import Genotype
+from expand3d.core.result import ClipScore, Training
+from expand3d.core.trial import Candidate, Trial
+from expand3d.networks.family import Limits
+from expand3d.search.expansion.expansion import Expansion
+from expand3d.search.samplers.sampling import Sampling
+from expand3d.search.strategies import StudyStrategy
+from expand3d.search.strategy import expand_all
 from expand3d.study.config import SAMPLERS
-from expand3d.study.trial import Candidate, Trial
-from expand3d.train.result import ClipScore, Training
 
 #: Variants of the expansion, by the name of what is theirs.
 VARIANTS: dict[str, dict[str, object]] = {

@@ -11,15 +11,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from expand3d.errors import BudgetError, ConfigError, FactorError
-from expand3d.families import get_family
-from expand3d.families.base import Limits
-from expand3d.genotype import Genotype
-from expand3d.search.base import Batch, Done, answers, expand_all
-from expand3d.search.expand import Expansion
-from expand3d.search.steps import closeness
-from expand3d.study.trial import Candidate, Trial
-from expand3d.train.result import ClipScore, Training
+from expand3d.core.errors import BudgetError, ConfigError, FactorError
+from expand3d.core.genotype import Genotype
+from expand3d.core.result import ClipScore, Training
+from expand3d.core.trial import Candidate, Trial
+from expand3d.networks import get_family
+from expand3d.networks.family import Limits
+from expand3d.search.expansion.expansion import Expansion
+from expand3d.search.expansion.steps import closeness
+from expand3d.search.strategy import Batch, Done, answers, expand_all
 
 X3D = get_family("x3d")
 SMALL = Limits(crop=240, duration=90)

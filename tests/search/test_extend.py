@@ -6,12 +6,12 @@ import dataclasses
 
 import pytest
 
+from expand3d.core.errors import StudyError
 from expand3d.cost.price import Price
-from expand3d.errors import StudyError
-from expand3d.families.base import Limits
-from expand3d.search.expand import Expansion
-from expand3d.search.extend import extended, growth
-from expand3d.search.samplers import Sampling
+from expand3d.networks.family import Limits
+from expand3d.run.extend import extended, growth
+from expand3d.search.expansion.expansion import Expansion
+from expand3d.search.samplers.sampling import Sampling
 from expand3d.study.config import StudyConfig
 
 BEFORE = StudyConfig(

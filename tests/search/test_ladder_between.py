@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from expand3d.search.ladder import between
+from expand3d.search.samplers.latency_guess import between
 
 
 def test_between_rungs_time_follows_a_power_law_and_beyond_them_the_size() -> None:

@@ -11,20 +11,20 @@ from dataclasses import replace
 import pytest
 from strategies import LIMITS, accuracy, scored
 
+from expand3d.core.errors import BudgetError, ConfigError
+from expand3d.core.genotype import Plan
+from expand3d.core.measured import Latency
+from expand3d.core.trial import Candidate, Trial
 from expand3d.cost.budget import parse_budget
 from expand3d.cost.price import Price, Unmeasured
-from expand3d.errors import BudgetError, ConfigError
-from expand3d.families import get_family
-from expand3d.genotype import Plan
-from expand3d.search.base import Batch, Done, Measure, drive
-from expand3d.search.expand import Expansion
-from expand3d.search.samplers import Sampling
-from expand3d.search.solve import Solution, solve
-from expand3d.search.space import Verdict
-from expand3d.search.suggest import Model
-from expand3d.search.timed import ATTEMPTS
-from expand3d.study.latency import Latency
-from expand3d.study.trial import Candidate, Trial
+from expand3d.networks import get_family
+from expand3d.search.expansion.by_latency import ATTEMPTS
+from expand3d.search.expansion.expansion import Expansion
+from expand3d.search.expansion.solve import Solution, solve
+from expand3d.search.samplers.optuna import Model
+from expand3d.search.samplers.sampling import Sampling
+from expand3d.search.samplers.space import Verdict
+from expand3d.search.strategy import Batch, Done, Measure, drive
 
 X3D = get_family("x3d")
 

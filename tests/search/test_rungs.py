@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from expand3d.search.targets import next_target, worth_a_step
+from expand3d.search.expansion.targets import next_target, worth_a_step
 
 
 @pytest.mark.parametrize(

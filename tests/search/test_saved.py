@@ -6,10 +6,10 @@ import json
 
 import pytest
 
-from expand3d.families import get_preset
-from expand3d.families.base import Limits
-from expand3d.search.expand import Expansion
-from expand3d.search.saved import strategy_from_json, strategy_to_json
+from expand3d.networks import get_preset
+from expand3d.networks.family import Limits
+from expand3d.search.expansion.expansion import Expansion
+from expand3d.search.strategies import strategy_from_json, strategy_to_json
 
 
 @pytest.mark.parametrize(

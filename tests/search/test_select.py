@@ -9,7 +9,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from expand3d.search.select import (
+from expand3d.core.trial import Candidate, Trial
+from expand3d.search.statistics import (
     choose,
     compare,
     default_metric,
@@ -18,7 +19,6 @@ from expand3d.search.select import (
     rank,
     resolvable_difference,
 )
-from expand3d.study.trial import Candidate, Trial
 
 MakeTrial = Callable[..., Trial]
 MakeCandidate = Callable[..., Candidate]

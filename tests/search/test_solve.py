@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from expand3d.families import get_family
-from expand3d.families.base import Limits
-from expand3d.genotype import Genotype
-from expand3d.search.solve import Exhausted, Solution, contract, solve
+from expand3d.core.genotype import Genotype
+from expand3d.networks import get_family
+from expand3d.networks.family import Limits
+from expand3d.search.expansion.solve import Exhausted, Solution, contract, solve
 
 X3D = get_family("x3d")
 WIDE = Limits(crop=448, duration=300)

@@ -7,9 +7,9 @@ import itertools
 
 import pytest
 
-from expand3d.families import get_family
-from expand3d.families.base import Limits
-from expand3d.search.space import Dimension, Space, _legal
+from expand3d.networks import get_family
+from expand3d.networks.family import Limits
+from expand3d.search.samplers.space import Dimension, Space, _legal
 
 X3D = get_family("x3d")
 LIMITS = Limits(crop=240, duration=90)
@@ -115,12 +115,12 @@ def test_points_that_are_not_judged_would_not_have_been_legal(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for budget in (60_000_000, 10**9):
-        monkeypatch.setattr("expand3d.search.space.BLOCK", 1024)
+        monkeypatch.setattr("expand3d.search.samplers.space.BLOCK", 1024)
         _legal.cache_clear()
-        monkeypatch.setattr("expand3d.search.space.HOPELESS", 1.3)
+        monkeypatch.setattr("expand3d.search.samplers.space.HOPELESS", 1.3)
         first = [v.genotype for v in of(budget).legal("random", 5, blocks=1)]
         _legal.cache_clear()
-        monkeypatch.setattr("expand3d.search.space.HOPELESS", 99.0)
+        monkeypatch.setattr("expand3d.search.samplers.space.HOPELESS", 99.0)
         assert [v.genotype for v in of(budget).legal("random", 5, blocks=1)] == first
     _legal.cache_clear()
 

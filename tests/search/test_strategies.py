@@ -26,15 +26,16 @@ from strategies import (
     whole,
 )
 
-from expand3d.errors import BudgetError, ConfigError
-from expand3d.families import get_family
+from expand3d.core.errors import BudgetError, ConfigError
+from expand3d.core.trial import BASELINE, Candidate, Trial
+from expand3d.networks import get_family
 from expand3d.report.frontier import Point, hypervolume
-from expand3d.search import samplers, space
-from expand3d.search.base import Batch, Done, expand_all
-from expand3d.search.samplers import Sampling
-from expand3d.search.saved import strategy_from_json, strategy_to_json
+from expand3d.search.samplers import sampling as samplers
+from expand3d.search.samplers import space
+from expand3d.search.samplers.sampling import Sampling
+from expand3d.search.strategies import strategy_from_json, strategy_to_json
+from expand3d.search.strategy import Batch, Done, expand_all
 from expand3d.study.config import SAMPLERS
-from expand3d.study.trial import BASELINE, Candidate, Trial
 
 X3D = get_family("x3d")
 #: Of two samplers that learn and run alike, one stands for both where a test is slow.
@@ -187,7 +188,7 @@ def test_the_seed_decides(name: str) -> None:
 )
 def test_models_go_where_the_gain_is(name: str) -> None:
     """Told that what is good is bad, they suggest worse networks."""
-    from expand3d.search.suggest import Model, Trained
+    from expand3d.search.samplers.optuna import Model, Trained
 
     strategy = make(name)
     assert isinstance(strategy, Sampling)
@@ -276,7 +277,7 @@ def test_an_end_of_the_space_is_said_with_its_reasons(monkeypatch: pytest.Monkey
 def test_a_sampler_that_only_repeats_itself_gives_way_to_random_networks(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from expand3d.search.suggest import Model
+    from expand3d.search.samplers.optuna import Model
 
     asked = []
     suggest = Model.suggest
@@ -296,7 +297,7 @@ def test_a_sampler_that_only_repeats_itself_gives_way_to_random_networks(
 @pytest.mark.parametrize("name", ["nsga2", "nsga3"])
 def test_generations_are_counted_from_the_record(name: str) -> None:
     """Optuna finds our generations: it gives the next network the number that follows."""
-    from expand3d.search.suggest import Model, Trained
+    from expand3d.search.samplers.optuna import Model, Trained
 
     trained = [Trained(t.candidate.genotype, t.candidate.macs, 0.1) for t in whole(name)[:9]]
     strategy = make(name)

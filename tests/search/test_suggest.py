@@ -8,10 +8,10 @@ import random
 import pytest
 from strategies import accuracy, make
 
-from expand3d.families import get_family
-from expand3d.search import suggest
-from expand3d.search.samplers import Sampling
-from expand3d.search.suggest import MOST_TOLD, Model, Trained, informative
+from expand3d.networks import get_family
+from expand3d.search.samplers import optuna as suggest
+from expand3d.search.samplers.optuna import MOST_TOLD, Model, Trained, informative
+from expand3d.search.samplers.sampling import Sampling
 
 BASE = get_family("x3d").base
 

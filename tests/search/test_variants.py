@@ -15,19 +15,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import LIMITS, accuracy, make, scored
 
+from expand3d.core.errors import ConfigError
+from expand3d.core.genotype import Genotype
+from expand3d.core.result import ClipScore, Training
+from expand3d.core.trial import Candidate, Trial
 from expand3d.cost.budget import parse_budget
 from expand3d.cost.price import Price, nothing
-from expand3d.errors import ConfigError
-from expand3d.families import get_family, get_preset
-from expand3d.genotype import Genotype
-from expand3d.search.base import Batch, Done, answers, expand_all
-from expand3d.search.expand import Expansion
-from expand3d.search.select import label
-from expand3d.search.solve import Solution
-from expand3d.search.steps import lineage
-from expand3d.search.variants import compound
-from expand3d.study.trial import Candidate, Trial
-from expand3d.train.result import ClipScore, Training
+from expand3d.networks import get_family, get_preset
+from expand3d.search.expansion.compound import compound
+from expand3d.search.expansion.expansion import Expansion
+from expand3d.search.expansion.solve import Solution
+from expand3d.search.expansion.steps import lineage
+from expand3d.search.statistics import label
+from expand3d.search.strategy import Batch, Done, answers, expand_all
 
 X3D = get_family("x3d")
 Evaluate = Callable[[Candidate], Trial]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from expand3d.genotype import Genotype, digest
+from expand3d.core.genotype import Genotype, digest
+from expand3d.core.result import ClipScore, Training
+from expand3d.core.trial import Candidate
 from expand3d.study.config import StudyConfig
-from expand3d.study.trial import Candidate
-from expand3d.train.result import ClipScore, Training
 
 FACTORS = {"gamma_t": 1.0, "gamma_w": 1.5}
 RANGES = {"gamma_t": (1.0, 512.0), "gamma_w": (0.33, 8.0)}

@@ -16,10 +16,10 @@ import pytest
 from made_up_trials import candidate, config, training
 from postgres_server import postgres_server
 
-from expand3d.errors import StudyError
-from expand3d.part import alone
+from expand3d.core.errors import StudyError
+from expand3d.run.runner import alone
+from expand3d.study.catalog import list_studies, state_of
 from expand3d.study.claims import DRIVER, WORKER, ClaimLost
-from expand3d.study.listing import list_studies, state_of
 from expand3d.study.lock import StudyLock
 from expand3d.study.record import Record
 

@@ -16,7 +16,7 @@ from optuna.trial import TrialState
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
-from expand3d.errors import StudyError
+from expand3d.core.errors import StudyError
 from expand3d.study.record import Record
 
 DATA = {"data": {"clips": 24, "fingerprint": "ab12"}}
@@ -163,7 +163,7 @@ def test_a_result_that_was_not_told_is_told_by_the_next_driver_only(
     record.put_training(number, "0/0", training())
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(
-            "expand3d.study.storage.tell", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)
+            "expand3d.study.database.tell", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)
         )
         record.finish(number, "complete")
     reader = Record.open("birds", root=tmp_path)

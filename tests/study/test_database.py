@@ -11,10 +11,10 @@ import pytest
 from made_up_trials import RANGES, candidate, config, training
 from optuna.trial import TrialState, create_trial
 
-from expand3d.errors import StudyError
+from expand3d.core.errors import StudyError
+from expand3d.study.database import Database, open_storage
 from expand3d.study.folder import study_folder
 from expand3d.study.record import TRIAL, Record
-from expand3d.study.storage import Database, open_storage
 
 
 @pytest.fixture

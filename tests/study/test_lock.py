@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from expand3d.errors import StudyError
+from expand3d.core.errors import StudyError
 from expand3d.study.folder import StudyFolder, study_folder
 from expand3d.study.lock import StudyLock, holder
 

@@ -14,15 +14,15 @@ import pytest
 from made_up_trials import FACTORS, RANGES, candidate, config, training
 from optuna.trial import TrialState
 
-from expand3d.errors import StudyError
+from expand3d.core.errors import StudyError
+from expand3d.core.result import ClipScore
+from expand3d.core.trial import Trial
+from expand3d.study.catalog import list_studies, state_of
 from expand3d.study.config import StudyConfig
+from expand3d.study.database import open_storage
 from expand3d.study.folder import StudyFolder, study_folder
-from expand3d.study.listing import list_studies, state_of
 from expand3d.study.lock import StudyLock
 from expand3d.study.record import Record
-from expand3d.study.storage import open_storage
-from expand3d.study.trial import Trial
-from expand3d.train.result import ClipScore
 
 COST = {"macs": 20_670_000, "params": 1_630_000}
 PROVENANCE = {"seed": 0, "recipe": {"lr": 0.05}, "versions": {"torch": "2.13"}}

@@ -3,8 +3,7 @@ from __future__ import annotations
 import pytest
 from made_up_trials import candidate, training
 
-from expand3d.study.score import summarise
-from expand3d.study.trial import Trial
+from expand3d.core.trial import Trial, summarise
 
 
 def test_folds_are_pooled_and_repeats_averaged() -> None:

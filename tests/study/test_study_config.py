@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from expand3d.errors import ConfigError, StudyError
+from expand3d.core.errors import ConfigError, StudyError
 from expand3d.study.changes import check_resume, continued, differences
 from expand3d.study.config import (
     StudyConfig,

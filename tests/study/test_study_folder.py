@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from expand3d.errors import ConfigError, StudyError
+from expand3d.core.errors import ConfigError, StudyError
 from expand3d.study.folder import (
     check_name,
     find_study,

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from expand3d.errors import ConfigError
-from expand3d.study.units import parse_duration, parse_size
+from expand3d.core.errors import ConfigError
+from expand3d.core.units import parse_duration, parse_size
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from train_toys import ArrayStore, make_plan, make_recipe, make_store
 
-from expand3d.families.x3d import X3DPlan
-from expand3d.train.recipe import Recipe
+from expand3d.core.recipe import Recipe
+from expand3d.networks.families.x3d import X3DPlan
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch.nn.functional import interpolate
 
-from expand3d.train import augment
-from expand3d.train.augment import Region
+from expand3d.data import crops as augment
+from expand3d.data.crops import Region
 
 
 @pytest.mark.parametrize(("crop", "side"), [(160, 182), (224, 256), (312, 356), (112, 128)])

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import torch
 
-from expand3d.train import checkpoint
-from expand3d.train.checkpoint import Checkpointer, discard, exactness_notes, load, written_whole
+from expand3d.training import checkpoint
+from expand3d.training.checkpoint import Checkpointer, discard, exactness_notes, load, written_whole
 
 BELONGS = {"plan": "abc", "seed": "0"}
 STATE = {"belongs": BELONGS, "model": {"weight": torch.arange(5000.0)}, "step": 3}

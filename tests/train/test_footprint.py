@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from expand3d.train import footprint
+from expand3d.training import peak_memory as footprint
 
 MB = 10**6
 
@@ -31,9 +31,9 @@ SCRIPT = """
 import sys
 sys.path.insert(0, "tests/train")
 from train_toys import make_recipe, make_store
-from expand3d.cost.memory import training_memory
-from expand3d.families import get_family
-from expand3d.train.loop import train
+from expand3d.measure.memory import training_memory
+from expand3d.networks import get_family
+from expand3d.training.loop import train
 
 for name, factors in (("x3d", {"gamma_t": 4, "gamma_tau": 2}), ("r3d", {"gamma_t": 2})):
     family = get_family(name)

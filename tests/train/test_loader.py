@@ -10,7 +10,7 @@ import pytest
 import torch
 from train_toys import make_plan
 
-from expand3d.train import loader
+from expand3d.training import batches as loader
 
 
 def test_a_training_view_does_not_depend_on_order_or_on_other_clips(

@@ -15,11 +15,11 @@ import pytest
 import torch
 from train_toys import make_plan, make_recipe, make_store
 
-from expand3d.errors import ConfigError, DataError
-from expand3d.families import kernels
-from expand3d.train import loop, scoring, step
-from expand3d.train.loop import Progress, train
-from expand3d.train.result import Interrupted, Training
+from expand3d.core.errors import ConfigError, DataError
+from expand3d.core.result import Interrupted, Training
+from expand3d.networks.ops import compiled as kernels
+from expand3d.training import loop, scoring, step
+from expand3d.training.loop import Progress, train
 
 TRAIN, HELD_OUT = tuple(range(16)), tuple(range(16, 24))
 STEPS = 12
@@ -301,7 +301,7 @@ def test_training_without_held_out_clips_gives_weights_and_no_scores(tmp_path: P
 def test_the_weights_are_the_networks_own(tmp_path: Path) -> None:
     from safetensors.torch import load_file
 
-    from expand3d.families import get_family
+    from expand3d.networks import get_family
 
     weights = tmp_path / "sub" / "w.safetensors"
     run(make_plan(), make_recipe(clip_visits=8), weights_out=weights)

@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from expand3d.train.metrics import clip_score, summary, wilson
-from expand3d.train.scores import ClipScore, Means
+from expand3d.core.scores import ClipScore, Means, summary, wilson
+from expand3d.training.scoring import clip_score
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from collections import Counter
 import torch
 from train_toys import make_plan, make_recipe, make_store
 
-from expand3d.train.pairs import another, centre_views, train_pair_batch, train_pairs
+from expand3d.training.tasks.pairs import another, centre_views, train_pair_batch, train_pairs
 
 
 def test_half_match_and_the_others_are_of_two_videos() -> None:

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from expand3d.errors import ConfigError
-from expand3d.train.recipe import PROFILES, Recipe, get_profile
+from expand3d.core.errors import ConfigError
+from expand3d.core.recipe import PROFILES, Recipe, get_profile
 
 
 def test_length_is_whole_batches_never_fewer_visits_than_asked() -> None:

@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from expand3d.train import sampling
+from expand3d.data import frames as sampling
 
 
 def test_last_start_counts_the_span_of_the_frames() -> None:

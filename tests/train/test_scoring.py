@@ -11,11 +11,11 @@ import torch
 from torch import nn
 from train_toys import make_recipe, make_store
 
-from expand3d.families import get_family
-from expand3d.train.augment import Region, read
-from expand3d.train.placement import place
-from expand3d.train.scoring import Scorer, score_clips
-from expand3d.train.step import Ended
+from expand3d.data.crops import Region, read
+from expand3d.networks import get_family
+from expand3d.training.placement import place
+from expand3d.training.scoring import Scorer, score_clips
+from expand3d.training.step import Ended
 
 
 def _network(plan: Any) -> nn.Module:

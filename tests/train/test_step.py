@@ -10,10 +10,10 @@ import torch
 from torch import nn
 from train_toys import make_recipe
 
-from expand3d.families import get_family
-from expand3d.train.loader import Batch
-from expand3d.train.placement import place
-from expand3d.train.step import forward_backward, is_out_of_memory, lr_at, parameter_groups
+from expand3d.networks import get_family
+from expand3d.training.batches import Batch
+from expand3d.training.placement import place
+from expand3d.training.step import forward_backward, is_out_of_memory, lr_at, parameter_groups
 
 
 def test_schedule_warms_up_and_falls_as_a_cosine() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from train_toys import make_plan, make_recipe
 
-from expand3d.train.throughput import calibrate
+from expand3d.measure.throughput import calibrate
 
 
 def test_times_grow_with_the_network() -> None:

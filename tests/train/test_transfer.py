@@ -15,14 +15,20 @@ from safetensors.torch import load_file
 from torch import nn
 from train_toys import ArrayStore
 
-from expand3d.errors import ConfigError, DataError
-from expand3d.families import get_family
-from expand3d.families.weights import convert
-from expand3d.genotype import Plan
-from expand3d.train.placement import place
-from expand3d.train.recipe import Recipe
-from expand3d.train.result import Interrupted
-from expand3d.train.transfer import Task, Teacher, Transferred, transfer, without_classifier
+from expand3d.core.errors import ConfigError, DataError
+from expand3d.core.genotype import Plan
+from expand3d.core.recipe import Recipe
+from expand3d.core.result import Interrupted
+from expand3d.networks import get_family
+from expand3d.networks.weights.convert import convert
+from expand3d.training.placement import place
+from expand3d.training.tasks.transfer import (
+    Task,
+    Teacher,
+    Transferred,
+    transfer,
+    without_classifier,
+)
 
 RECIPE = Recipe("tiny", 3200, None, batch=32, bn_batch=32, lr=0.1, dropout=0.0, test_views=1)
 SHORT = dataclasses.replace(RECIPE, clip_visits=48, batch=8, bn_batch=8)

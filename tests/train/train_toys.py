@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from expand3d.families.x3d import FAMILY, X3DPlan
-from expand3d.train.recipe import Recipe
+from expand3d.core.recipe import Recipe
+from expand3d.networks.families.x3d import FAMILY, X3DPlan
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,150 @@
+"""How a network is trained, as data: the profiles that a study may name."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from expand3d.core.errors import ConfigError, nearest
+
+
+def _count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def _share(value: Any) -> bool:
+    return not isinstance(value, bool) and 0 <= value < 1
+
+
+def _rising(value: Any) -> bool:
+    low, high = value
+    return 1 <= low <= high < math.inf
+
+
+def _switch(value: Any) -> bool:
+    return value in ("auto", "on", "off")
+
+
+def _true(holds: Callable[[Any], bool], value: Any) -> bool:
+    """Whether a rule holds; a value of a type that it cannot judge breaks it."""
+    try:
+        return holds(value)
+    except (TypeError, ValueError):
+        return False
+
+
+#: What a field's value must do, as a test and in words, with a value that does.
+_RULES: Mapping[str, tuple[Callable[[Any], bool], str, str]] = {
+    "clip_visits": (_count, "be a whole number from 1", "1000"),
+    "epochs": (_count, "be a whole number from 1", "256"),
+    "batch": (_count, "be a whole number from 1", "16"),
+    "bn_batch": (_count, "be a whole number from 1", "16"),
+    "lr": (lambda value: 0 < value < math.inf, "be a number above 0", "0.05"),
+    "warmup": (_share, "lie in [0, 1)", "0.1"),
+    "momentum": (_share, "lie in [0, 1)", "0.9"),
+    "weight_decay": (_share, "lie in [0, 1)", "5e-5"),
+    "dropout": (_share, "lie in [0, 1)", "0.5"),
+    "label_smoothing": (_share, "lie in [0, 1)", "0.1"),
+    "jitter": (_rising, "be two rising numbers from 1", "(1.14, 1.43)"),
+    "flip": (lambda value: isinstance(value, bool), "be true or false", "false"),
+    "test_views": (_count, "be a whole number from 1", "10"),
+    "test_crops": (lambda value: value in (1, 3), "be 1 or 3", "1"),
+    "amp": (_switch, "be 'auto', 'on' or 'off'", "'auto'"),
+    "channels_last": (_switch, "be 'auto', 'on' or 'off'", "'auto'"),
+}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """SGD with Nesterov momentum, linear warm-up, cosine decay to zero.
+
+    The length is `clip_visits` (training clips seen, repeats counted) or, where that is None,
+    `epochs`. `lr` is for a batch of `batch` clips; a batch is made of passes of `bn_batch` clips,
+    which is what BatchNorm sees, the same for every candidate. `jitter` is the range of the short
+    side that a clip is resized to, relative to the crop (the paper's 182-228 for 160). Test views
+    are uniform in time; one crop is the centre, three are left, centre and right. ConfigError
+    where a value is illegal.
+    """
+
+    profile: str
+    clip_visits: int | None
+    epochs: int | None
+    batch: int
+    bn_batch: int
+    lr: float
+    warmup: float = 0.1
+    momentum: float = 0.9
+    weight_decay: float = 5e-5
+    dropout: float = 0.5
+    label_smoothing: float = 0.0
+    jitter: tuple[float, float] = (128 / 112, 160 / 112)
+    flip: bool = False
+    test_views: int = 2
+    test_crops: int = 1
+    amp: str = "auto"
+    channels_last: str = "auto"
+
+    def __post_init__(self) -> None:
+        if isinstance(self.jitter, list):  # as TOML and JSON write it
+            object.__setattr__(self, "jitter", tuple(self.jitter))
+        if self.epochs is None and self.clip_visits is None:
+            raise ConfigError("recipe: one of clip_visits and epochs must be given")
+        for name, (holds, rule, example) in _RULES.items():
+            value = getattr(self, name)
+            optional = value is None and name in ("clip_visits", "epochs")
+            if not optional and not _true(holds, value):
+                raise ConfigError(f"recipe: {name} = {value!r} must {rule}, for example {example}")
+        if self.batch % self.bn_batch:
+            multiple = max(1, round(self.batch / self.bn_batch)) * self.bn_batch
+            raise ConfigError(
+                f"recipe: batch = {self.batch} must be a multiple of bn_batch = {self.bn_batch}; "
+                f"the nearest is {multiple}"
+            )
+
+    def epochs_for(self, clips: int) -> int:
+        """Whole passes over a training set of `clips` clips."""
+        if self.epochs is not None:
+            return self.epochs
+        assert self.clip_visits is not None
+        return max(1, math.ceil(self.clip_visits / clips))
+
+    def visits_for(self, clips: int) -> int:
+        """Training clips seen in all, over a training set of `clips` clips."""
+        return self.epochs_for(clips) * clips if self.epochs is not None else self.clip_visits or 0
+
+    def steps_for(self, clips: int) -> int:
+        """Optimiser steps over a training set of `clips` clips: whole batches, rounded up."""
+        return math.ceil(self.visits_for(clips) / self.batch)
+
+    def to_json(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Recipe:
+        return cls(**{**data, "jitter": tuple(data["jitter"])})
+
+
+#: quick is for a look on a laptop, standard for choosing, paper for a GPU, final for the winner.
+PROFILES: Mapping[str, Recipe] = {
+    recipe.profile: recipe
+    for recipe in (
+        Recipe("quick", 1_000, None, batch=16, bn_batch=16, lr=0.1, dropout=0.2),
+        Recipe("standard", 10_000, None, batch=16, bn_batch=16, lr=0.1, dropout=0.5),
+        Recipe("paper", None, 256, batch=64, bn_batch=8, lr=0.05, test_views=10),
+        Recipe("final", 4_000, None, batch=16, bn_batch=16, lr=0.1, dropout=0.2, test_views=10),
+    )
+}
+
+
+def get_profile(name: str, overrides: Mapping[str, Any] | None = None) -> Recipe:
+    """The recipe called `name` with some fields replaced; ConfigError names the nearest field."""
+    if name not in PROFILES:
+        raise ConfigError(f"unknown profile {name!r}{nearest(name, PROFILES)}")
+    fields = {field.name for field in dataclasses.fields(Recipe)} - {"profile"}
+    for key in overrides or {}:
+        if key not in fields:
+            raise ConfigError(f"the recipe has no key {key!r}{nearest(key, fields)}")
+    return dataclasses.replace(PROFILES[name], **(overrides or {}))

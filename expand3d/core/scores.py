@@ -1,0 +1,174 @@
+"""Scores of single clips: as values, as what they add up to, and packed as the record keeps them.
+
+A study holds hundreds of scores for each of its trials and mostly needs their means alone. Packed
+scores therefore carry their means, and the clips are unpacked when somebody asks for one.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+import sys
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple, overload
+
+from expand3d.core.genotype import canonical
+
+#: The standard normal's 97.5% point, for two-sided 95% intervals.
+Z95 = 1.959963984540054
+
+
+class ClipScore(NamedTuple):
+    """One held-out clip: `rank` is the place of its true class (0 is top-1), `nll` in nats."""
+
+    key: str
+    label: int
+    rank: int
+    nll: float
+    group: str | None = None
+
+
+class Means(NamedTuple):
+    """Mean scores over `clips` different clips: accuracies from 0 to 1, log-loss in nats."""
+
+    clips: int
+    top1: float
+    top5: float
+    nll: float
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Accuracies as fractions, mean log-loss in nats, over `clips` different clips."""
+
+    top1: float
+    top5: float
+    nll: float
+    top1_ci: tuple[float, float]
+    clips: int
+
+
+def means_of(scores: Sequence[ClipScore]) -> Means | None:
+    """The means over the clips, each of which is there once; None without any."""
+    clips = len(scores)
+    if not clips:
+        return None
+    return Means(
+        clips,
+        sum(score.rank < 1 for score in scores) / clips,
+        sum(score.rank < 5 for score in scores) / clips,
+        math.fsum(score.nll / clips for score in scores),  # the sum itself may overflow
+    )
+
+
+def pool(folds: Sequence[Sequence[Means]]) -> Means | None:
+    """The means over the clips of all folds; each fold's trainings scored the same clips.
+
+    Trainings of one fold (repeats) are averaged first. None where there is none.
+    """
+    if len(folds) == len(folds[0] if folds else ()) == 1:
+        return folds[0][0]
+    clips = sum(repeats[0].clips for repeats in folds)
+    if not clips:
+        return None
+
+    def mean(place: int) -> float:
+        return math.fsum(
+            repeat[place] * repeat.clips / (clips * len(repeats))
+            for repeats in folds
+            for repeat in repeats
+        )
+
+    return Means(clips, mean(1), mean(2), mean(3))
+
+
+def wilson(hits: float, trials: int) -> tuple[float, float]:
+    """The 95% interval of a fraction, by Wilson's score (JASA 22, 1927)."""
+    share, z2 = hits / trials, Z95**2 / trials
+    centre = (share + z2 / 2) / (1 + z2)
+    half = math.sqrt(share * (1 - share) * z2 + z2**2 / 4) / (1 + z2)
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def summary(means: Means) -> Summary:
+    """The means with the 95% interval of top-1.
+
+    Repeats on the same clips are not new clips: the interval is that of the pooled top-1 over as
+    many clips as there are.
+    """
+    return Summary(
+        means.top1,
+        means.top5,
+        means.nll,
+        wilson(means.top1 * means.clips, means.clips),
+        means.clips,
+    )
+
+
+class PackedScores(Sequence[ClipScore]):
+    """The scores that `pack_scores` wrote, in their order; unpacked when one is asked for."""
+
+    def __init__(self, data: Mapping[str, Any]) -> None:
+        self._data = data
+
+    @cached_property
+    def means(self) -> Means | None:
+        """What they add up to, without unpacking them where the record says it."""
+        kept = self._data.get("means")
+        return Means(len(self), *kept) if kept else means_of(self._scores)
+
+    @cached_property
+    def _scores(self) -> tuple[ClipScore, ...]:
+        return tuple(unpack_scores(self._data))
+
+    @overload
+    def __getitem__(self, place: int) -> ClipScore: ...
+    @overload
+    def __getitem__(self, place: slice) -> tuple[ClipScore, ...]: ...
+    def __getitem__(self, place: int | slice) -> ClipScore | tuple[ClipScore, ...]:
+        return self._scores[place]
+
+    def __iter__(self) -> Iterator[ClipScore]:
+        return iter(self._scores)
+
+    def __len__(self) -> int:
+        return int(self._data["clips"])
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, PackedScores | tuple) and self._scores == tuple(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"PackedScores of {len(self)} clips"
+
+
+def pack_scores(scores: Sequence[ClipScore]) -> dict[str, Any]:
+    """Number of clips, their means and their scores as compact text.
+
+    ValueError where a log-loss is not finite: a score that is not a number is a failed training,
+    which has a reason and no scores.
+    """
+    if isinstance(scores, PackedScores) and "means" in scores._data:
+        return dict(scores._data)
+    broken = [score.key for score in scores if not math.isfinite(score.nll)]
+    if broken:
+        raise ValueError(f"log-loss of {broken[0]!r} and {len(broken) - 1} others is not finite")
+    text = canonical([list(column) for column in zip(*scores, strict=True)])
+    packed = base64.b64encode(zlib.compress(text.encode())).decode()
+    means = means_of(scores)
+    return {"clips": len(scores), "means": list(means[1:]) if means else None, "packed": packed}
+
+
+def unpack_scores(data: Mapping[str, Any]) -> list[ClipScore]:
+    """The scores that `pack_scores` wrote, in their order."""
+    columns = json.loads(zlib.decompress(base64.b64decode(data["packed"])))
+    if not columns:
+        return []
+    # Every trial names the same clips; one copy of each key is enough in memory.
+    keys = map(sys.intern, columns[0])
+    return [ClipScore(*row) for row in zip(keys, *columns[1:], strict=True)]

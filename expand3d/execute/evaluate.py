@@ -1,0 +1,151 @@
+"""One candidate in, its trainings out: the only module that knows plan, data, recipe and device."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from expand3d.core.genotype import Plan, digest
+from expand3d.core.recipe import Recipe
+from expand3d.core.result import Training
+from expand3d.data.store import ClipStore
+from expand3d.networks import get_family
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training of a candidate: `key` is "fold/repeat"; clips are numbers in the store.
+
+    The seed depends on fold and repeat but not on the candidate, so that candidates are compared
+    under the same order of clips and the same augmentation.
+    """
+
+    key: str
+    train: tuple[int, ...]
+    held_out: tuple[int, ...]
+    seed: int
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What every candidate of a study is trained on, and how: the same for all of them."""
+
+    store: ClipStore
+    recipe: Recipe
+    jobs: tuple[Job, ...]
+    device: str
+    threads: int
+    fingerprint: str
+    timeout: float | None = None
+
+    def identity(self, plan: Plan) -> str:
+        """16 hex digits of everything that a candidate's scores depend on."""
+        jobs = [[job.key, list(job.train), list(job.held_out), job.seed] for job in self.jobs]
+        return digest(plan.to_json(), self.recipe.to_json(), self.fingerprint, jobs)
+
+    @property
+    def visits(self) -> int:
+        """Training clips that a candidate sees, in all its trainings."""
+        return sum(self.recipe.steps_for(len(job.train)) * self.recipe.batch for job in self.jobs)
+
+    def memory(self, plan: Plan) -> int | None:
+        """Predicted bytes at the peak of one training; None where a GPU holds the tensors."""
+        if self.device != "cpu":
+            return None
+        from expand3d.measure.memory import training_memory
+
+        return training_memory(plan, clips=self.recipe.bn_batch)
+
+
+def make_jobs(
+    *,
+    train: Sequence[int],
+    val: Sequence[int],
+    folds: Sequence[Sequence[int]],
+    repeats: int,
+    seed: int,
+) -> tuple[Job, ...]:
+    """The trainings of every candidate: one, or `repeats` seeds of each fold.
+
+    With folds, each is held out once while the others train, and the predictions are pooled;
+    `train` and `val` then only say which clips take part.
+    """
+    everything = sorted({*train, *val})
+    parts = [(tuple(i for i in everything if i not in set(fold)), tuple(fold)) for fold in folds]
+    jobs = []
+    for fold, (kept, held_out) in enumerate(parts or [(tuple(train), tuple(val))]):
+        for repeat in range(repeats):
+            seed_of_job = int(digest(seed, fold, repeat)[:8], 16)
+            jobs.append(Job(f"{fold}/{repeat}", kept, held_out, seed_of_job))
+    return tuple(jobs)
+
+
+def evaluate(
+    plan: Plan,
+    bench: Bench,
+    *,
+    done: Mapping[str, Training],
+    checkpoint: Callable[[Job], Path],
+    stop: Callable[[], bool],
+    on_progress: Callable[..., None],
+    weights_out: Path | None = None,
+) -> Iterator[tuple[Job, Training]]:
+    """The trainings of `plan` that are not in `done`, one after the other, as they finish.
+
+    Ends early after a training without scores: the candidate has failed, whatever the other
+    folds would say. Raises `Interrupted` when `stop` says so; the checkpoint is then on disk.
+    `weights_out` receives the trained weights, those of the last training where there are more.
+    """
+    if any(training.status != "ok" for training in done.values()):
+        return
+    for job in bench.jobs:
+        if job.key in done:
+            continue
+        training = train_once(
+            plan,
+            bench,
+            job,
+            checkpoint=checkpoint(job),
+            stop=stop,
+            on_progress=on_progress,
+            weights_out=weights_out,
+        )
+        yield job, training
+        if training.status != "ok":
+            return
+
+
+def train_once(
+    plan: Plan,
+    bench: Bench,
+    job: Job,
+    *,
+    checkpoint: Path,
+    stop: Callable[[], bool],
+    on_progress: Callable[..., None],
+    weights_out: Path | None = None,
+) -> Training:
+    """One training of `plan`; with `weights_out` its weights are kept there."""
+    from expand3d.data.crops import test_crop
+    from expand3d.training.loop import train
+
+    family, recipe = get_family(plan.family), bench.recipe
+    wide = test_crop(plan.crop, recipe.test_crops)
+    return train(
+        plan,
+        bench.store,
+        train_indices=job.train,
+        eval_indices=job.held_out,
+        recipe=recipe,
+        seed=job.seed,
+        device=bench.device,
+        threads=bench.threads,
+        forward_macs=family.cost(plan).macs,
+        test_macs=family.cost(plan, crop=wide).macs,
+        checkpoint=checkpoint,
+        weights_out=weights_out,
+        stop=stop,
+        timeout=bench.timeout,
+        on_progress=on_progress,
+    )

@@ -1,0 +1,92 @@
+"""Target `pytorchvideo`: a folder that rebuilds the network there without expand3d.
+
+model.py builds it with `create_x3d`, weights.safetensors has the weights under pytorchvideo's
+names, check.py rebuilds and compares with logits that our own network gave, and network.json is
+the description that the json target writes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from expand3d.core.errors import ExportError
+from expand3d.interop import json_folder
+from expand3d.interop.network import ExportedNetwork
+from expand3d.interop.pytorchvideo.files import CHECK, MODEL, TRAINED, UNTRAINED
+from expand3d.interop.pytorchvideo.multipliers import create_x3d_arguments
+from expand3d.networks import get_family
+from expand3d.networks.families.x3d import X3DPlan
+
+
+def write(network: ExportedNetwork, folder: Path) -> None:
+    """Write the folder's files; ExportError where pytorchvideo cannot express the plan."""
+    plan = network.plan
+    if not isinstance(plan, X3DPlan):
+        raise ExportError(
+            f"the pytorchvideo target builds x3d networks only, and trial {network.trial} has "
+            f"family = {plan.family!r}; --to json writes every family"
+        )
+    arguments = create_x3d_arguments(plan, network.genotype)
+    arguments |= {"dropout_rate": network.recipe.get("dropout", 0.0), "head_activation": None}
+    (folder / "model.py").write_text(_model_source(network, arguments), encoding="utf-8")
+    (folder / "check.py").write_text(_check_source(plan), encoding="utf-8")
+    # Our names would not load these weights: the description stands for the architecture alone.
+    json_folder.write_description(network, folder, weights=None)
+    if network.weights:
+        _write_tensors(network, plan, folder)
+
+
+def _model_source(network: ExportedNetwork, arguments: dict[str, Any]) -> str:
+    from expand3d.data.crops import MEAN, STD
+
+    plan = network.plan
+    return MODEL.substitute(
+        title=network.title,
+        state=TRAINED if network.weights else UNTRAINED,
+        trained=network.weights is not None,
+        frames=plan.frames,
+        stride=plan.stride,
+        crop=plan.crop,
+        fps=network.target_fps,
+        mean=MEAN,
+        std=STD,
+        arguments=_entries(f'"{name}": {value!r}' for name, value in arguments.items()),
+        classes=_entries(json.dumps(name, ensure_ascii=False) for name in network.classes),
+    )
+
+
+def _check_source(plan: X3DPlan) -> str:
+    variant = dataclasses.replace(plan, res2_shortcut_bn=False)
+    return CHECK.substitute(parameters=get_family(plan.family).cost(variant).params)
+
+
+def _write_tensors(network: ExportedNetwork, plan: X3DPlan, folder: Path) -> None:
+    """The renamed weights, and one clip of noise with the logits that our network gives for it."""
+    import torch
+    from safetensors.torch import save_file
+
+    from expand3d.data.crops import MEAN, STD
+    from expand3d.networks.weights.x3d_names import to_pytorchvideo
+
+    ours = network.build()
+    weights = to_pytorchvideo(ours.state_dict(), plan)
+    save_file(
+        {key: value.contiguous() for key, value in weights.items()}, folder / json_folder.WEIGHTS
+    )
+    shape = (1, 3, plan.frames, plan.crop, plan.crop)
+    # The clip itself is stored, as bytes: a seed gives the same numbers only in the same torch.
+    clip = torch.randint(
+        0, 256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+    )
+    with torch.no_grad():
+        logits = ours((clip.float() / 255 - MEAN) / STD)
+    save_file({"clip": clip, "logits": logits}, folder / "check.safetensors")
+
+
+def _entries(lines: Iterable[str]) -> str:
+    """The inside of a Python literal with one entry a line."""
+    return "".join(f"    {line},\n" for line in lines)

@@ -1,0 +1,89 @@
+"""Families whose networks are described as layers: cost, module and axes from one description."""
+
+from __future__ import annotations
+
+import dataclasses
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from expand3d.core.errors import FactorError
+from expand3d.core.genotype import Genotype, Plan
+from expand3d.networks import factors as gammas
+from expand3d.networks.family import Family, Limits
+from expand3d.networks.layers.describe import Seq, Shape, TooSmall, operators, smallest
+from expand3d.networks.operators import Cost
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+class LayeredFamily(Family):
+    """A family that says its integers (`integers`) and the layers that they mean (`layers`)."""
+
+    plan_type: ClassVar[type[Plan]]
+
+    @abstractmethod
+    def integers(self, genotype: Genotype) -> Mapping[str, Any]:
+        """What `plan_type` has beside `Plan`'s own fields; the only place that rounds."""
+
+    @abstractmethod
+    def layers(self, plan: Any, *, dropout: float = 0.5) -> Seq:
+        """The network of `plan`: a `Seq` of its stages."""
+
+    def resolve(self, genotype: Genotype, *, num_classes: int = 400) -> Plan:
+        """The integers of `genotype`; FactorError with the smallest legal clip below it."""
+        self.check(genotype)
+        if num_classes < 1:
+            raise FactorError(f"num_classes = {num_classes} must be at least 1")
+        frames = int(genotype["gamma_t"])
+        plan = self.plan_type(
+            family=self.name,
+            frames=frames,
+            stride=1 if frames == 1 else int(genotype["gamma_tau"]),
+            crop=gammas.crop_side(genotype),
+            num_classes=num_classes,
+            **self.integers(genotype),
+        )
+        self._refuse_too_small(plan)
+        return plan
+
+    def _refuse_too_small(self, plan: Plan) -> None:
+        layers = self.layers(plan)
+        try:
+            layers.trace(_clip(plan), "", [])
+        except TooSmall:
+            frames, side = smallest(layers)
+            raise FactorError(
+                f"{self.name} cannot read clips of {plan.frames} frames of {plan.crop} x "
+                f"{plan.crop}; the smallest is {frames} of {side} x {side}"
+            ) from None
+
+    def plan_from_json(self, data: Mapping[str, Any]) -> Plan:
+        return self.plan_type(**{key: _tuples(value) for key, value in data.items()})
+
+    def cost(self, plan: Plan, *, crop: int | None = None) -> Cost:
+        """Arithmetic cost of one clip, from the layers' shapes; no torch."""
+        clip = _clip(dataclasses.replace(plan, crop=crop) if crop else plan)
+        return Cost(tuple(operators(self.layers(plan), clip)))
+
+    def grow(self, axis: str, genotype: Genotype, limits: Limits) -> Iterator[Genotype]:
+        return gammas.grow(self.factors, axis, genotype, limits)
+
+    def shrink(self, axis: str, genotype: Genotype) -> Iterator[Genotype]:
+        return gammas.shrink(self.factors, axis, genotype)
+
+    def build(self, plan: Plan, *, dropout: float = 0.5) -> nn.Module:
+        """A network from float N x 3 x T x H x W to logits N x num_classes."""
+        from expand3d.networks.layers.modules import build
+
+        return build(self.layers(plan, dropout=dropout), _clip(plan))
+
+
+def _clip(plan: Plan) -> Shape:
+    return Shape(3, plan.frames, plan.crop)
+
+
+def _tuples(value: Any) -> Any:
+    """JSON's lists as the tuples that they were."""
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value

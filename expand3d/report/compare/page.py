@@ -1,0 +1,189 @@
+"""The comparison of studies as one HTML file: the picture, a row per study, how it was counted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from html import escape
+from pathlib import Path
+
+from expand3d.core.result import TRAINING_FACTOR
+from expand3d.cost.figures import short
+from expand3d.cost.price import cost_text
+from expand3d.report import markup
+from expand3d.report.compare.comparison import ComparedStudy, StudyComparison
+from expand3d.report.style import WIDE_CSS, page
+
+PAGE = page(
+    "$title",
+    """\
+<p class="lead">$lead</p>
+<section class="cards">$cards</section>
+<figure>$svg</figure>
+<h2>Studies</h2>
+$studies
+<h2>Before comparing</h2>
+<ul>$notes</ul>
+<h2>Provenance</h2>
+$facts
+<footer>Written by expand3d. Intervals of top-1 are Wilson's; log-loss is in nats.</footer>
+""",
+    css=WIDE_CSS,
+)
+COLUMNS = (
+    "study",
+    "strategy",
+    "family",
+    "seed",
+    "budget",
+    "networks",
+    "training",
+    "time",
+    "hypervolume",
+    "at equal training",
+    "best top-1 (95%)",
+    "log-loss",
+    "cost",
+    "state",
+)
+#: What a study's own report says of its provenance and studies may differ in.
+FACTS = ("Data", "Training of a candidate", "Estimate", "Device", "Versions")
+
+
+def save_comparison_page(comparison: StudyComparison, path: Path, *, svg: str) -> Path:
+    """Write the page with `svg` (the picture's text) inside it and return its path."""
+    studies = comparison.studies
+    text = PAGE.substitute(
+        title=escape(_title([study.name for study in studies])),
+        lead=escape(_lead(comparison)),
+        cards=_cards(comparison),
+        svg=svg[svg.index("<svg") :],
+        studies=markup.table(COLUMNS, [_row(study, comparison) for study in studies]),
+        notes="".join(f"<li>{escape(note)}</li>" for note in _notes(comparison)),
+        facts=markup.table(
+            ("study", *FACTS),
+            [
+                [markup.cell(s.name), *(markup.cell(s.view.facts.get(key, "–")) for key in FACTS)]
+                for s in studies
+            ],
+        ),
+    )
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def _title(names: Sequence[str]) -> str:
+    few = f"{', '.join(names[:-1])} and {names[-1]}"
+    return few if len(names) <= 3 else f"{len(names)} studies"
+
+
+def _lead(comparison: StudyComparison) -> str:
+    lead = (
+        f"{len(comparison.studies)} studies, every network scored on the same {comparison.clips} "
+        f"validation clips of {len(comparison.first.classes)} classes"
+    )
+    return f"{lead}; {comparison.unlike}" if comparison.unlike else f"{lead}, trained alike"
+
+
+def _cards(comparison: StudyComparison) -> str:
+    """What to take away: the lead at equal training, in the end, in top-1; what clips resolve."""
+    equal = comparison.equal_training
+    then = max(comparison.studies, key=lambda study: study.hypervolume_at(equal))
+    end = max(comparison.studies, key=lambda study: study.end.hypervolume)
+    cards = [
+        markup.card(
+            "most hypervolume at equal training",
+            then.name,
+            f"{then.hypervolume_at(equal):.4f} after {short(equal)}MACs or less",
+        ),
+        markup.card(
+            "most hypervolume in the end",
+            end.name,
+            f"{end.end.hypervolume:.4f} after {short(end.end.training_macs)}MACs",
+        ),
+    ]
+    won = [(study, study.view.best) for study in comparison.studies]
+    tops = [(study.view.scores[best.number], study, best) for study, best in won if best]
+    if tops:
+        score, study, best = max(tops, key=lambda item: item[0].top1)
+        cards.append(
+            markup.card(
+                "best winner", f"{score.top1:.1%}", f"{study.name}, {cost_text(best.candidate)}"
+            )
+        )
+    cards.append(
+        markup.card(
+            "can be resolved",
+            f"{100 * comparison.resolution.top1:.0f} points",
+            f"of top-1 between two networks, on {comparison.clips} clips",
+        )
+    )
+    return "".join(cards)
+
+
+def _row(study: ComparedStudy, comparison: StudyComparison) -> str:
+    view, best = study.view, study.view.best
+    at_equal = study.hypervolume_at(comparison.equal_training)
+    cells = [
+        markup.cell(study.name),
+        markup.cell(study.strategy),
+        markup.cell(view.family),
+        markup.cell(view.config.seed if view.config else "–", "number"),
+        markup.cell(view.budget_text, "number"),
+        markup.cell(f"{len(view.asked)} ({len(study.scored)} scored)", "number"),
+        markup.cell(f"{short(study.end.training_macs)}MACs", "number"),
+        markup.cell(f"{study.spent.seconds:,.0f} s", "number"),
+        markup.cell(f"{study.end.hypervolume:.4f}", "number"),
+        markup.cell(f"{at_equal:.4f}", "number"),
+    ]
+    if best:
+        score = view.scores[best.number]
+        low, high = score.top1_ci
+        cells += [
+            markup.cell(f"{score.top1:.1%} ({low:.1%} to {high:.1%})", "number"),
+            markup.cell(f"{score.nll:.3f}", "number"),
+            markup.cell(_cost(study), "number"),
+        ]
+    else:
+        cells.append('<td colspan="3" class="none">no network within the budget has a score</td>')
+    return markup.row([*cells, markup.cell(view.state)])
+
+
+def _cost(study: ComparedStudy) -> str:
+    """The winner's cost in what the budgets count, and its multiply-adds."""
+    quantity, best = study.view.quantity, study.view.best
+    assert best is not None
+    told = cost_text(best.candidate)
+    amount = quantity.text(best.candidate.cost)
+    return told if amount in told else f"{amount}, {told}"
+
+
+def _notes(comparison: StudyComparison) -> Iterator[str]:
+    """What a reader has to know, the first thing first."""
+    view = comparison.first
+    if comparison.unlike:
+        yield f"{comparison.unlike}: such differences are mixed with those of the strategies."
+    yield comparison.resolution.text
+    yield (
+        "Every winner was chosen on these same clips, so its top-1 is optimistic, the more so the "
+        "more networks its study tried. The report of a single study has the accuracy on clips "
+        "that were never used for choosing, where there is a test part."
+    )
+    yield (
+        f"Hypervolume is accuracy x decades of {view.quantity.noun}, up to chance "
+        f"({view.chance:.1%}) and twice the largest budget "
+        f"({view.quantity.text(comparison.reference.cost)}), the same for all studies."
+    )
+    yield (
+        f"Training is counted in multiply-adds, {TRAINING_FACTOR} times those of the forward pass "
+        "for every clip that a training saw, over all folds and seeds, trial by trial in the order "
+        "of their numbers. Equal training is the least that a study took, "
+        f"{short(comparison.equal_training)}MACs: beyond it that study has nothing to compare. "
+        "Tests, the winner's last training, and published networks that were trained beside the "
+        "search do not count."
+    )
+    lost = [f"{study.name}: {study.uncounted}" for study in comparison.studies if study.uncounted]
+    if lost:
+        yield (
+            "Networks that failed without a count of the clips that they had seen, so that their "
+            f"study took more than is shown: {', '.join(lost)}."
+        )

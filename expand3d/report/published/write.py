@@ -1,0 +1,35 @@
+"""The folder of `report --published`: table, pictures and page."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+from expand3d.core.errors import ConfigError
+from expand3d.report.published.figure import save_published_figures
+from expand3d.report.published.page import save_published_page
+from expand3d.report.published.results import Result, load_published, not_drawn, published_rows
+
+
+def write_published(
+    results: Sequence[Result], out: str | Path, *, cost: str = "total"
+) -> list[Path]:
+    """Write published.csv, .png, .svg and .html into `out`; their paths.
+
+    Files of these names are replaced. ConfigError where no result can be drawn against `cost`.
+    """
+    if all(not_drawn(result, cost) for result in results):
+        raise ConfigError("--families: no result of these has a printed cost; choose others")
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    rows = published_rows(results, cost=cost)
+    table = out / "published.csv"
+    with table.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, rows[0], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    order = list(dict.fromkeys(result.family for result in load_published()))
+    png, svg = save_published_figures(results, out, cost=cost, order=order)
+    text = svg.read_text(encoding="utf-8")
+    return [table, png, svg, save_published_page(rows, out / "published.html", svg=text, cost=cost)]

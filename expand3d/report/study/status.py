@@ -1,0 +1,100 @@
+"""A study in words and as JSON: its state, the best so far, every trial."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from expand3d.core.trial import Trial
+from expand3d.report.study.spent import spent
+from expand3d.report.study.view import StudyView
+
+
+def final_text(view: StudyView) -> str | None:
+    """One line about the winner's last training; None where there was none yet."""
+    final = view.final
+    if final is None:
+        return None
+    if final.training.status != "ok":
+        return f"the winner's last training failed: {final.training.reason}"
+    if final.score is None:
+        return (
+            "no test part was kept apart, so there is no accuracy beyond the one that the network "
+            "was chosen by; the weights are trained on all clips"
+        )
+    low, high = final.score.top1_ci
+    p_value = view.final_p_value
+    return (
+        f"test, {final.score.clips} clips never used for choosing: top-1 {final.score.top1:.1%} "
+        f"({low:.0%} to {high:.0%}), p = {p_value:.2g} against chance {view.chance:.1%}"
+    )
+
+
+def status_json(view: StudyView) -> dict[str, Any]:
+    """The study for a script; accuracies from 0 to 1, times of training in seconds.
+
+    `budget` is in what `quantity` names: multiply-adds, parameters, activations, bytes of memory,
+    or nanoseconds of latency.
+    """
+    best, final = view.best, view.final
+    return {
+        "study": view.name,
+        "state": view.state,
+        "family": view.family,
+        "budget": view.budget,
+        "budget_text": view.budget_text,
+        "quantity": view.quantity.key,
+        "metric": view.metric,
+        "best": trial_json(view, best) if best else None,
+        "final": final
+        and {
+            "status": final.training.status,
+            "reason": final.training.reason,
+            "measured_on": final.measured_on,
+            "clips": final.score.clips if final.score else 0,
+            "top1": final.score.top1 if final.score else None,
+            "top1_ci": list(final.score.top1_ci) if final.score else None,
+            "p_value_against_chance": view.final_p_value,
+            "weights": str(final.weights) if final.weights else None,
+        },
+        "steps": [
+            {"step": step.offer.step, "decision": step.text, "pending": step.pending}
+            for step in view.steps
+        ],
+        "trials": [trial_json(view, trial) for trial in view.trials],
+    }
+
+
+def trial_json(view: StudyView, trial: Trial) -> dict[str, Any]:
+    """One trial for a script; a score that is missing is null, with the reason."""
+    candidate, score = trial.candidate, view.scores.get(trial.number)
+    trainings, parent = trial.trainings.values(), view.parent(candidate)
+    took = spent([trial])
+    return {
+        "number": trial.number,
+        "state": trial.state,
+        "reason": trial.reason,
+        "step": candidate.step,
+        "axis": candidate.axis,
+        "merged": list(candidate.merged),
+        "parent": parent.number if parent else None,
+        "role": candidate.role,
+        "label": view.names.get(trial.number),
+        "genotype": candidate.genotype.to_json(),
+        "plan": dict(candidate.plan),
+        "digest": candidate.digest,
+        "macs": candidate.macs,
+        "params": trial.cost["params"],
+        "activations": trial.cost.get("activations"),
+        "memory": trial.cost.get("memory"),
+        "latency": candidate.latency.to_json() if candidate.latency else None,
+        "top1": score.top1 if score else None,
+        "top1_ci": list(score.top1_ci) if score else None,
+        "top5": score.top5 if score else None,
+        "nll": score.nll if score else None,
+        "clip_visits": sum(training.clip_visits for training in trainings),
+        "training_macs": took.training_macs,
+        "seconds": took.seconds,
+        "waited_seconds": took.waited_seconds,
+        "test_seconds": took.test_seconds,
+        **took.memory_json(),
+    }

@@ -1,0 +1,27 @@
+"""The report's four files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from expand3d.core.errors import StudyError
+from expand3d.report.study.figure import save_figures
+from expand3d.report.study.page import save_page
+from expand3d.report.study.table import dataframe
+from expand3d.report.study.view import StudyView
+
+
+def write_report(view: StudyView, out: str | Path) -> list[Path]:
+    """Write frontier.csv, frontier.png, frontier.svg and index.html into `out`; their paths.
+
+    Files of these names are replaced. StudyError where no network has a score yet.
+    """
+    if not view.complete:
+        raise StudyError(f"study {view.name!r} has no scored network yet; nothing to report")
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    table = out / "frontier.csv"
+    dataframe(view).to_csv(table, index=False)
+    png, svg = save_figures(view, out)
+    page = save_page(view, out / "index.html", svg=svg.read_text(encoding="utf-8"))
+    return [table, png, svg, page]

@@ -1,0 +1,267 @@
+"""Published networks, trained like a study's candidates and kept in the same record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from expand3d.core.errors import BudgetError, FactorError, nearest
+from expand3d.core.genotype import Genotype, Plan
+from expand3d.core.trial import BASELINE, Candidate, Trial
+from expand3d.cost.quantity import MACS
+from expand3d.data.check import CheckReport
+from expand3d.execute.base import Executor
+from expand3d.networks import FAMILIES, get_family, plan_from_json
+from expand3d.networks.family import Family
+from expand3d.run.events import Overview, Watch
+from expand3d.run.plan import forecast_each
+from expand3d.run.prepare import Prepared
+from expand3d.run.runner import (
+    Outcome,
+    Part,
+    create_record,
+    executor,
+    keep_growth,
+    new_study,
+    reopened,
+)
+from expand3d.search.statistics import label
+from expand3d.search.strategy import Done, answers
+from expand3d.study.catalog import FINISHED
+from expand3d.study.config import StudyConfig
+from expand3d.study.record import BASELINES, Record
+
+#: Networks of up to this many times the study's budget take part where nobody says otherwise.
+REACH = 2
+#: Why a part of a run ended whose study has its baselines but not yet its result.
+ONLY_BASELINES = "baselines trained; the expansion is not finished"
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which published networks take part: all of `families`, or those in `names`.
+
+    `most` is the largest cost in multiply-adds; None is REACH x the study's budget, in what that
+    limits first, and no limit for networks that are named.
+    """
+
+    families: tuple[str, ...] = tuple(FAMILIES)
+    names: tuple[str, ...] = ()
+    most: int | None = None
+
+    def ceiling(self, budget: int) -> int | None:
+        """The largest cost that takes part beside a study of this budget; None is no limit."""
+        return self.most if self.most is not None or self.names else REACH * budget
+
+
+def networks_of(family: Family) -> dict[str, Genotype]:
+    """A family's published networks by name, and its base where none of them is the same."""
+    presets = {preset.name: preset.genotype for preset in family.presets.values()}
+    known = {family.resolve(genotype).digest for genotype in presets.values()}
+    if family.resolve(family.base).digest in known:
+        return presets
+    return {f"{family.name}-base": family.base, **presets}
+
+
+def selected(selection: Selection, *, classes: int) -> tuple[Candidate, ...]:
+    """The networks that the selection names, whatever they cost, cheapest first.
+
+    Their classifiers have `classes` outputs. FactorError where a name is unknown.
+    """
+    families = FAMILIES if selection.names else selection.families
+    found = {
+        name: genotype
+        for family in families
+        for name, genotype in networks_of(get_family(family)).items()
+    }
+    for name in selection.names:
+        if name not in found:
+            raise FactorError(f"unknown preset {name!r}{nearest(name, found)}")
+    chosen = [_candidate(name, found[name], classes) for name in selection.names or found]
+    return tuple(sorted(chosen, key=lambda candidate: (candidate.macs, candidate.label)))
+
+
+def _candidate(name: str, genotype: Genotype, classes: int) -> Candidate:
+    family = get_family(genotype.family)
+    plan = family.resolve(genotype, num_classes=classes)
+    return Candidate(
+        genotype=genotype,
+        plan=plan.to_json(),
+        digest=plan.digest,
+        macs=family.cost(plan).macs,
+        step=None,
+        axis=None,
+        role=BASELINE,
+        label=name,
+    )
+
+
+def new_baselines(
+    config: StudyConfig,
+    selection: Selection,
+    *,
+    watch: Watch | None = None,
+    stop: Callable[[], bool] = lambda: False,
+    confirm: Callable[[], bool] = lambda: True,
+) -> Outcome | None:
+    """Train published networks in a new study, which `resume` then expands.
+
+    `stop` and `confirm` are those of `run_study`.
+    """
+    watch = watch or Watch()
+    selected(selection, classes=1)  # an unknown name is said before any data is read
+    with new_study(config, watch) as ready, executor(ready) as workers:
+        candidates = _planned(selection, ready, (), watch)
+        if not confirm():
+            return None
+        return _Comparing(create_record(ready), ready, workers, watch, stop, candidates).go()
+
+
+def add_baselines(
+    name: str,
+    selection: Selection,
+    *,
+    root: str | Path = "studies",
+    storage: str | None = None,
+    changes: Mapping[str, Any] | None = None,
+    watch: Watch | None = None,
+    stop: Callable[[], bool] = lambda: False,
+    confirm: Callable[[], bool] = lambda: True,
+) -> Outcome | None:
+    """Train published networks in a study that is there, on its data and by its recipe.
+
+    What the record knows, its own candidates included, is not trained again. `changes` are those
+    of `resume_study`; the study's own time limit is the expansion's and does not count here.
+    """
+    watch = watch or Watch()
+    selected(selection, classes=1)
+    changes = {"time_limit": None, **(changes or {})}
+    with reopened(name, root=root, storage=storage, changes=changes, watch=watch) as begun:
+        record, ready = begun
+        with executor(ready) as workers:
+            candidates = _planned(selection, ready, record.trials(), watch)
+            if not confirm():
+                return None
+            keep_growth(record, ready, watch)
+            return _Comparing(record, ready, workers, watch, stop, candidates).go()
+
+
+def _planned(
+    selection: Selection, ready: Prepared, trials: Sequence[Trial], watch: Watch
+) -> tuple[Candidate, ...]:
+    """The networks that take part, after the plan was shown; BudgetError where none does."""
+    everything = selected(selection, classes=len(ready.store.class_names))
+    most = selection.ceiling(ready.strategy.budget)
+    costs, said = _costs(selection, ready, everything)
+    taken = tuple(c for c in everything if most is None or costs[c.digest] <= most)
+    if not taken:
+        cheapest = min(everything, key=lambda c: costs[c.digest])
+        raise BudgetError(
+            f"no network costs {said(most or 0)} or less; the cheapest, "
+            f"{label(cheapest)}, costs {said(costs[cheapest.digest])}: raise --max-budget"
+        )
+    known = answers(trials)
+    todo = tuple({c.digest: c for c in taken if c.digest not in known}.values())
+    costlier = [c for c in everything if c not in taken]
+    recorded = [c for c in taken if c.digest in known]
+    stands_on = dict(ready.lines)
+    lines = [
+        ("data", stands_on["data"]),
+        ("training", stands_on["training"]),
+        ("at most", "any cost" if most is None else f"{said(most)}; costlier is left out"),
+        ("left out", _listed(f"{label(c)} {said(costs[c.digest])}" for c in costlier)),
+        ("recorded", _listed(f"{label(c)} (trial {known[c.digest].number})" for c in recorded)),
+    ]
+    for candidate in todo:
+        texts = _stretched(plan_from_json(candidate.plan), ready.report)
+        lines += [(label(candidate), text) for text in texts]
+    assert ready.config.name is not None
+    if not todo:
+        watch.note(f"every network that takes part is in the record of {ready.config.name!r}")
+        return taken
+    watch.planned(
+        Overview(
+            ready.config.name,
+            tuple(line for line in lines if line[1]),
+            forecast_each(ready, todo),
+            None,
+        )
+    )
+    return taken
+
+
+def _costs(
+    selection: Selection, ready: Prepared, candidates: Sequence[Candidate]
+) -> tuple[dict[str, int], Callable[[float], str]]:
+    """What networks cost, by digest, in what their limit counts, and how that is written.
+
+    A latency that is not measured yet is guessed.
+    """
+    strategy = ready.strategy
+    start = strategy.start or get_family(strategy.family).base
+    base = get_family(start.family).resolve(start, num_classes=strategy.num_classes)
+    price = strategy.price.guessed(base)
+    quantity = MACS if selection.most is not None else price.quantity
+    costs = {c.digest: price.amount(quantity, plan_from_json(c.plan)) for c in candidates}
+    return costs, quantity.text
+
+
+def _listed(items: Iterable[str]) -> str:
+    return ", ".join(items)
+
+
+def _stretched(plan: Plan, report: CheckReport) -> list[str]:
+    """How clips are made to fit a network that asks for more than the data has."""
+    texts = []
+    if report.short_side and plan.crop > report.short_side:
+        texts.append(
+            f"reads {plan.crop} pixels; clips are enlarged (median short side "
+            f"{report.short_side:.0f})"
+        )
+    needed = (plan.frames - 1) * plan.stride + 1
+    if report.frames and needed > report.frames:
+        texts.append(
+            f"reads {needed} frames; shorter clips hold their last frame (median length "
+            f"{report.frames:.0f})"
+        )
+    return texts
+
+
+class _Comparing(Part):
+    """The published networks that take part."""
+
+    def __init__(
+        self,
+        record: Record,
+        ready: Prepared,
+        workers: Executor,
+        watch: Watch,
+        stop: Callable[[], bool],
+        candidates: Sequence[Candidate],
+    ) -> None:
+        super().__init__(record, ready, workers, watch, stop)
+        self._candidates = candidates
+
+    def counts(self, trial: Trial) -> bool:
+        return trial.candidate.role == BASELINE
+
+    def work(self) -> str:
+        named = {label(candidate): candidate.digest for candidate in self._candidates}
+        self.record.set_attribute(BASELINES, {**(self.record.attribute(BASELINES) or {}), **named})
+        known = answers(self.record.trials())
+        done = [known[c.digest] for c in self._candidates if c.digest in known]
+        self.watch.step(self._candidates, done)
+        wanted = {c.digest: self.priced(c) for c in self._candidates if c.digest not in known}
+        self.answer(tuple(wanted.values()))
+        return FINISHED if self._expanded() else ONLY_BASELINES
+
+    def _expanded(self) -> bool:
+        """Whether the study's expansion has nothing left to do."""
+        strategy, trials = self.ready.strategy, self.record.trials()
+        if not isinstance(strategy.ask(trials), Done):
+            return False
+        final, best = self.record.final(), strategy.result(trials)
+        trained = final is not None and best is not None and final["trial"] == best.number
+        return trained or not self.ready.config.final

@@ -1,0 +1,223 @@
+"""The one loop: ask the strategy, train what the record cannot answer, record it, repeat."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from expand3d.core.errors import StudyError
+from expand3d.core.result import Training
+from expand3d.core.trial import BASELINE, Candidate, Trial
+from expand3d.execute.base import Task
+from expand3d.networks import plan_from_json
+from expand3d.run.events import Watch
+from expand3d.run.plan import forecast
+from expand3d.run.prepare import Prepared
+from expand3d.run.runner import (
+    Outcome,
+    Part,
+    create_record,
+    executor,
+    keep_growth,
+    new_study,
+    reopened,
+)
+from expand3d.search.strategy import Batch, Done, answers, drive
+from expand3d.study.catalog import FINISHED
+from expand3d.study.config import StudyConfig
+from expand3d.study.record import FINAL, Record
+
+WINNER_WEIGHTS = "winner.safetensors"
+
+
+def run_study(
+    config: StudyConfig,
+    *,
+    watch: Watch | None = None,
+    stop: Callable[[], bool] = lambda: False,
+    confirm: Callable[[], bool] = lambda: True,
+) -> Outcome | None:
+    """Expand a network to `config.budget` in a new study; StudyError where the name is taken.
+
+    `stop` is asked between batches of clips; once true, everything is on disk when this returns.
+    `confirm` is asked after the plan was shown and before anything is trained; None where it says
+    no.
+    """
+    watch = watch or Watch()
+    with new_study(config, watch) as ready, executor(ready) as workers:
+        watch.planned(forecast(ready))
+        if not confirm():
+            return None
+        return Expanding(create_record(ready), ready, workers, watch, stop).go()
+
+
+def resume_study(
+    name: str,
+    *,
+    root: str | Path = "studies",
+    storage: str | None = None,
+    changes: Mapping[str, Any] | None = None,
+    watch: Watch | None = None,
+    stop: Callable[[], bool] = lambda: False,
+) -> Outcome:
+    """Continue a study that was stopped or killed; budgets are totals, so nothing is repeated.
+
+    `changes` are keys that may differ from here on (the data's path, the device), or that become
+    larger (`budget`, `trials`): the study then goes on as one that began with them, and trains only
+    what its record does not know. Any other is refused by name, and so is data whose content has
+    changed. The plan of what is left comes first.
+    """
+    watch = watch or Watch()
+    with reopened(name, root=root, storage=storage, changes=changes, watch=watch) as begun:
+        record, ready = begun
+        with executor(ready) as workers:
+            _show_rest(record, ready, watch)
+            keep_growth(record, ready, watch)
+            return Expanding(record, ready, workers, watch, stop).go()
+
+
+def plan_resumed(
+    name: str,
+    *,
+    root: str | Path = "studies",
+    storage: str | None = None,
+    changes: Mapping[str, Any] | None = None,
+    watch: Watch | None = None,
+) -> None:
+    """Show what `resume_study` would do with the same arguments, and change nothing."""
+    watch = watch or Watch()
+    with reopened(name, root=root, storage=storage, changes=changes, watch=watch) as begun:
+        _show_rest(*begun, watch)
+
+
+def _show_rest(record: Record, ready: Prepared, watch: Watch) -> None:
+    """The plan of what a study has left to do, what its record answers not counted."""
+    trials, final = record.trials(), record.final()
+    plan = forecast(ready, trials, last=final["trial"] if final else None)
+    if plan.steps or plan.final:
+        count = f"{len(answers(trials))} networks, which are not counted below"
+        watch.planned(dataclasses.replace(plan, lines=(*plan.lines, ("recorded", count))))
+    elif isinstance(ended := ready.strategy.ask(trials), Done):
+        watch.note(f"nothing is left to train: {ended.reason}")
+
+
+class Expanding(Part):
+    """The expansion, and the last training of its winner."""
+
+    def work(self) -> str:
+        self._search()
+        self.train_winner()
+        return FINISHED
+
+    def counts(self, trial: Trial) -> bool:
+        return trial.candidate.role != BASELINE
+
+    def _search(self) -> None:
+        """Ask and answer until the strategy is done."""
+        shown = 0
+
+        def look(batch: Batch) -> None:
+            nonlocal shown
+            shown = self.tell_decisions(shown)
+            known = answers(self.record.trials())
+            done = [known[c.digest] for c in batch.candidates if c.digest in known]
+            self.watch.step(batch.candidates, done)
+
+        ended = drive(self.ready.strategy, self.record.trials, self.answer, look, self.measure)
+        self.tell_decisions(shown)
+        # Begun for a smaller budget and no longer asked for: finished, so that nothing is lost.
+        begun = [t for t in self.record.trials() if t.state == "running" and self.counts(t)]
+        if begun:
+            self.answer([trial.candidate for trial in begun])
+        self.watch.note(f"search done: {ended.reason}")
+
+    def tell_decisions(self, shown: int) -> int:
+        """Keep and show what each newly finished step has chosen; how many steps have been."""
+        steps = self.ready.strategy.steps(self.record.trials())
+        decided = [step for step in steps if not step.pending]
+        for step in decided[shown:]:
+            key = f"step/{step.offer.step}"
+            kept = {"text": step.text, **(step.choice.to_json() if step.choice else {})}
+            if self.record.attribute(key) != kept:
+                self.record.set_attribute(key, kept)
+            self.watch.decided(step.offer.step, step.text)
+        return len(decided)
+
+    def untrained_winner(self) -> Trial | None:
+        """The result, where it has to be trained once more; StudyError where there is none."""
+        winner = self.ready.strategy.result(self.record.trials())
+        if winner is None:
+            raise StudyError(f"no network was trained within {self.ready.budget.text}")
+        before = self.record.final()
+        trained = before is not None and before["trial"] == winner.number
+        return None if trained or not self.ready.config.final else winner
+
+    def train_winner(self) -> None:
+        """Train the result once more on everything but the test part, and keep its weights."""
+        winner = self.untrained_winner()
+        if winner is None:
+            return
+        before, name = self.record.final(), WINNER_WEIGHTS
+        if before:  # a smaller budget's winner, whose weights stay until these are there
+            self.record.set_attribute(f"{FINAL}/{before['trial']}", before)
+            name = f"winner-{winner.number}.safetensors"
+        training = self._last_training(winner.candidate, name)
+        self.record.set_final(
+            {
+                "trial": winner.number,
+                "training": training.to_json(),
+                "recipe": self.ready.final.recipe.to_json(),
+                "seed": self.ready.final.jobs[0].seed,
+                "test_clips": len(self.ready.final.jobs[0].held_out),
+                "weights": name if training.status == "ok" else None,
+            }
+        )
+        self._clear_checkpoints()
+        self.watch.final(training)
+
+    def _last_training(self, candidate: Candidate, weights: str) -> Training:
+        folder, plan = self.record.folder, plan_from_json(candidate.plan)
+        bench = dataclasses.replace(self.ready.final, store=self.bench(plan).store)
+        task = Task(
+            None,
+            candidate,
+            done={},
+            checkpoints=folder.checkpoints.resolve(),
+            identity=bench.identity(plan),
+            weights=folder.weights.resolve() / weights,
+        )
+        last = _Last(self.watch)
+        self.executor.run(iter([(task, bench)]), last, self.stop)
+        if last.training is None:  # unlike a candidate it has to be had: resuming tries again
+            raise StudyError(f"the winner's last training gave nothing: {last.failure}")
+        return last.training
+
+    def _clear_checkpoints(self) -> None:
+        """Only baselines that were interrupted have something left to be continued."""
+        running = {str(t.number) for t in self.record.trials() if t.state == "running"}
+        for path in self.record.folder.checkpoints.iterdir():
+            if path.name.partition("-")[0] not in running:
+                path.unlink(missing_ok=True)
+
+
+class _Last:
+    """Keeps what the winner's last training gave."""
+
+    def __init__(self, watch: Watch) -> None:
+        self._watch = watch
+        self.training: Training | None = None
+        self.failure: str | None = None
+
+    def note(self, text: str) -> None:
+        self._watch.note(text)
+
+    def progress(self, task: Task, progress: Any) -> None:
+        self._watch.training(None, progress)
+
+    def trained(self, task: Task, key: str, training: Training) -> None:
+        self.training = training
+
+    def ended(self, task: Task, failure: str | None) -> None:
+        self.failure = failure

@@ -1,0 +1,93 @@
+"""What a run tells whoever looks on: nothing here decides anything."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from expand3d.core.genotype import Plan
+from expand3d.core.measured import Latency
+from expand3d.core.trial import Candidate, Trial
+from expand3d.cost.quantity import MACS, Quantity
+
+if TYPE_CHECKING:
+    from expand3d.core.result import Training
+    from expand3d.training.progress import Progress
+
+
+@dataclass(frozen=True)
+class PlannedStep:
+    """What a step, or the network called `name`, should take, before anything was trained.
+
+    `target` is in what `quantity` counts; `memory` is the largest predicted peak in bytes of one
+    training, None where it is not predicted.
+    """
+
+    step: int
+    candidates: int
+    target: int
+    clip_visits: int
+    training_macs: int
+    seconds: float
+    name: str | None = None
+    quantity: Quantity = MACS
+    memory: int | None = None
+
+
+@dataclass(frozen=True)
+class Overview:
+    """The plan of a run: what limits it, what it will train, how long that should take.
+
+    What is chosen on the way decides about the rest: `shortest` and `longest` are the expected
+    seconds of the ways that were looked at, where there are several.
+    """
+
+    name: str
+    lines: tuple[tuple[str, str], ...]
+    steps: tuple[PlannedStep, ...]
+    final: PlannedStep | None
+    shortest: float | None = None
+    longest: float | None = None
+
+    @property
+    def seconds(self) -> float:
+        """Expected wall time of everything."""
+        rows = [*self.steps, self.final] if self.final else self.steps
+        return sum(row.seconds for row in rows)
+
+    @property
+    def candidates(self) -> int:
+        """Networks to be trained and compared, the base included."""
+        return sum(row.candidates for row in self.steps)
+
+
+class Watch:
+    """Looks on and says nothing; a rendering overrides what it shows."""
+
+    def note(self, text: str) -> None:
+        """Something that the user should know: a skipped file, a default that was taken."""
+
+    def decoding(self, done: int, total: int) -> None:
+        """`done` of `total` clips are in the cache."""
+
+    def planned(self, overview: Overview) -> None:
+        """The plan of what is to be done, before the first training of this process."""
+
+    def measured(self, plan: Plan, latency: Latency) -> None:
+        """How long one clip takes a network that may be proposed."""
+
+    def step(self, candidates: Sequence[Candidate], done: Sequence[Trial]) -> None:
+        """A step begins, or goes on after a resume: `done` were trained before."""
+
+    def training(self, candidate: Candidate | None, progress: Progress) -> None:
+        """How far one training is; no candidate stands for the winner's last training."""
+
+    def finished(self, trial: Trial) -> None:
+        """A candidate has its scores, or the reason why it has none."""
+
+    def decided(self, step: int, text: str) -> None:
+        """What a step chose and how sure that is."""
+
+    def final(self, training: Training) -> None:
+        """The winner's last training is done."""

@@ -1,0 +1,191 @@
+"""What a run will take, before it starts: candidates, clip visits, multiply-adds and time."""
+
+from __future__ import annotations
+
+import dataclasses
+import heapq
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from expand3d.core.result import TRAINING_FACTOR
+from expand3d.core.trial import Candidate, Trial
+from expand3d.execute.evaluate import Bench
+from expand3d.measure.pace import Pace, calibrate
+from expand3d.networks import activations, plan_from_json
+from expand3d.run.events import Overview, PlannedStep
+from expand3d.run.prepare import Prepared
+from expand3d.search.expansion.steps import Offer
+from expand3d.search.statistics import label
+from expand3d.search.strategy import answers
+
+if TYPE_CHECKING:
+    from expand3d.measure.throughput import Site
+
+
+def forecast(
+    ready: Prepared, history: Sequence[Trial] = (), *, last: int | None = None
+) -> Overview:
+    """The plan of a run with its expected time on this device, from a few short calibrations.
+
+    Of the ways in which the run may go it is the one in the middle by time, with the times of the
+    shortest and of the longest. What trials of `history` answer is left out, and so is the last
+    training of a winner that is trial `last`. A plan without rows has nothing left to train.
+    """
+    futures = ready.strategy.futures(history)
+    ways = [_ahead(ready, offers, history, last) for offers in futures]
+    if not any(offers or winner for offers, winner in ways):
+        assert ready.config.name is not None
+        return Overview(ready.config.name, ready.lines, (), None)
+    # The base is among them, which is quick to time whatever is left.
+    candidates = [c for offers in futures for offer in offers for c in offer.candidates]
+    pace = calibrate(candidates, recipe=ready.bench.recipe, site=_site(ready))
+    winners = [winner for _, winner in ways if winner is not None]
+    paces = pace, _pace_of_last(ready, pace, winners, candidates[0])
+    times = [_overview(ready, *paces, *way, memory=False).seconds for way in ways]
+    ordered = sorted(range(len(ways)), key=lambda place: times[place])
+    middle = _overview(ready, *paces, *ways[ordered[len(ordered) // 2]], memory=True)
+    return dataclasses.replace(middle, shortest=min(times), longest=max(times))
+
+
+def _ahead(
+    ready: Prepared, offers: Sequence[Offer], history: Sequence[Trial], last: int | None
+) -> tuple[tuple[Offer, ...], Candidate | None]:
+    """What the record does not answer of `offers`, and the network that is then trained last.
+
+    One of the last candidates stands for a winner that is not known yet.
+    """
+    known = answers(history)
+    open_ones = (
+        dataclasses.replace(
+            offer, candidates=tuple(c for c in offer.candidates if c.digest not in known)
+        )
+        for offer in offers
+    )
+    left = tuple(offer for offer in open_ones if offer.candidates)
+    winner: Candidate | None = None
+    if left:
+        winner = offers[-1].candidates[len(offers[-1].candidates) // 2]
+    elif (best := ready.strategy.result(history)) is not None and best.number != last:
+        winner = best.candidate
+    return left, winner if ready.config.final else None
+
+
+def _pace_of_last(
+    ready: Prepared, pace: Pace, winners: Sequence[Candidate], base: Candidate
+) -> Pace:
+    """How fast one of `winners` is trained once more, measured where it has threads of its own.
+
+    More cores speed up large networks more than small ones, and nothing is trained beside it, so it
+    is not computed from `pace`.
+    """
+    if not winners or _site_of_last(ready) == _site(ready):
+        return pace
+    return calibrate([base, *winners], recipe=ready.final.recipe, site=_site_of_last(ready))
+
+
+def _site(ready: Prepared) -> Site:
+    """Where the candidates are trained, as far as it is this machine."""
+    from expand3d.measure.throughput import Site
+
+    devices, threads = ready.config.devices or (ready.bench.device,), ready.bench.threads
+    # Workers of a cluster may be more than there is room for here.
+    here = max(1, len(os.sched_getaffinity(0)) // threads)
+    return Site(devices, threads, min(ready.config.side_by_side, here))
+
+
+def _site_of_last(ready: Prepared) -> Site:
+    """Where the winner is trained once more, when all others are done."""
+    return dataclasses.replace(_site(ready), threads=ready.final.threads, at_a_time=1)
+
+
+def forecast_each(ready: Prepared, candidates: Sequence[Candidate]) -> tuple[PlannedStep, ...]:
+    """One row per network, in their order; every family is calibrated by itself."""
+    bench, site = ready.bench, _site(ready)
+    families = {candidate.genotype.family for candidate in candidates}
+    paces = {
+        name: calibrate(
+            (c for c in candidates if c.genotype.family == name), recipe=bench.recipe, site=site
+        )
+        for name in families
+    }
+    return tuple(
+        dataclasses.replace(
+            _row(bench, paces[c.genotype.family], number, c.macs, [c], memory=True), name=label(c)
+        )
+        for number, c in enumerate(candidates)
+    )
+
+
+def _overview(
+    ready: Prepared,
+    pace: Pace,
+    last: Pace,
+    offers: Sequence[Offer],
+    winner: Candidate | None,
+    *,
+    memory: bool,
+) -> Overview:
+    """The plan where a run goes as `offers` say, and `winner` is trained once more in the end.
+
+    `pace` is that of the steps, `last` that of the last training. Predicting `memory` takes a
+    moment for each row.
+    """
+    quantity, at_a_time = ready.strategy.price.quantity, ready.config.side_by_side
+    steps = [
+        _row(
+            ready.bench,
+            pace,
+            offer.step,
+            offer.target,
+            offer.candidates,
+            memory=memory,
+            at_a_time=at_a_time,
+        )
+        for offer in offers
+    ]
+    rows = tuple(dataclasses.replace(row, quantity=quantity) for row in steps)
+    final = None
+    if winner is not None:
+        step = offers[-1].step + 1 if offers else 0
+        final = _row(ready.final, last, step, winner.cost, [winner], memory=memory)
+        final = dataclasses.replace(final, quantity=quantity)
+    assert ready.config.name is not None
+    return Overview(ready.config.name, ready.lines, rows, final)
+
+
+def _row(
+    bench: Bench,
+    pace: Pace,
+    step: int,
+    target: int,
+    candidates: Sequence[Candidate],
+    *,
+    memory: bool,
+    at_a_time: int = 1,
+) -> PlannedStep:
+    clips = sum(len(job.held_out) for job in bench.jobs)
+    views = clips * bench.recipe.test_views * bench.recipe.test_crops
+    plans = [plan_from_json(c.plan) for c in candidates]
+    seconds = [
+        pace.seconds(plan, visits=bench.visits, views=views, trainings=len(bench.jobs))
+        for plan in plans
+    ]
+    return PlannedStep(
+        step=step,
+        candidates=len(candidates),
+        target=target,
+        clip_visits=bench.visits * len(candidates),
+        training_macs=sum(TRAINING_FACTOR * c.macs * bench.visits for c in candidates),
+        seconds=side_by_side(seconds, at_a_time),
+        # Memory goes with the activations.
+        memory=bench.memory(max(plans, key=activations)) if memory else None,
+    )
+
+
+def side_by_side(seconds: Sequence[float], workers: int) -> float:
+    """Seconds until everything is done where each piece goes to the worker that is free first."""
+    free_at = [0.0] * workers
+    for each in seconds:
+        heapq.heapreplace(free_at, free_at[0] + each)
+    return max(free_at)

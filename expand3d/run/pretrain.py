@@ -1,0 +1,158 @@
+"""Pretraining without labels: a 3D network learns from a frozen 2D one (arXiv 1711.08200).
+
+The folder that comes out is one that `expand3d export --to json` could have written, with the log
+beside it; while the pretraining runs it holds the checkpoint to continue from.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from expand3d.core.errors import ExportError
+from expand3d.core.genotype import Genotype
+from expand3d.core.recipe import Recipe
+from expand3d.core.result import Interrupted
+from expand3d.data.manifest import load_manifest
+from expand3d.data.source import resolve_source
+from expand3d.interop.formats import refuse_occupied
+from expand3d.interop.json_folder import NETWORK, WEIGHTS, load_export, write_description
+from expand3d.interop.network import ExportedNetwork
+from expand3d.networks import get_family
+from expand3d.run.events import Watch
+from expand3d.run.prepare import cached_side, clip_store, device_for, parts_of
+from expand3d.run.teacher import load_teacher
+from expand3d.study.config import StudyConfig
+from expand3d.study.session import Session
+
+if TYPE_CHECKING:
+    from expand3d.data.cache import CachedStore
+    from expand3d.training.tasks.transfer import Task, Transferred
+
+#: The paper's learning rate; its 150 epochs of half a million clips are beyond a first look.
+RECIPE = Recipe("pretrain", 4_000, None, batch=16, bn_batch=16, lr=0.1, dropout=0.0, test_views=1)
+LOG, CHECKPOINT = "pretrain.jsonl", "checkpoint.pt"
+#: What `ExportedNetwork.scores` calls the result.
+SCORE = "held-out pairs"
+
+
+@dataclass(frozen=True)
+class Pretraining:
+    """What is asked for. Of `config` only what concerns data, seed and device counts."""
+
+    config: StudyConfig
+    student: Genotype
+    teacher: Path
+    out: Path
+    recipe: Recipe = RECIPE
+    teacher_preset: str | None = None
+
+
+def pretrain(
+    wanted: Pretraining,
+    *,
+    watch: Watch | None = None,
+    stop: Callable[[], bool] = lambda: False,
+) -> Mapping[str, Any] | None:
+    """How well the pretrained network tells held-out pairs apart; None where `stop` ended it.
+
+    `wanted.out` then holds the network with its weights, or the checkpoint from which the same
+    call goes on. ExportError where the folder holds something else.
+    """
+    watch, out = watch or Watch(), wanted.out
+    if not (out / LOG).is_file():
+        refuse_occupied(out, force=False)
+    task, store = _prepared(wanted, watch)
+    if (out / NETWORK).is_file():
+        return _finished(out, task, watch)
+    from expand3d.training.checkpoint import discard
+    from expand3d.training.tasks.transfer import transfer
+
+    config = wanted.config
+    try:
+        result = transfer(
+            task,
+            weights_out=out / WEIGHTS,
+            log=out / LOG,
+            checkpoint=out / CHECKPOINT,
+            device=device_for(config.device),
+            threads=config.threads,
+            stop=stop,
+            on_progress=lambda progress: watch.training(None, progress),
+            say=watch.note,
+        )
+    except Interrupted as stopped:
+        watch.note(str(stopped))
+        return None
+    network = _network(wanted, task, store, result)
+    write_description(network, out, weights=WEIGHTS)
+    discard(out / CHECKPOINT)
+    return network.scores
+
+
+def _prepared(wanted: Pretraining, watch: Watch) -> tuple[Task, CachedStore]:
+    """The task, once teacher and student are known to be legal and the clips are decoded."""
+    config, family = wanted.config, get_family(wanted.student.family)
+    family.resolve(wanted.student)  # said before anything is read
+    teacher = load_teacher(wanted.teacher, preset=wanted.teacher_preset)
+    prefix = Path(config.prefix) if config.prefix else None
+    manifest = load_manifest(resolve_source(config.data, say=watch.note), prefix=prefix)
+    plan = family.resolve(wanted.student, num_classes=len(manifest.class_names))
+    if plan.frames == 1:
+        watch.note("the student reads single frames: it learns nothing of motion")
+    crop = max(plan.crop, teacher.crop)
+    side = cached_side(crop, wanted.recipe)
+    store = clip_store(config, manifest, short_side=side, watch=watch)
+    parts = parts_of(config, store.manifest)
+    for note in parts.notes:
+        watch.note(note)
+    from expand3d.training.tasks.transfer import Task
+
+    task = Task(plan, teacher, store, parts.train, parts.val, wanted.recipe, config.seed)
+    return task, store
+
+
+def _finished(out: Path, task: Task, watch: Watch) -> Mapping[str, Any]:
+    """What a finished pretraining gave; ExportError where it was another one."""
+    kept = load_export(out)
+    before, now = kept.provenance.get("belongs", {}), task.belongs()
+    other = [name for name, value in now.items() if before.get(name) != value]
+    if other:
+        raise ExportError(
+            f"--out {out} holds the result of another {', '.join(other)}; choose a new folder"
+        )
+    watch.note(f"{out} is finished; nothing is left to do")
+    return kept.scores
+
+
+def _network(
+    wanted: Pretraining, task: Task, store: CachedStore, result: Transferred
+) -> ExportedNetwork:
+    """The student as `expand3d export` describes networks; it is of no study."""
+    score = {"pairs": result.pairs, "accuracy": result.accuracy, "chance": 0.5, "nll": result.loss}
+    provenance = {
+        "made_by": "supervision transfer, arXiv 1711.08200; the classifier is untrained",
+        "teacher": {"file": str(wanted.teacher.resolve()), "preset": wanted.teacher_preset},
+        "belongs": task.belongs(),
+        "data": {"source": wanted.config.data, "fingerprint": store.fingerprint},
+        "clips": {"training": len(task.train), "held out": len(task.held_out)},
+        "clip_visits": result.clip_visits,
+        "environment": dict(result.environment),
+        "session": dataclasses.asdict(Session.start()),
+        "notes": list(result.notes),
+        "log": LOG,
+    }
+    return ExportedNetwork(
+        study="pretraining",
+        trial=0,
+        genotype=wanted.student,
+        plan=task.plan,
+        recipe=wanted.recipe.to_json(),
+        target_fps=wanted.config.fps,
+        classes=tuple(store.class_names),
+        scores={SCORE: score},
+        provenance=provenance,
+    )

@@ -1,0 +1,388 @@
+"""One process's part of a study: under its lock, in a session, the only one that records."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from expand3d.core.errors import StudyError, UserError
+from expand3d.core.genotype import Plan
+from expand3d.core.result import Interrupted, Training
+from expand3d.core.trial import Candidate, State, Trial
+from expand3d.core.units import parse_duration, parse_size
+from expand3d.data.cache import CachedStore, CacheSpec, build_store
+from expand3d.data.contents import Contents
+from expand3d.data.source import cache_root
+from expand3d.execute import get_executor
+from expand3d.execute.base import Executor, Setting, Task
+from expand3d.execute.evaluate import Bench
+from expand3d.measure.latency import measure_latency
+from expand3d.networks import get_family, plan_from_json
+from expand3d.run.events import Watch
+from expand3d.run.extend import extended, growth
+from expand3d.run.prepare import Prepared, cached_side, prepare, refuse_changed_data
+from expand3d.search.strategies import (
+    StudyStrategy,
+    strategy_from_json,
+    strategy_to_json,
+    with_latencies,
+)
+from expand3d.study.catalog import FINISHED
+from expand3d.study.changes import check_resume, continued
+from expand3d.study.claims import DRIVER, ClaimLost
+from expand3d.study.config import StudyConfig
+from expand3d.study.folder import made_up_name, resume_command, study_folder, study_names
+from expand3d.study.lock import StudyLock, place
+from expand3d.study.record import DATA, LATENCY, STRATEGY, Record
+from expand3d.study.session import versions
+
+STOPPED = "interrupted"
+TIME_LIMIT = "time limit"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Which study a run drove, and how it ended: "finished", "interrupted" or "time limit"."""
+
+    name: str
+    root: str
+    storage: str | None
+    reason: str
+    time_limit: str | None = None
+
+    @property
+    def finished(self) -> bool:
+        return self.reason == FINISHED
+
+    @property
+    def resume(self) -> str:
+        """The command that goes on where something is left to do, past a spent time limit too."""
+        command = resume_command(self.name, root=self.root, storage=self.storage)
+        if self.reason == TIME_LIMIT and self.time_limit is not None:
+            command += f" --time-limit {2 * parse_duration(self.time_limit):g}s"
+        return command
+
+
+@contextmanager
+def new_study(config: StudyConfig, watch: Watch) -> Iterator[Prepared]:
+    """What a new study stands on, while its lock is held; StudyError where the name is taken."""
+    name = config.name or made_up_name(study_names(config.root))
+    config = dataclasses.replace(config, name=name).absolute()
+    with StudyLock(study_folder(name, config.root).make()):
+        Record.refuse_existing(config)
+        yield prepare(config, watch)
+
+
+def create_record(ready: Prepared) -> Record:
+    """The record of a new study, which knows its data and its strategy from the beginning."""
+    began = {
+        DATA: ready.identity(),
+        STRATEGY: strategy_to_json(ready.strategy),
+        **{f"{LATENCY}/{name}": latency.to_json() for name, latency in ready.latencies.items()},
+    }
+    shared = ready.config.storage is not None
+    contents = Contents.of(ready.store, ready.report).to_json() if shared else None
+    return Record.create(ready.config, attributes=began, contents=contents)
+
+
+@contextmanager
+def reopened(
+    name: str,
+    *,
+    root: str | Path,
+    storage: str | None,
+    changes: Mapping[str, Any] | None,
+    watch: Watch,
+) -> Iterator[tuple[Record, Prepared]]:
+    """The record of a study that is there and what it stands on, while its lock is held.
+
+    What `changes` extend is not in the record before `keep_growth`.
+    """
+    record = Record.open(name, root=root, storage=storage)
+    with StudyLock(record.folder.make()), alone(record):
+        record.refresh()  # nobody else writes from here on
+        before = record.config()
+        config = continued(before, {"root": str(root), "storage": storage, **(changes or {})})
+        check_resume(before, config)
+        growth(before, config)  # refuses what becomes less, before any data is read
+        strategy, ready = prepared_again(record, config, watch)
+        yield record, dataclasses.replace(ready, strategy=extended(strategy, ready.strategy))
+
+
+def keep_growth(record: Record, ready: Prepared, watch: Watch) -> None:
+    """Write into the record by what a reopened study was extended, if it was."""
+    if grown := growth(record.config(), ready.config):
+        record.extend(grown)
+        watch.note(f"extended: {', '.join(f'{key} {value}' for key, value in grown.items())}")
+    # Told apart from `grown`: a process may have died between the two writes.
+    kept = strategy_from_json(record.attribute(STRATEGY), known=record.latency)
+    if ready.strategy != kept:
+        record.set_attribute(STRATEGY, strategy_to_json(ready.strategy))
+
+
+def prepared_again(
+    record: Record, config: StudyConfig, watch: Watch, contents: Contents | None = None
+) -> tuple[StudyStrategy, Prepared]:
+    """The strategy as recorded, and what the study stands on here; StudyError on other data."""
+    data = record.attribute(DATA)
+    strategy = strategy_from_json(record.attribute(STRATEGY), known=record.latency)
+    ready = prepare(
+        config.absolute(),
+        watch,
+        known=record.latency,
+        start=strategy.start,
+        short_side=data.get("short_side"),
+        contents=contents,
+    )
+    refuse_changed_data(data, ready)
+    return strategy, ready
+
+
+@contextmanager
+def alone(record: Record) -> Iterator[None]:
+    """No worker takes part meanwhile and, where the record is on a server, no other driver.
+
+    The study's lock is held. StudyError names who is at work.
+    """
+    claims, server = record.claims, record.config().storage is not None
+    if claims.held(DRIVER) or not claims.supported or not (server or claims.everyone()):
+        yield
+        return
+    with claims.signs_of_life():
+        while not claims.take(DRIVER, place=place(record.folder)):
+            _refuse_beside(record)
+        try:
+            claims.bury()
+            _refuse_beside(record)
+            yield
+        finally:
+            claims.give(DRIVER)
+
+
+def _refuse_beside(record: Record) -> None:
+    others = record.claims.others()
+    if others:
+        first = next((claim for claim in others if claim.name == DRIVER), others[0])
+        role = "run by" if first.name == DRIVER else "trained by a worker,"
+        raise StudyError(
+            f"study {record.name!r} is being {role} {first.text}; stop that one first, or look "
+            f"with: expand3d status {record.name}"
+        )
+
+
+def executor(ready: Prepared) -> Executor:
+    """Who trains the candidates of a study, by its configuration."""
+    config = ready.config
+    assert config.name is not None
+    setting = Setting(
+        folder=study_folder(config.name, config.root).path.resolve(),
+        workers=config.at_a_time,
+        threads=ready.bench.threads,
+        device=ready.bench.device,
+        devices=config.devices,
+        address=config.address,
+    )
+    return get_executor(config.executor, setting)
+
+
+class Part(ABC):
+    """One process's part of a study, under its lock; what is to be done is a subclass's `work`."""
+
+    def __init__(
+        self,
+        record: Record,
+        ready: Prepared,
+        executor: Executor,
+        watch: Watch,
+        stop: Callable[[], bool],
+    ) -> None:
+        strategy = with_latencies(ready.strategy, record.latency)
+        self.record, self.watch = record, watch
+        self.ready = dataclasses.replace(ready, strategy=strategy)
+        self.executor = executor
+        self._stop = stop
+        self._stores: dict[int, CachedStore] = {}
+        # Budgets are totals: what earlier processes trained counts too.
+        spent = sum(_wall_time(trial) for trial in record.trials() if self.counts(trial))
+        limit = ready.config.time_limit
+        left = None if limit is None else parse_duration(limit) - spent
+        self._deadline = None if left is None else time.monotonic() + left
+
+    @abstractmethod
+    def work(self) -> str:
+        """Do what is left to do; the reason with which the session ends."""
+
+    @abstractmethod
+    def counts(self, trial: Trial) -> bool:
+        """Whether the time of this trial counts against the time limit."""
+
+    def stop(self) -> bool:
+        return self._stop() or self._overdue()
+
+    def _overdue(self) -> bool:
+        return self._deadline is not None and time.monotonic() > self._deadline
+
+    def go(self) -> Outcome:
+        with alone(self.record):
+            return self.session()
+
+    def begin_session(self) -> int:
+        """Number of this process's session, now in the record."""
+        return self.record.start_session()
+
+    def session(self) -> Outcome:
+        """Do what is left to do, and keep how that ended."""
+        session = self.begin_session()
+        reason = "failed"
+        try:
+            self.record.settle()
+            reason = self.work()
+        except ClaimLost as lost:
+            reason = str(lost)
+            raise StudyError(f"study {self.record.name!r} was taken over: {lost}") from None
+        except Interrupted:
+            reason = TIME_LIMIT if self._overdue() and not self._stop() else STOPPED
+        except UserError as error:
+            reason = str(error)
+            raise
+        finally:
+            self.record.stop_session(session, reason)
+        config = self.ready.config
+        assert config.name is not None
+        return Outcome(config.name, config.root, config.storage, reason, config.time_limit)
+
+    def bench(self, plan: Plan) -> Bench:
+        """The study's bench, with clips decoded at a larger size where the network needs it.
+
+        Networks that the study's clips are large enough for share them, so that equal networks
+        have equal scores whoever asked for them: a baseline, or a budget that was extended.
+        """
+        bench, store = self.ready.bench, self.ready.store
+        side = cached_side(plan.crop, bench.recipe)
+        largest = max(info.short_side for info in self.ready.report.infos.values())
+        if min(side, largest) <= store.spec.short_side:
+            return bench
+        if side not in self._stores:
+            self._stores[side] = self._decoded(side)
+        return dataclasses.replace(bench, store=self._stores[side])
+
+    def _decoded(self, side: int) -> CachedStore:
+        config, store = self.ready.config, self.ready.store
+        cap = max(0, parse_size(config.cache_cap) - store.cached_bytes)
+        return build_store(
+            store.manifest,
+            CacheSpec(fps=config.fps, short_side=side),
+            cache_root(),
+            cap_bytes=cap,
+            say=self.watch.note,
+            progress=self.watch.decoding,
+        )
+
+    def measure(self, plan: Plan) -> None:
+        """Measure the latency of a network, while nothing trains, and keep it in the record."""
+        if self.stop():
+            raise Interrupted("stopped before a measurement")
+        clock = self.ready.strategy.price.clock
+        assert clock is not None, "only a limit of latency needs measurements"
+        latency = measure_latency(plan, device=clock.device, threads=clock.threads)
+        before = {known.hardware for known in self.record.latencies()}
+        if before - {latency.hardware}:
+            raise StudyError(
+                f"study {self.record.name!r} has latencies of {', '.join(sorted(before))}, which "
+                f"those of {latency.hardware} here cannot be compared with; resume it there"
+            )
+        self.record.put_latency(plan, latency)
+        self.watch.measured(plan, latency)
+
+    def priced(self, candidate: Candidate) -> Candidate:
+        """The candidate with what it costs in this study; its latency is measured if need be."""
+        price = self.ready.strategy.price
+        plan = plan_from_json(candidate.plan)
+        if price.clock is not None and self.record.latency(plan) is None:
+            self.measure(plan)
+        return dataclasses.replace(candidate, **price.fields(plan))
+
+    def answer(self, candidates: Sequence[Candidate]) -> None:
+        """Train the candidates, or go on with them where a killed process left them."""
+        self.executor.run(self._tasks(candidates), _Recording(self), self.stop)
+
+    def _tasks(self, candidates: Sequence[Candidate]) -> Iterator[tuple[Task, Bench]]:
+        """A begun trial for each candidate; begun when asked for, so that numbers keep the order.
+
+        A trial that nobody works on yet should not be in the record.
+        """
+        for candidate in candidates:
+            plan = plan_from_json(candidate.plan)
+            bench = self.bench(plan)
+            begun = self.record.find(candidate.digest)
+            if begun is None or begun.state != "running":
+                begun = self._begin(candidate, bench)
+            checkpoints = self.record.folder.checkpoints.resolve()
+            identity = bench.identity(plan)
+            yield Task(begun.number, candidate, begun.trainings, checkpoints, identity), bench
+
+    def _begin(self, candidate: Candidate, bench: Bench) -> Trial:
+        family = get_family(candidate.genotype.family)
+        plan = plan_from_json(candidate.plan)
+        config = self.ready.config
+        provenance = {
+            "identity": bench.identity(plan),
+            "data": self.ready.store.fingerprint,
+            "recipe": bench.recipe.to_json(),
+            "seed": config.seed,
+            "device": ",".join(config.devices) or bench.device,
+            "threads": bench.threads,
+            "executor": config.executor,
+            "workers": config.side_by_side,
+            "versions": versions(),
+            "predicted_memory": bench.memory(plan),
+        }
+        ranges = {name: (factor.low, factor.high) for name, factor in family.factors.items()}
+        cost = family.cost(plan).totals()
+        number = self.record.begin(candidate, cost, provenance, ranges=ranges)
+        return self.record.trial(number)
+
+
+class _Recording:
+    """Writes what an executor tells into the record at once, and shows it."""
+
+    def __init__(self, part: Part) -> None:
+        self._record, self._watch = part.record, part.watch
+
+    def note(self, text: str) -> None:
+        self._watch.note(text)
+
+    def progress(self, task: Task, progress: Any) -> None:
+        self._watch.training(task.candidate, progress)
+
+    def trained(self, task: Task, key: str, training: Training) -> None:
+        assert task.number is not None
+        self._record.put_training(task.number, key, training)
+        _discard(task.checkpoint(key))
+
+    def ended(self, task: Task, failure: str | None) -> None:
+        assert task.number is not None
+        trial = self._record.trial(task.number)
+        failed = [t for t in trial.trainings.values() if t.status != "ok"]
+        if failed:
+            failure = f"{failed[0].status}: {failed[0].reason}"
+        state: State = "failed" if failure else "complete"
+        self._watch.finished(self._record.finish(task.number, state, failure))
+
+
+def _wall_time(trial: Trial) -> float:
+    """Seconds that a trial has taken of its run, beside the others that were trained with it."""
+    seconds = sum(training.seconds for training in trial.trainings.values())
+    return seconds / int(trial.provenance.get("workers", 1))
+
+
+def _discard(checkpoint: Path) -> None:
+    from expand3d.training.checkpoint import discard
+
+    discard(checkpoint)

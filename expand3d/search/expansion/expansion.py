@@ -1,0 +1,358 @@
+"""The expansion (X3D, arXiv 2004.04730, section 3): from a tiny base, one axis a step, to a budget.
+
+Each step offers one candidate per axis, all of about the same cost; the best of them is expanded
+next. Everything here is a function of the record: replaying the trials replays the run.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Literal, get_args
+
+from expand3d.core.errors import ConfigError, nearest
+from expand3d.core.genotype import Genotype
+from expand3d.core.trial import BASELINE, Candidate, Trial
+from expand3d.cost.price import IN_MACS, Price, Unmeasured
+from expand3d.networks import get_family, plan_from_json
+from expand3d.networks.family import Family, Limits
+from expand3d.search.expansion.compound import COMPOUND, compound, descendant, parents
+from expand3d.search.expansion.solve import (
+    LEAST_GROWTH,
+    Exhausted,
+    Solution,
+    Solver,
+    contract,
+    solve,
+)
+from expand3d.search.expansion.steps import Offer, StepSummary
+from expand3d.search.expansion.targets import next_target, worth_a_step
+from expand3d.search.statistics import Metric, axes_of, rank
+from expand3d.search.strategy import Ask, Batch, Done, Measure, answers, base_candidate
+
+Schedule = Literal["fit", "paper", "paper-all"]
+Growth = Literal["single", "compound", "both"]
+#: Ways in which a run may go that a forecast looks at.
+FUTURES = 15
+
+
+@dataclass(frozen=True)
+class Expansion:
+    """The strategy: forward expansion of a family's base until the budget is used.
+
+    `price` says what `budget` counts, multiply-adds if left out, and which limits hold beside it.
+
+    `schedule` "fit" aims the steps at fixed costs, each `ratio` times the one before, and the last
+    at the budget (`search/targets.py`); "paper" grows each winner by `ratio` past the budget and
+    contracts the last axis backward to lie under it, "paper-all" each axis by itself. `axes`
+    restricts the family's axes, `start` replaces its base. `growth` says whether a step offers a
+    network per axis, one that grows all axes at once (compound), or both. The `beam` best networks
+    of a step are all expanded in the next, towards one cost; a network that several lead to counts
+    as the best one's.
+    """
+
+    family: str
+    num_classes: int
+    budget: int
+    limits: Limits = field(default_factory=Limits)
+    start: Genotype | None = None
+    schedule: Schedule = "fit"
+    metric: Metric = "nll"
+    seed: int = 0
+    ratio: float = 2.0
+    axes: tuple[str, ...] | None = None
+    beam: int = 1
+    growth: Growth = "single"
+    solver: Solver = solve
+    price: Price = IN_MACS
+
+    def __post_init__(self) -> None:
+        for key, value, legal in (
+            ("schedule", self.schedule, get_args(Schedule)),
+            ("growth", self.growth, get_args(Growth)),
+            ("metric", self.metric, get_args(Metric)),
+        ):
+            if value not in legal:
+                raise ConfigError(f"unknown {key} {value!r}{nearest(value, legal)}")
+        if self.axes == ():
+            raise ConfigError("axes = () must name at least one axis, or be left out for all")
+        for axis in self.axes or ():
+            if axis not in self._family.axes:
+                near = nearest(axis, self._family.axes)
+                raise ConfigError(f"{self.family} has no axis {axis!r}{near}")
+        if self.ratio < LEAST_GROWTH:
+            raise ConfigError(f"ratio = {self.ratio:g} must be at least {LEAST_GROWTH:g}")
+        if self.beam < 1:
+            raise ConfigError(f"beam = {self.beam} must be at least 1")
+        if self.price.measured and self.growth != "single":
+            raise ConfigError(
+                f"growth = {self.growth!r} needs a first limit that arithmetic knows, such as "
+                "4GFLOPs,25ms; growth = 'single' can do without"
+            )
+        self._base()  # refuses a budget below it
+
+    def ask(self, history: Sequence[Trial]) -> Ask:
+        """The candidates of the first step that `history` leaves open, or Done with the reason."""
+        return self._walk(history)[1]
+
+    def steps(self, history: Sequence[Trial]) -> tuple[StepSummary, ...]:
+        """Every step that `history` has reached, the open one included."""
+        return self._walk(history)[0]
+
+    def result(self, history: Sequence[Trial]) -> Trial | None:
+        """The best trained network within the budget; of equal estimates the cheaper.
+
+        A baseline counts only where a step offers the same network.
+        """
+        inside = [
+            trial
+            for trial in history
+            if trial.state == "complete" and self._inside(trial.candidate)
+        ]
+        if any(trial.candidate.role == BASELINE for trial in inside):
+            steps = self.steps(history)
+            offered = {c.digest for step in steps for c in step.offer.candidates}
+            inside = [
+                trial
+                for trial in inside
+                if trial.candidate.role != BASELINE or trial.candidate.digest in offered
+            ]
+        return rank(inside, self.metric)[0] if inside else None
+
+    def futures(self, history: Sequence[Trial] = ()) -> tuple[tuple[Offer, ...], ...]:
+        """Some ways in which a run may go: in each the steps, which networks, what they cost.
+
+        Finished steps go as `history` has them. Which axes will win in the others is unknown
+        before anything is trained, so they are drawn by lot.
+        """
+        price = self.price.guessed(plan_from_json(self._base().plan))
+        known = answers(history)
+        return tuple(
+            replace(self, price=price)._future(random.Random(lot), known) for lot in range(FUTURES)
+        )
+
+    def _future(self, lots: random.Random, known: Mapping[str, Trial]) -> tuple[Offer, ...]:
+        offers: list[Offer] = []
+        offer = self._offer(0, ())
+        while isinstance(offer, Offer):
+            offers.append(offer)
+            step = self._summary(offer, known, None)
+            kept: Sequence[Candidate] = step.kept
+            if step.pending:
+                kept = lots.sample(offer.candidates, min(self.beam, len(offer.candidates)))
+            elif not kept:
+                break
+            offer = self._offer(offer.step + 1, kept)
+        return tuple(offers)
+
+    def limits_text(self) -> str:
+        """One line: where the data ends."""
+        frames, stride = self.limits.first_clip
+        return (
+            f"crops up to {self.limits.crop} pixels, clips up to {self.limits.duration} frames, "
+            f"first clip {frames} x {stride}, "
+            f"costs up to {self.price.quantity.text(self.budget)}"
+        )
+
+    @property
+    def _family(self) -> Family:
+        return get_family(self.family)
+
+    def _walk(self, history: Sequence[Trial]) -> tuple[tuple[StepSummary, ...], Ask]:
+        known = answers(history)
+        steps: list[StepSummary] = []
+        before: Trial | None = None
+        offer = self._offer(0, ())
+        while isinstance(offer, Offer):
+            step = self._summary(offer, known, before)
+            steps.append(step)
+            if step.pending:
+                return tuple(steps), Batch(offer.candidates, offer.note())
+            if not step.ranked:
+                return tuple(steps), Done(step.text)
+            before = step.ranked[0]
+            offer = self._offer(offer.step + 1, step.kept)
+        return tuple(steps), offer
+
+    def _summary(
+        self, offer: Offer, known: Mapping[str, Trial], before: Trial | None
+    ) -> StepSummary:
+        trials = tuple(known.get(candidate.digest) for candidate in offer.candidates)
+        # A network that an earlier step trained answers under the name that it has in this one.
+        trained = [
+            replace(trial, candidate=candidate)
+            for candidate, trial in zip(offer.candidates, trials, strict=True)
+            if trial is not None and trial.state == "complete"
+        ]
+        ranked = () if None in trials else tuple(rank(trained, self.metric))
+        return StepSummary(offer, trials, ranked, before, self.metric, self.seed, self.beam)
+
+    def _offer(self, step: int, beam: Sequence[Candidate]) -> Offer | Done | Measure:
+        """What a step offers after the networks of `beam` were kept, best first."""
+        try:
+            offer = self._offered(step, beam)
+        except Unmeasured as missing:
+            return Measure(missing.plan)
+        return replace(offer, quantity=self.price.quantity) if isinstance(offer, Offer) else offer
+
+    def _offered(self, step: int, beam: Sequence[Candidate]) -> Offer | Done:
+        if not beam:
+            return Offer(step, self._base().cost, (self._base(),))
+        target = self._target(beam)
+        found = [self._following(step, current, target) for current in beam]
+        offers = [
+            (name, offer)
+            for name, offer in zip(parents(beam), found, strict=True)
+            if isinstance(offer, Offer)
+        ]
+        if not offers:
+            reasons = [ended.reason for ended in found if isinstance(ended, Done)]
+            return Done("; ".join(dict.fromkeys(reasons)))
+        return offers[0][1] if len(beam) == 1 else _united(step, target, offers)
+
+    def _target(self, beam: Sequence[Candidate]) -> int:
+        """The cost that a step aims at, by the best network that can grow.
+
+        "fit" takes the next rung of a ladder, the paper's schedules a growth of the network.
+        """
+        able = (c for c in beam if c.role != "contract" and self._can_grow(c))
+        best = next(able, beam[0])
+        if self.schedule != "fit":
+            return round(self.ratio * best.cost)
+        start, aimed = self._base().cost, best.target or 0
+        return next_target(best.cost, aimed, start=start, ratio=self.ratio, budget=self.budget)
+
+    def _can_grow(self, candidate: Candidate) -> bool:
+        """Whether the budget leaves the network enough for another step."""
+        aimed = (candidate.target or 0) if self.schedule == "fit" else 0
+        return worth_a_step(candidate.cost, aimed, ratio=self.ratio, budget=self.budget)
+
+    def _following(self, step: int, current: Candidate, target: int) -> Offer | Done:
+        """What comes after one network: contraction, growth to `target`, or nothing."""
+        if current.role == "contract":
+            return Done("the last expansion is contracted to lie under the budget")
+        if not self._inside(current):
+            return self._contraction(step, current)
+        cost = self.price.quantity.text(current.cost)
+        if current.cost * LEAST_GROWTH > self.budget:
+            return Done(f"{cost} is within 5% of the budget")
+        if not self._can_grow(current):
+            used = current.cost / self.budget
+            return Done(f"{cost} is {used:.0%} of the budget, which its step aimed at")
+        if current.cost * LEAST_GROWTH > target:
+            return Done(f"{cost} is within 5% of the step's target")
+        return self._expansion(step, current, target)
+
+    def _inside(self, candidate: Candidate) -> bool:
+        """Whether the network is within every limit of the budget."""
+        inside = candidate.cost <= self.budget
+        return inside and self.price.over(plan_from_json(candidate.plan)) is None
+
+    def _base(self) -> Candidate:
+        return base_candidate(
+            self.start or self._family.base,
+            num_classes=self.num_classes,
+            budget=self.budget,
+            price=self.price,
+        )
+
+    @property
+    def _all_axes(self) -> tuple[str, ...]:
+        return self.axes or self._family.axes
+
+    def _expansion(self, step: int, current: Candidate, target: int) -> Offer | Done:
+        candidates: dict[str, Candidate] = {}
+        exhausted = []
+        single = () if self.growth == "compound" else self._all_axes
+        for axis in (*single, *(() if self.growth == "single" else (COMPOUND,))):
+            found = self._grown(axis, current.genotype, target)
+            if isinstance(found, Exhausted):
+                exhausted.append((axis, found.reason))
+            else:
+                _add(candidates, self._candidate(found, step, axis, target, "expand", current))
+        if not candidates:
+            reasons = "; ".join(f"{axis}: {reason}" for axis, reason in exhausted)
+            return Done(f"no axis can grow by 5% within the budget ({reasons})")
+        return Offer(step, target, tuple(candidates.values()), tuple(exhausted))
+
+    def _grown(self, axis: str, genotype: Genotype, target: int) -> Solution | Exhausted:
+        """The network on the axis, or on all of them, whose cost is nearest to `target`."""
+        if axis == COMPOUND:
+            along = partial(compound, self._family, self._all_axes, genotype)
+        else:
+            along = partial(self.solver, self._family, axis, genotype)
+        return along(
+            target=target,
+            ceiling=self.budget if self.schedule == "fit" else None,
+            limits=self.limits,
+            num_classes=self.num_classes,
+            price=self.price,
+        )
+
+    def _contraction(self, step: int, current: Candidate) -> Offer | Done:
+        assert current.axis is not None, "only an expansion can overshoot"
+        every = self.schedule == "paper-all" or current.axis == COMPOUND
+        candidates: dict[str, Candidate] = {}
+        exhausted = []
+        for axis in self._all_axes if every else (current.axis,):
+            found = contract(
+                self._family,
+                axis,
+                current.genotype,
+                budget=self.budget,
+                num_classes=self.num_classes,
+                price=self.price,
+            )
+            if found is None:
+                exhausted.append((axis, "cannot be contracted to lie under the budget"))
+            else:
+                _add(
+                    candidates, self._candidate(found, step, axis, self.budget, "contract", current)
+                )
+        if not candidates:
+            return Done("; ".join(f"{axis} {reason}" for axis, reason in exhausted))
+        return Offer(step, self.budget, tuple(candidates.values()), tuple(exhausted))
+
+    def _candidate(
+        self,
+        found: Solution,
+        step: int,
+        axis: str,
+        target: int,
+        role: str,
+        parent: Candidate,
+    ) -> Candidate:
+        return Candidate(
+            genotype=found.genotype,
+            plan=found.plan.to_json(),
+            digest=found.plan.digest,
+            step=step,
+            axis=axis,
+            role=role,
+            target=target,
+            parent=parent.digest,
+            **self.price.fields(found.plan),
+        )
+
+
+def _united(step: int, target: int, offers: Sequence[tuple[str, Offer]]) -> Offer:
+    """What several kept networks, by name, offer together."""
+    candidates: dict[str, Candidate] = {}
+    exhausted = []
+    for name, offer in offers:
+        for candidate in offer.candidates:
+            candidates.setdefault(candidate.digest, descendant(candidate, name))
+        exhausted += [(f"{axis} after {name}", reason) for axis, reason in offer.exhausted]
+    if all(candidate.role == "contract" for candidate in candidates.values()):
+        target = offers[0][1].target
+    return Offer(step, target, tuple(candidates.values()), tuple(exhausted))
+
+
+def _add(candidates: dict[str, Candidate], new: Candidate) -> None:
+    """Add a network, or its axis to the same one of another axis."""
+    same = candidates.get(new.digest)
+    candidates[new.digest] = (
+        new if same is None else replace(same, merged=(*same.merged, *axes_of(new)))
+    )

@@ -1,0 +1,112 @@
+"""A step of the expansion: what it offers, and what the record makes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from expand3d.core.trial import Candidate, Trial
+from expand3d.cost.quantity import MACS, Quantity
+from expand3d.search.statistics import Choice, Metric, choose, estimate, label
+
+
+@dataclass(frozen=True)
+class Offer:
+    """The candidates of one step, and why the axes that are missing offer nothing."""
+
+    step: int
+    target: int
+    candidates: tuple[Candidate, ...]
+    exhausted: tuple[tuple[str, str], ...] = ()
+    quantity: Quantity = MACS
+
+    def note(self) -> str:
+        """One line: how many networks of about which cost, and which axes are at their end."""
+        count = len(self.candidates)
+        networks = "network" if count == 1 else "networks"
+        near = f"step {self.step}: {count} {networks} near {self.quantity.text(self.target)}"
+        return "; ".join([near, *(f"{axis}: {reason}" for axis, reason in self.exhausted)])
+
+
+@dataclass(frozen=True)
+class StepSummary:
+    """One step as the record has it: its offer, the trials that answer it, and the choice.
+
+    `trials` follows the offer's candidates, None where one is not finished. `ranked` holds those
+    that were trained, best first, once every candidate is finished. `before` is the winner of the
+    step before, `beam` how many networks of the step are kept. The statistics are computed when
+    they are first read.
+    """
+
+    offer: Offer
+    trials: tuple[Trial | None, ...]
+    ranked: tuple[Trial, ...]
+    before: Trial | None
+    metric: Metric
+    seed: int
+    beam: int = 1
+
+    @property
+    def pending(self) -> bool:
+        """Whether a candidate is still to be trained."""
+        return None in self.trials
+
+    @property
+    def winner(self) -> Candidate | None:
+        """The best candidate; None while the step is open, or where all failed."""
+        return self.ranked[0].candidate if self.ranked else None
+
+    @property
+    def kept(self) -> tuple[Candidate, ...]:
+        """The candidates that are expanded next, best first: the winner, and more in a beam."""
+        return tuple(trial.candidate for trial in self.ranked[: self.beam])
+
+    @cached_property
+    def choice(self) -> Choice | None:
+        """The winner against the others, and how sure that is."""
+        if not self.ranked:
+            return None
+        return choose(self.ranked, metric=self.metric, seed=self.seed)
+
+    @cached_property
+    def text(self) -> str:
+        """One line: who won and by how much, or what is still open."""
+        step = self.offer.step
+        if self.pending:
+            finished = sum(trial is not None for trial in self.trials)
+            return f"{self.offer.note()}; {finished} of {len(self.trials)} finished"
+        failures = [
+            f"{label(candidate)}: {trial.reason or trial.state}"
+            for candidate, trial in zip(self.offer.candidates, self.trials, strict=True)
+            if trial is not None and trial.state != "complete"
+        ]
+        failed = "; ".join(failures)
+        if self.choice is None:
+            return f"no network of step {step} was trained ({failed})"
+        parts = [f"step {step}: {self.choice.text}"]
+        if self.before and self._gain(self.before) > self._gain(self.choice.best):
+            parts.append(f"worse than the step before ({estimate(self.before).text(self.metric)})")
+        if len(self.kept) > 1:
+            parts.append(f"kept beside it: {', '.join(map(label, self.kept[1:]))}")
+        return "; ".join([*parts, f"failed: {failed}"] if failed else parts)
+
+    def _gain(self, trial: Trial) -> float:
+        return estimate(trial).gain(self.metric)
+
+
+def lineage(steps: Sequence[StepSummary]) -> tuple[Trial, ...]:
+    """The winner of the last finished step and the networks that it grew from, the base first.
+
+    Without a beam these are the winners of all steps.
+    """
+    found: list[Trial] = []
+    for step in reversed([step for step in steps if step.ranked]):
+        parent = found[-1].candidate.parent if found else None
+        found.append(next((t for t in step.ranked if t.candidate.digest == parent), step.ranked[0]))
+    return tuple(reversed(found))
+
+
+def closeness(candidate: Candidate) -> float | None:
+    """A candidate's cost / the cost that its step aimed at."""
+    return candidate.cost / candidate.target if candidate.target else None

@@ -1,0 +1,332 @@
+"""Strategies that propose whole networks: Optuna's samplers, random and Sobol points, a grid.
+
+Each is a function of the record: a batch depends on the seed and on what was trained in the batches
+before it, never on the order in which trials finished. Networks over the budget or beyond the data
+are refused from arithmetic and are not recorded: the record and the seed give them again. Where
+latency is limited, what arithmetic and a guess allow is measured, once, before it is trained.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from expand3d.core.errors import ConfigError, nearest
+from expand3d.core.genotype import Genotype, digest
+from expand3d.core.trial import BASELINE, Candidate, Trial
+from expand3d.cost.price import IN_MACS, Price, Unmeasured
+from expand3d.networks import get_family, plan_from_json
+from expand3d.networks.family import Limits
+from expand3d.search.expansion.steps import Offer, StepSummary
+from expand3d.search.samplers.latency_guess import SLACK, ladder
+from expand3d.search.samplers.optuna import GENETIC, Model, Trained
+from expand3d.search.samplers.space import Order, Space, Verdict
+from expand3d.search.statistics import Metric, estimate, rank
+from expand3d.search.strategy import Ask, Batch, Done, Measure, answers, base_candidate
+from expand3d.study.config import SAMPLERS
+
+#: Random networks before a model has something to learn from: at least, and at most.
+LEAST_STARTUP, STARTUP = 2, 10
+#: The part of all networks, or of what may be spent, that goes to random ones at most.
+STARTUP_SHARE = 3
+#: How often a sampler is asked for one network before a random one takes its place. A Gaussian
+#: process is fitted anew each time.
+ATTEMPTS = {"tpe": 100, "nsga2": 200, "nsga3": 200, "gp": 5}
+#: Blocks of 4,096 points that are searched for a network that is legal and new.
+BLOCKS = 16
+#: Networks in a row, of those that no model suggests, that may turn out to be too slow.
+TOO_SLOW = 50
+#: The least and the most networks of a generation, and how many generations are aimed at.
+LEAST_POPULATION, MOST_POPULATION, GENERATIONS = 4, 50, 4
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """The strategy: `trials` networks in all from `sampler`, the start of the family first.
+
+    `batch` networks are proposed at once; a later batch knows the results of those before. A grid
+    needs no results and may end before `trials`. No batch follows once the networks' multiply-adds,
+    of one clip each, add up to `spend`.
+    """
+
+    sampler: str
+    family: str
+    num_classes: int
+    budget: int
+    limits: Limits = field(default_factory=Limits)
+    start: Genotype | None = None
+    metric: Metric = "nll"
+    seed: int = 0
+    trials: int = 30
+    batch: int = 1
+    spend: int | None = None
+    price: Price = IN_MACS
+
+    def __post_init__(self) -> None:
+        if self.sampler not in SAMPLERS:
+            raise ConfigError(f"unknown sampler {self.sampler!r}{nearest(self.sampler, SAMPLERS)}")
+        for key in ("trials", "batch"):
+            if getattr(self, key) < 1:
+                raise ConfigError(f"{key} = {getattr(self, key)} must be at least 1")
+        self._base()  # refuses a budget below it
+
+    def ask(self, history: Sequence[Trial]) -> Ask:
+        """The batch that `history` leaves open, or Done with the reason."""
+        try:
+            return self._ask(history)
+        except Unmeasured as missing:
+            return Measure(missing.plan)
+
+    def _ask(self, history: Sequence[Trial]) -> Ask:
+        known = answers(history)
+        base = self._base()
+        if base.digest not in known:
+            return Batch((base,), f"the base, {self.price.quantity.text(base.cost)}")
+        mine = answers([trial for trial in history if trial.candidate.role == self.sampler])
+        own = sorted(mine.values(), key=lambda trial: (_step(trial), trial.candidate.digest))
+        trained = [known[base.digest], *own]
+        last = max(map(_step, own), default=0)
+        before = [trial for trial in trained if _step(trial) < last]
+        if last and len(trained) < min(self.trials, len(before) + self.batch):
+            # The batch is not finished, unless there were fewer networks than it wanted.
+            others = known.keys() - {t.candidate.digest for t in own if _step(t) == last}
+            asked = self._propose(last, before, set(others))
+            if isinstance(asked, Batch) and any(c.digest not in known for c in asked.candidates):
+                return asked
+        if len(trained) >= self.trials:
+            everything = f"all {self.trials} networks of {self.sampler} are trained"
+            return Done(f"{everything}; only a larger --trials adds some")
+        if self._spent(trial.candidate for trial in trained):
+            reached = f"{len(trained)} networks of {self.sampler}"
+            return Done(f"{reached} have reached the training limit")
+        return self._propose(last + 1, trained, set(known))
+
+    def steps(self, history: Sequence[Trial]) -> tuple[StepSummary, ...]:
+        """No steps: a sampler compares all networks at the end."""
+        return ()
+
+    def result(self, history: Sequence[Trial]) -> Trial | None:
+        """The best network within the budget; of equal estimates the cheaper.
+
+        A baseline counts only where it is the base.
+        """
+        base = self._base().digest
+        inside = [
+            trial
+            for trial in history
+            if trial.state == "complete"
+            and self._inside(trial.candidate)
+            and (trial.candidate.role != BASELINE or trial.candidate.digest == base)
+        ]
+        return rank(inside, self.metric)[0] if inside else None
+
+    def futures(self, history: Sequence[Trial] = ()) -> tuple[tuple[Offer, ...], ...]:
+        """How a run may go: the base, and as many networks as will be proposed, costliest first.
+
+        Those that `history` has are among them. Random networks stand in for a model's, so that
+        there is one future only.
+        """
+        base = self._base()
+        self = self._guessed()
+        known = answers(history)
+        found = {c.digest: c for t in known.values() if (c := t.candidate).role == self.sampler}
+        sequence = (verdict for verdict in self._sequence() if self._fits(verdict))
+        while (
+            len(found) < self.trials - 1
+            and not self._spent((base, *found.values()))
+            and (verdict := next(sequence, None)) is not None
+        ):
+            candidate = self._candidate(verdict, 1)
+            if candidate.digest != base.digest and candidate.digest not in known:
+                found.setdefault(candidate.digest, candidate)
+        quantity = self.price.quantity
+        offers = [Offer(0, base.cost, (base,), quantity=quantity)]
+        if found:
+            costs = sorted(found.values(), key=lambda c: (-c.cost, c.digest))
+            middle = sum(c.cost for c in costs) // len(costs)
+            offers.append(Offer(1, middle, tuple(costs), quantity=quantity))
+        return (tuple(offers),)
+
+    def limits_text(self) -> str:
+        """One line: the ranges within which networks are proposed, and where the data ends."""
+        dimensions = self._guessed().space.dimensions
+        ranges = ", ".join(
+            f"{d.factor} {d.value(d.low):.4g} to {d.value(d.high):.4g}" for d in dimensions
+        )
+        return (
+            f"{ranges or 'nothing can vary'}; costs up to "
+            f"{self.price.quantity.text(self.budget)}, "
+            f"crops up to {self.limits.crop} pixels, clips up to {self.limits.duration} frames"
+        )
+
+    @property
+    def space(self) -> Space:
+        """The networks that may be proposed."""
+        start = self.start or get_family(self.family).base
+        price, slack = self.price, 1.0
+        if price.measured:
+            guess = ladder(
+                start,
+                num_classes=self.num_classes,
+                budget=self.budget,
+                limits=self.limits,
+                price=price,
+            )
+            price, slack = replace(price, known=guess), SLACK
+        return Space(self.family, start, self.num_classes, self.budget, self.limits, price, slack)
+
+    @property
+    def population(self) -> int:
+        """Networks of a generation, for the samplers that breed."""
+        return max(LEAST_POPULATION, min(MOST_POPULATION, self.trials // GENERATIONS))
+
+    def _base(self) -> Candidate:
+        return base_candidate(
+            self.start or get_family(self.family).base,
+            num_classes=self.num_classes,
+            budget=self.budget,
+            price=self.price,
+        )
+
+    def _guessed(self) -> Sampling:
+        """The same, for a look ahead that measures nothing."""
+        start = plan_from_json(self._base().plan)
+        return replace(self, price=self.price.guessed(start))
+
+    def _inside(self, candidate: Candidate) -> bool:
+        """Whether the network is within every limit of the budget."""
+        inside = candidate.cost <= self.budget
+        return inside and self.price.over(plan_from_json(candidate.plan)) is None
+
+    def _spent(self, candidates: Iterable[Candidate], part: int = 1) -> bool:
+        """Whether training these has used up what may be spent, or one of so many parts of it."""
+        return self.spend is not None and part * sum(c.macs for c in candidates) >= self.spend
+
+    def _exact(self, verdict: Verdict) -> Verdict:
+        """The verdict by what was measured, where the space could only guess what is legal."""
+        if not self.price.measured or verdict.plan is None or verdict.reason is not None:
+            return verdict
+        return verdict.priced(self.price.of(verdict.plan), self.budget)
+
+    def _fits(self, verdict: Verdict) -> bool:
+        """Whether a network that arithmetic allows is within a limit of measured latency too."""
+        assert verdict.plan is not None
+        return self._exact(verdict).reason is None and self.price.over(verdict.plan) is None
+
+    def _candidate(self, verdict: Verdict, step: int) -> Candidate:
+        assert verdict.plan is not None and verdict.reason is None
+        plan = verdict.plan
+        return Candidate(
+            genotype=verdict.genotype,
+            plan=plan.to_json(),
+            digest=plan.digest,
+            step=step,
+            axis=None,
+            role=self.sampler,
+            **self.price.fields(plan),
+        )
+
+    def _propose(self, step: int, trained: Sequence[Trial], taken: set[str]) -> Ask:
+        """Batch number `step` after those that trained `trained`; Done where nothing is new.
+
+        `taken` are the digests of networks that need no training.
+        """
+        size = min(self.batch, self.trials - len(trained))
+        found: list[Candidate] = []
+        for verdict in self._verdicts(step, trained, taken):
+            candidate = self._candidate(verdict, step)
+            found.append(candidate)
+            taken.add(candidate.digest)
+            if len(found) == size:
+                break
+        if not found:
+            return Done(self._blocked())
+        first = len(trained) + 1
+        numbers = f"{first}" if size == 1 else f"{first} to {first + len(found) - 1}"
+        return Batch(tuple(found), f"{self.sampler}: network {numbers} of {self.trials}")
+
+    def _verdicts(
+        self, step: int, trained: Sequence[Trial], taken: Collection[str]
+    ) -> Iterator[Verdict]:
+        """Legal networks that are not `taken`, which grows meanwhile."""
+        scored = [trial for trial in trained if trial.state == "complete"]
+        if self.sampler in ATTEMPTS and self._started(trained, len(scored)):
+            yield from self._modelled(step, scored, taken)
+        slow = 0
+        for verdict in self._sequence():
+            if _digest(verdict) in taken:
+                slow = 0
+                continue
+            if self._fits(verdict):
+                slow = 0
+                yield verdict
+            elif (slow := slow + 1) >= TOO_SLOW:
+                return
+
+    def _modelled(
+        self, step: int, scored: Sequence[Trial], taken: Collection[str]
+    ) -> Iterator[Verdict]:
+        """What the sampler suggests, until it has suggested too much in a row that is no use."""
+        gains = [estimate(trial).gain(self.metric) for trial in scored]
+        networks = [
+            Trained(trial.candidate.genotype, trial.candidate.cost, gain)
+            for trial, gain in zip(scored, gains, strict=True)
+        ]
+        seed = int(digest(self.seed, step)[:8], 16)
+        model = Model(self.sampler, self.space, networks, seed=seed, population=self.population)
+        left = ATTEMPTS[self.sampler]
+        while left > 0:
+            asked, guessed = model.suggest()
+            verdict = self._exact(guessed)
+            new = verdict.reason is None and _digest(verdict) not in taken
+            if new and self._fits(verdict):
+                left = ATTEMPTS[self.sampler]
+                yield verdict
+            else:
+                left -= 1
+                model.refuse(asked, verdict)
+
+    def _sequence(self) -> Iterator[Verdict]:
+        """Legal networks that no result changes: the grid, Sobol points, or random ones."""
+        if self.sampler == "grid":
+            return iter(self.space.grid(self.trials))
+        return self.space.legal(self._order, self.seed, blocks=BLOCKS)
+
+    @property
+    def _order(self) -> Order:
+        return "qmc" if self.sampler == "qmc" else "random"
+
+    def _started(self, trained: Sequence[Trial], scored: int) -> bool:
+        """Whether enough of the trained networks have a score for the sampler to be asked.
+
+        A training limit may end the search long before `trials`, so that a part of it counts as
+        the same part of them does. What is spent only grows: once asked, a sampler stays asked.
+        """
+        if self.sampler in GENETIC:
+            return scored >= self.population
+        if scored >= min(STARTUP, max(LEAST_STARTUP, self.trials // STARTUP_SHARE)):
+            return True
+        used = self._spent((trial.candidate for trial in trained), STARTUP_SHARE)
+        return used and scored >= LEAST_STARTUP
+
+    def _blocked(self) -> str:
+        """Why nothing is left to propose."""
+        slow = " or too slow" if self.price.clock else ""
+        if self.sampler == "grid":
+            return f"all {len(self.space.grid(self.trials))} networks of the grid are trained{slow}"
+        refused = self.space.refused(self._order, self.seed, blocks=BLOCKS)
+        known = sum(1 for _ in self.space.legal(self._order, self.seed, blocks=BLOCKS))
+        reasons = [f"{count:,} exceed the limit of {name}" for name, count in refused.most_common()]
+        return (
+            f"no new network among {refused.total() + known:,} points: "
+            f"{', '.join([*reasons, f'{known:,} are known{slow}'])}"
+        )
+
+
+def _step(trial: Trial) -> int:
+    return trial.candidate.step or 0
+
+
+def _digest(verdict: Verdict) -> str:
+    assert verdict.plan is not None
+    return verdict.plan.digest

@@ -1,0 +1,275 @@
+"""Which network is better, and how sure that is: paired statistics on the same held-out clips."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from expand3d.core.trial import Candidate, Trial
+from expand3d.cost.price import cost_text
+
+Metric = Literal["top1", "nll"]
+
+#: Fewer validation clips than this are too coarse for top-1, so log-loss decides.
+FEW_CLIPS = 1_000
+#: Clips of one scene or person stand or fall together; with this many groups they are resampled.
+MIN_GROUPS = 10
+RESAMPLES = 2_000
+#: Means that differ by less are the same number, computed in another order.
+_SAME = 1e-12
+#: Two-sided 5% and 80% power, in standard errors: 1.960 + 0.842.
+_POWER = 2.802
+#: Share of clips that exactly one of two networks gets right; assumed before anything is trained.
+_DISAGREE = 0.3
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Mean top-1 (0 to 1) and mean log-loss (nats) over `clips` held-out clips."""
+
+    top1: float
+    nll: float
+    clips: int
+
+    def gain(self, metric: Metric) -> float:
+        """The metric with its sign turned so that more is better."""
+        return self.top1 if metric == "top1" else -self.nll
+
+    def text(self, metric: Metric) -> str:
+        return f"top-1 {self.top1:.1%}" if metric == "top1" else f"log-loss {self.nll:.3f}"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How much better one network is than another: top-1 (0 to 1), or nats of log-loss less.
+
+    `ci95` is the percentile interval and `p_better` the share of paired resamples in which the
+    first is better, ties counted half. `units` says what was resampled ("24 clips").
+    """
+
+    difference: float
+    ci95: tuple[float, float]
+    p_better: float
+    units: str
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "difference": self.difference,
+            "ci95": list(self.ci95),
+            "p_better": self.p_better,
+            "units": self.units,
+        }
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The best of several trials; `sure` is the share of resamples in which it is the best."""
+
+    best: Trial
+    runner_up: Trial | None
+    comparison: Comparison | None
+    sure: float
+    text: str
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "best": self.best.number,
+            "runner_up": self.runner_up.number if self.runner_up else None,
+            "comparison": self.comparison.to_json() if self.comparison else None,
+            "sure": self.sure,
+            "text": self.text,
+        }
+
+
+@dataclass(frozen=True)
+class Resolution:
+    """The smallest difference in top-1 (0 to 1) that is likely to be seen, and how to see less."""
+
+    top1: float
+    text: str
+
+
+def default_metric(clips: int) -> Metric:
+    """'nll' below 1,000 validation clips, 'top1' (the paper's) from there on."""
+    return "nll" if clips < FEW_CLIPS else "top1"
+
+
+def axes_of(candidate: Candidate) -> tuple[str, ...]:
+    """Every axis that led to the candidate; none for the base."""
+    return (candidate.axis, *candidate.merged) if candidate.axis else ()
+
+
+def label(candidate: Candidate) -> str:
+    """What a candidate is called in a sentence: its axes, its name, or its role."""
+    if candidate.axis is None:
+        return candidate.label or candidate.role
+    axes = " = ".join(axes_of(candidate))
+    text = f"{axes} contracted" if candidate.role == "contract" else axes
+    return f"{text} {candidate.label}" if candidate.label else text
+
+
+def standing(candidate: Candidate) -> str:
+    """Where a candidate stands in a study: 'step 3, gamma_w', or 'baseline NAME'."""
+    if candidate.step is None:
+        return f"{candidate.role} {label(candidate)}"
+    return f"step {candidate.step}, {label(candidate)}"
+
+
+def estimate(trial: Trial) -> Estimate:
+    """Mean scores of a trial: repeats are averaged per clip, folds pooled, clips averaged."""
+    means = trial.means
+    assert means, f"trial {trial.number} has no scores"
+    return Estimate(means.top1, means.nll, means.clips)
+
+
+def compare(
+    a: Trial, b: Trial, *, metric: Metric, seed: int, resamples: int = RESAMPLES
+) -> Comparison:
+    """How much better `a` is than `b` on the clips that both were scored on (paired bootstrap)."""
+    paired = _Paired.of([a, b], metric)
+    return paired.compare(0, 1, paired.resampled_means(seed, resamples))
+
+
+def choose(
+    trials: Sequence[Trial], *, metric: Metric, seed: int, resamples: int = RESAMPLES
+) -> Choice:
+    """The trial with the best estimate; of equal estimates the cheaper. At least one trial."""
+    ranked = rank(trials, metric)
+    best = ranked[0]
+    lead = f"{label(best.candidate)} ({cost_text(best.candidate)})"
+    scored = f"{lead}: {estimate(best).text(metric)}"
+    if len(ranked) == 1:
+        return Choice(best, None, None, 1.0, f"{scored}; the only network of its step")
+    paired = _Paired.of(ranked, metric)
+    means = paired.resampled_means(seed, resamples)
+    comparison = paired.compare(0, 1, means)
+    top = means >= means.max(axis=1, keepdims=True) - _SAME
+    sure = float((top[:, 0] / top.sum(axis=1)).mean())
+    text = (
+        f"{scored}, {_versus(comparison, label(ranked[1].candidate), metric)}; "
+        f"best in {sure:.0%} of resamples of {comparison.units}"
+    )
+    return Choice(best, ranked[1], comparison, sure, text)
+
+
+def rank(trials: Sequence[Trial], metric: Metric) -> list[Trial]:
+    """Trials from best to worst estimate; of equal ones the cheaper first."""
+
+    def place(trial: Trial) -> tuple[float, int, str]:
+        gain = round(estimate(trial).gain(metric), 12)
+        return (-gain, trial.candidate.cost, trial.candidate.digest)
+
+    return sorted(trials, key=place)
+
+
+def resolvable_difference(
+    clips: int, *, groups: int | None = None, pool: int | None = None
+) -> Resolution:
+    """The top-1 difference that `clips` validation clips show with 80% power at the 5% level.
+
+    Two networks compared on the same clips (McNemar's normal approximation): 2.80 x
+    sqrt(d / clips), where d is the share of clips that only one of them gets right, taken as 30%.
+    `groups` counts groups of clips that stand or fall together, `pool` the clips that would be
+    scored if training clips took turns (--folds).
+    """
+    top1 = _resolved(clips)
+    parts = [
+        f"{clips} validation clips can resolve about {top1 * 100:.0f} points of top-1 "
+        f"(2.80 x sqrt({_DISAGREE} / clips): 80% power at 5%, "
+        f"networks that disagree on {_DISAGREE:.0%} of clips)"
+    ]
+    if groups and groups < clips:
+        parts.append(
+            f"up to {_resolved(groups) * 100:.0f} points where the clips of each of "
+            f"the {groups} groups stand or fall together"
+        )
+    sharper = ["--repeats R averages out the seed"]
+    if pool and pool > clips:
+        sharper.insert(0, f"--folds K would score {pool} clips: {_resolved(pool) * 100:.0f} points")
+    needed = math.ceil(_DISAGREE * (_POWER / 0.05) ** 2)
+    if max(clips, pool or 0) < needed:
+        sharper.append(f"5 points need {needed} clips")
+    return Resolution(top1, f"{'; '.join(parts)}. Sharper: {'; '.join(sharper)}.")
+
+
+def _resolved(clips: int) -> float:
+    return min(1.0, _POWER * math.sqrt(_DISAGREE / clips))
+
+
+def _versus(comparison: Comparison, other: str, metric: Metric) -> str:
+    if abs(comparison.difference) <= _SAME:
+        return f"equal to {other}, and no costlier"
+    low, high = comparison.ci95
+    if metric == "top1":
+        amount = f"{comparison.difference * 100:.1f} points"
+        interval = f"{low * 100:.1f} to {high * 100:.1f}"
+    else:
+        amount, interval = f"{comparison.difference:.3f} nats", f"{low:.3f} to {high:.3f}"
+    return f"{amount} better than {other} (95% {interval})"
+
+
+def _per_clip(trial: Trial, metric: Metric) -> dict[str, float]:
+    """Each clip's score, more being better, averaged over its repeats."""
+    found = {}
+    for key, scores in sorted(trial.scores().items()):
+        gains = [float(score.rank == 0) if metric == "top1" else -score.nll for score in scores]
+        found[key] = fmean(gains)
+    assert found, f"trial {trial.number} has no scores"
+    return found
+
+
+@dataclass(frozen=True)
+class _Paired:
+    """Sums of scores (trials x units) and clips per unit, over the clips that all trials share."""
+
+    sums: NDArray[np.float64]
+    sizes: NDArray[np.int64]
+    units: str
+
+    @classmethod
+    def of(cls, trials: Sequence[Trial], metric: Metric) -> _Paired:
+        scores = [_per_clip(trial, metric) for trial in trials]
+        keys = sorted(set.intersection(*(set(found) for found in scores)))
+        assert keys, "the trials share no clip"
+        groups = {key: found[0].group for key, found in trials[0].scores().items()}
+        named = {groups[key] for key in keys} - {None}
+        by_group = len(named) >= MIN_GROUPS
+        # A clip without a group stands for itself.
+        unit = [(groups[key], "") if by_group and groups[key] else ("", key) for key in keys]
+        position = {name: place for place, name in enumerate(sorted(set(unit)))}
+        index = np.array([position[name] for name in unit])
+        return cls(
+            np.stack([np.bincount(index, [found[key] for key in keys]) for found in scores]),
+            np.bincount(index),
+            f"{len(position)} groups" if by_group else f"{len(keys)} clips",
+        )
+
+    def resampled_means(self, seed: int, resamples: int) -> NDArray[np.float64]:
+        """Means (resamples x trials) over units drawn with replacement, the same for all trials."""
+        rng = np.random.default_rng(seed)
+        count = len(self.sizes)
+        rows = max(1, 1_000_000 // count)
+        means = []
+        for start in range(0, resamples, rows):
+            drawn = rng.integers(0, count, (min(rows, resamples - start), count))
+            clips = self.sizes[drawn].sum(axis=1)
+            means.append(np.stack([row[drawn].sum(axis=1) / clips for row in self.sums], axis=1))
+        return np.concatenate(means)
+
+    def compare(self, a: int, b: int, means: NDArray[np.float64]) -> Comparison:
+        """Trial `a` against trial `b`, from means that were resampled together."""
+        deltas = means[:, a] - means[:, b]
+        low, high = np.percentile(deltas, (2.5, 97.5))
+        ties = np.abs(deltas) <= _SAME
+        return Comparison(
+            difference=float((self.sums[a] - self.sums[b]).sum() / self.sizes.sum()),
+            ci95=(float(low), float(high)),
+            p_better=float(np.mean((deltas > 0) & ~ties) + np.mean(ties) / 2),
+            units=self.units,
+        )

@@ -1,0 +1,117 @@
+"""Where a training runs and how its tensors lie: device, threads, memory layout, precision."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from expand3d.core.errors import ConfigError
+from expand3d.core.recipe import Recipe
+from expand3d.data.crops import normalise
+from expand3d.networks.ops.conv import keep_freed_memory
+from expand3d.networks.ops.gpu import channelwise_path
+from expand3d.training import peak_memory as footprint
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Everything outside plan, recipe, seed and data that a result's last bits depend on."""
+
+    device: torch.device
+    threads: int
+    channels_last: bool
+    amp: bool
+
+    @property
+    def on_gpu(self) -> bool:
+        return self.device.type == "cuda"
+
+    @property
+    def loader_threads(self) -> int:
+        """Threads that read clips ahead: a GPU has to be fed by more than one."""
+        return 4 if self.on_gpu else 1
+
+    def model(self, model: nn.Module) -> nn.Module:
+        """`model` on the device, in the memory layout."""
+        layout = torch.channels_last_3d if self.channels_last else torch.contiguous_format
+        # nn.Module.to takes a layout only by a signature that type stubs leave out.
+        return model.to(self.device).to(memory_format=layout)  # type: ignore[call-overload]
+
+    def inputs(self, views: Tensor) -> Tensor:
+        """Float N x 3 x T x H x W on the device from uint8 N x T x H x W x 3."""
+        clips = normalise(views.to(self.device, non_blocking=True))
+        return clips if self.channels_last else clips.contiguous()
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """The precision in which the forward pass runs: bfloat16 under AMP."""
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.amp)
+
+    @contextmanager
+    def active(self) -> Iterator[None]:
+        """Set the thread count, and give it and torch's random state back at the end."""
+        before = torch.get_num_threads()
+        torch.set_num_threads(self.threads)
+        if self.on_gpu:
+            torch.cuda.reset_peak_memory_stats(self.device)
+        else:
+            footprint.begin()
+            keep_freed_memory()  # or every step pays the page faults of its tensors again
+        try:
+            with torch.random.fork_rng(devices=[self.device] if self.on_gpu else []):
+                yield
+        finally:
+            torch.set_num_threads(before)
+
+    def peak_memory(self) -> int:
+        """Largest use in bytes since `active`: of the device's memory, or of this process."""
+        if self.on_gpu:
+            return torch.cuda.max_memory_allocated(self.device)
+        return footprint.peak()
+
+    def environment(self) -> dict[str, Any]:
+        """What the record keeps of it."""
+        name = torch.cuda.get_device_name(self.device) if self.on_gpu else "cpu"
+        return {
+            "torch": str(torch.__version__),
+            "device": name,
+            "threads": self.threads,
+            "layout": "channels_last_3d" if self.channels_last else "contiguous",
+            "channelwise": channelwise_path(self.device, autocast=self.amp),
+            "amp": "bfloat16" if self.amp else "off",
+        }
+
+
+def place(recipe: Recipe, *, device: str = "cpu", threads: int | None = None) -> Placement:
+    """Where `recipe` runs on `device` ("cpu", "cuda", "cuda:1" or "auto"); ConfigError else.
+
+    "auto" in the recipe means channels-last on a CPU, where it is 1.3 to 1.5 times faster, and on a
+    GPU where channel-wise convolutions have kernels for it; and AMP on a GPU. `threads` None keeps
+    torch's number.
+    """
+    gpu = torch.cuda.is_available()
+    if device == "auto":
+        device = "cuda" if gpu else "cpu"
+    try:
+        where = torch.device(device)
+    except RuntimeError:
+        raise ConfigError(f"device = {device!r} must be 'auto', 'cpu' or 'cuda'") from None
+    if where.type not in ("cpu", "cuda"):
+        raise ConfigError(f"device = {device!r} is not supported; choose 'auto', 'cpu' or 'cuda'")
+    if where.type == "cuda" and not gpu:
+        raise ConfigError(f"device = {device!r}, but torch sees no GPU here; choose 'cpu'")
+    on_gpu = where.type == "cuda"
+    return Placement(
+        device=where,
+        threads=threads or torch.get_num_threads(),
+        channels_last=_chosen(recipe.channels_last, auto=channelwise_path(where) != "aten"),
+        amp=_chosen(recipe.amp, auto=on_gpu),
+    )
+
+
+def _chosen(setting: str, *, auto: bool) -> bool:
+    return auto if setting == "auto" else setting == "on"

@@ -1,0 +1,94 @@
+"""One optimisation step: parameter groups, learning rate, a pass forward and backward."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+from expand3d.core.recipe import Recipe
+from expand3d.core.result import Status
+from expand3d.training.batches import Batch
+from expand3d.training.placement import Placement
+
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+
+
+class Ended(Exception):
+    """A training that ends without a score: an outcome, with its reason in one line."""
+
+    def __init__(self, status: Status, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether `error` is how Python, torch on a CPU or CUDA says that memory ran out."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    signs = ("out of memory", "DefaultCPUAllocator", "can't allocate memory")
+    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in signs)
+
+
+def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Two groups for the optimiser: decayed, and BatchNorm's affine pairs, which are not."""
+    norms = {
+        id(parameter)
+        for module in model.modules()
+        if isinstance(module, BATCH_NORMS)
+        for parameter in module.parameters(recurse=False)
+    }
+    parameters = list(model.parameters())
+    return [
+        {
+            "params": [each for each in parameters if id(each) not in norms],
+            "weight_decay": weight_decay,
+        },
+        {"params": [each for each in parameters if id(each) in norms], "weight_decay": 0.0},
+    ]
+
+
+def make_optimiser(model: nn.Module, recipe: Recipe) -> torch.optim.SGD:
+    """SGD with Nesterov momentum over `parameter_groups`."""
+    return torch.optim.SGD(
+        parameter_groups(model, recipe.weight_decay),
+        lr=recipe.lr,
+        momentum=recipe.momentum,
+        nesterov=recipe.momentum > 0,
+    )
+
+
+def lr_at(step: int, *, steps: int, recipe: Recipe) -> float:
+    """The learning rate of step `step` (from 0): linear warm-up, then a cosine down to zero."""
+    warmup = round(recipe.warmup * steps)
+    if step < warmup:
+        return recipe.lr * (step + 1) / (warmup + 1)
+    return recipe.lr * 0.5 * (1 + math.cos(math.pi * (step - warmup) / (steps - warmup)))
+
+
+def set_lr(optimiser: torch.optim.Optimizer, lr: float) -> None:
+    for group in optimiser.param_groups:
+        group["lr"] = lr
+
+
+class Pass(NamedTuple):
+    """What a pass showed: its mean loss in nats, and how many of its clips were right."""
+
+    loss: float
+    correct: int
+
+
+def forward_backward(
+    model: nn.Module, batch: Batch, *, recipe: Recipe, placement: Placement, share: float = 1.0
+) -> Pass:
+    """Add `share` of the pass's gradient to the parameters' gradients."""
+    labels = batch.labels.to(placement.device)
+    with placement.autocast():
+        logits = model(placement.inputs(batch.views))
+    loss = cross_entropy(logits.float(), labels, label_smoothing=recipe.label_smoothing)
+    (loss * share).backward()
+    correct = (logits.detach().argmax(dim=1) == labels).sum()
+    return Pass(loss.item(), int(correct))
