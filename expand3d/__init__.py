@@ -13,15 +13,14 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-# Not lazy like the names below: the package expand3d.cost would take this name when it is loaded.
-from expand3d.api import cost
-from expand3d.core.version import __version__
-
 if TYPE_CHECKING:
-    from expand3d.api import build, load_study, presets, resolve
+    from expand3d.api import build, cost, load_study, presets, resolve
     from expand3d.core.genotype import Genotype
     from expand3d.networks import get_family, get_preset
     from expand3d.run.driver import run_study as run
+else:  # packages that can be called, so that it does not matter who imports which first
+    from expand3d import cost, run
+from expand3d.core.version import __version__
 
 _LAZY = {
     "Genotype": "expand3d.core.genotype:Genotype",
@@ -31,7 +30,6 @@ _LAZY = {
     "load_study": "expand3d.api:load_study",
     "presets": "expand3d.api:presets",
     "resolve": "expand3d.api:resolve",
-    "run": "expand3d.run.driver:run_study",
 }
 
 __all__ = [

@@ -1,0 +1,5 @@
+"""What a process does, from a configuration to a finished study; called, it is `run_study`."""
+
+from expand3d.core.verbs import make_callable
+
+make_callable(__name__, "expand3d.run.driver:run_study")

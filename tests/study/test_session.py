@@ -8,7 +8,8 @@ import pytest
 
 from expand3d.study.session import Session
 
-LIGHT = ("config", "encoding", "folder", "listing", "lock", "record", "score", "session", "trial")
+LIGHT = ("study.catalog", "study.config", "study.encoding", "study.folder", "study.lock")
+LIGHT += ("study.record", "study.session", "core.scores", "core.trial")
 
 
 def test_a_session_names_its_process_without_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -24,7 +25,7 @@ def test_a_session_names_its_process_without_passwords(monkeypatch: pytest.Monke
 
 
 def test_importing_the_study_layer_loads_nothing_heavy() -> None:
-    modules = ", ".join(f"expand3d.study.{name}" for name in LIGHT)
+    modules = ", ".join(f"expand3d.{name}" for name in LIGHT)
     heavy = ("torch", "optuna", "sqlalchemy", "numpy", "av", "matplotlib", "ray")
     program = f"import sys, {modules}; print([m for m in {heavy!r} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
