@@ -31,8 +31,8 @@ from expand3d.report.study.view import StudyView, load_view
 from expand3d.search.expansion.expansion import Expansion
 from expand3d.search.samplers.sampling import Sampling
 from expand3d.search.samplers.space import Space
-from expand3d.search.strategies import StudyStrategy, strategy_from_json, strategy_to_json
-from expand3d.search.strategy import Batch
+from expand3d.search.strategies import strategy_from_json, strategy_to_json
+from expand3d.search.strategy import Batch, Strategy
 from expand3d.study.config import StudyConfig
 from expand3d.study.folder import study_folder
 from expand3d.study.record import DATA, STRATEGY, Record
@@ -152,7 +152,7 @@ def make_study(name: str, root: Path, strategy: str, trials: int) -> None:
     record.stop_session(session, "finished")
 
 
-def _strategy(name: str, trials: int) -> StudyStrategy:
+def _strategy(name: str, trials: int) -> Strategy:
     if name == "expand":
         return Expansion(family="x3d", num_classes=CLASSES, budget=BUDGET, limits=LIMITS, seed=1)
     # One more network than there will be, so that resuming has something to propose.
@@ -167,7 +167,7 @@ def _strategy(name: str, trials: int) -> StudyStrategy:
     )
 
 
-def _candidates(strategy: StudyStrategy, record: Record, trials: int) -> Iterator[Candidate]:
+def _candidates(strategy: Strategy, record: Record, trials: int) -> Iterator[Candidate]:
     """What the strategy proposes first, then random networks, in a sampler's name where it is one.
 
     An expansion is followed to its end; of a sampler only the base is its own.
@@ -194,8 +194,7 @@ def _candidates(strategy: StudyStrategy, record: Record, trials: int) -> Iterato
             place = (step, None, strategy.sampler)
         yield Candidate(
             verdict.genotype,
-            plan.to_json(),
-            plan.digest,
+            plan,
             get_family(plan.family).cost(plan).macs,
             *place,
             label=f"random-{step}",
@@ -205,7 +204,7 @@ def _candidates(strategy: StudyStrategy, record: Record, trials: int) -> Iterato
 
 def _answer(record: Record, candidate: Candidate, clips: tuple[str, ...]) -> None:
     family = get_family("x3d")
-    cost = family.cost(family.plan_from_json(candidate.plan)).totals()
+    cost = family.cost(candidate.plan).totals()
     provenance = {"seed": 1, "device": "cpu", "threads": 2, "workers": 1, "versions": versions()}
     number = record.begin(candidate, cost, provenance)
     record.put_training(number, "0/0", _training(candidate, clips))

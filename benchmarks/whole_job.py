@@ -26,7 +26,6 @@ from typing import Any
 
 from expand3d.data.source import resolve_source
 from expand3d.interop.pytorchvideo.multipliers import create_x3d_arguments
-from expand3d.networks import plan_from_json
 from expand3d.networks.families.x3d import X3DPlan
 from expand3d.run.events import Watch
 from expand3d.run.prepare import prepare
@@ -152,7 +151,7 @@ def _job(config: StudyConfig, record: Record, options: argparse.Namespace) -> di
     job, videos = ready.bench.jobs[0], ready.bench.store.manifest.videos  # type: ignore[attr-defined]
     networks = []
     for trial in record.trials():
-        plan = plan_from_json(trial.candidate.plan)
+        plan = trial.candidate.plan
         assert isinstance(plan, X3DPlan)
         arguments = create_x3d_arguments(plan, trial.candidate.genotype)
         clip = {"frames": plan.frames, "stride": plan.stride, "crop": plan.crop}

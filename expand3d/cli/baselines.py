@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from expand3d.cli.flags import add_config_flags, config_values
 from expand3d.core.errors import ConfigError, StudyError
-from expand3d.networks import FAMILIES
+from expand3d.core.plugins import FAMILIES
 from expand3d.study.config import StudyConfig
 from expand3d.study.folder import DEFAULT_ROOT, hide_password
 
@@ -136,8 +136,8 @@ def print_baselines(view: StudyView) -> None:
                 f"{trial.cost['params'] / 1e6:.2f} M",
                 result,
                 interval,
-                f"{plan['frames']} x {plan['stride']}",
-                f"{plan['crop']}",
+                f"{plan.frames} x {plan.stride}",
+                f"{plan.crop}",
             )
         )
     count = "1 baseline" if len(shown) == 1 else f"{len(shown)} baselines"

@@ -32,9 +32,10 @@ from typing import TYPE_CHECKING, Any
 from expand3d.cli.flags import setting
 from expand3d.cli.tables import print_table
 from expand3d.core.errors import ConfigError
+from expand3d.core.plugins import FAMILIES
 from expand3d.cost.csv_table import CLASSES, Network, Networks, read_networks
 from expand3d.cost.figures import CONVENTIONS, figures, short, wide_crop
-from expand3d.networks import FAMILIES, get_family, get_preset
+from expand3d.networks import get_family, get_preset
 
 if TYPE_CHECKING:
     from expand3d.core.measured import Latency

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from expand3d.core.errors import ExportError
-from expand3d.interop.formats import TARGETS
+from expand3d.core.plugins import FORMATS
 from expand3d.study.folder import DEFAULT_ROOT
 
 if TYPE_CHECKING:
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags of `expand3d export`."""
     parser.add_argument("name", metavar="NAME", help="the study")
-    targets = "; ".join(f"{name}: {text}" for name, (_, text) in TARGETS.items())
-    parser.add_argument("--to", required=True, choices=TARGETS, help=targets)
+    targets = "; ".join(f"{name}: {row.help}" for name, row in FORMATS.items())
+    parser.add_argument("--to", required=True, choices=FORMATS, help=targets)
     parser.add_argument("--out", required=True, metavar="DIR", help="folder to write, new or empty")
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--best", action="store_true", help="the winner (default)")

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from expand3d.cli.words import network_text, score_text
 from expand3d.cost.price import cost_text
-from expand3d.networks import get_family, plan_from_json
+from expand3d.networks import get_family
 from expand3d.report.study.spent import spent
 from expand3d.report.study.status import final_text, status_json
 from expand3d.report.study.view import StudyView, load_view
@@ -85,5 +85,5 @@ def _target(view: StudyView) -> str:
         return "json"
     candidate = view.best.candidate
     family = get_family(candidate.genotype.family)
-    theirs = family.pytorchvideo_variant(plan_from_json(candidate.plan))
+    theirs = family.pytorchvideo_variant(candidate.plan)
     return "json" if theirs is None else "pytorchvideo"

@@ -54,7 +54,7 @@ def _row(point: Point) -> dict[str, Any]:
         "axis": label(point.candidate),
         "clip": point.clip,
         "stride_inferred": bool(published and published.inferred),
-        "crop": point.candidate.plan["crop"],
+        "crop": point.candidate.plan.crop,
         "macs": point.candidate.macs,
         "gmacs": point.gmacs,
         "published_gmacs": published.gmacs if published else None,

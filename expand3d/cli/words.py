@@ -27,7 +27,7 @@ def network_text(candidate: Candidate) -> str:
         for name, value in genotype.factors.items()
         if name not in ("gamma_t", "gamma_tau", "gamma_s") and value != base[name]
     )
-    return f"{plan['frames']}x{plan['stride']} {plan['crop']}px {factors}".rstrip()
+    return f"{plan.frames}x{plan.stride} {plan.crop}px {factors}".rstrip()
 
 
 def columns(rows: Iterable[Sequence[str]]) -> Iterator[str]:

@@ -8,14 +8,22 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
-from expand3d.core.genotype import Genotype
+from expand3d.core.genotype import Genotype, Plan, digest
 from expand3d.core.measured import Latency
+from expand3d.core.plugins import FAMILIES
 from expand3d.core.result import Training
 from expand3d.core.scores import ClipScore, Means, Summary, pool, summary
 
 State = Literal["running", "complete", "failed", "infeasible"]
 #: The role of a published network that is trained beside what a strategy proposes.
 BASELINE = "baseline"
+#: What a training starts from that starts from random weights.
+SCRATCH = "scratch"
+
+
+def identity(plan: Plan, start: str = SCRATCH) -> str:
+    """16 hex digits that name a network together with the weights that it starts from."""
+    return plan.digest if start == SCRATCH else digest(plan.to_json(), start)
 
 
 @dataclass(frozen=True)
@@ -27,13 +35,13 @@ class Candidate:
     solver aimed at, `role` is "base", "expand", "contract" or "baseline". A baseline belongs to no
     step (None) and `label` is its name. `price` is the cost in the quantity that the study's steps
     count, where that is not MACs; `latency` is what was measured, where the study limits it.
-    `parent` is the digest of the network that an expansion grew or contracted; where it kept
-    several of a step, `label` says which one that is.
+    `start` is what its weights start from: SCRATCH, the hash of a weight file, or the digest of a
+    parent's candidate. `parent` is the digest of the candidate that an expansion grew or
+    contracted; where it kept several of a step, `label` says which one that is.
     """
 
     genotype: Genotype
-    plan: Mapping[str, Any]
-    digest: str
+    plan: Plan
     macs: int
     step: int | None
     axis: str | None
@@ -44,6 +52,12 @@ class Candidate:
     price: int | None = None
     latency: Latency | None = None
     parent: str | None = None
+    start: str = SCRATCH
+
+    @cached_property
+    def digest(self) -> str:
+        """16 hex digits of `identity`: equal plans from unequal weights are two candidates."""
+        return identity(self.plan, self.start)
 
     @property
     def cost(self) -> int:
@@ -51,14 +65,27 @@ class Candidate:
         return self.macs if self.price is None else self.price
 
     def to_json(self) -> dict[str, Any]:
-        return {**dataclasses.asdict(self), "genotype": self.genotype.to_json()}
+        data = {item.name: getattr(self, item.name) for item in dataclasses.fields(self)}
+        started = {} if self.start == SCRATCH else {"start": self.start}
+        del data["start"]
+        return {
+            **data,
+            "genotype": self.genotype.to_json(),
+            "plan": self.plan.to_json(),
+            "digest": self.digest,
+            "latency": self.latency.to_json() if self.latency else None,
+            **started,
+        }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Candidate:
         latency = data.get("latency")
+        kept = {key: value for key, value in data.items() if key != "digest"}
+        family = FAMILIES.load(data["plan"]["family"])
         return cls(
             **{
-                **data,
+                **kept,
+                "plan": family.plan_from_json(data["plan"]),
                 "genotype": Genotype.from_json(data["genotype"]),
                 "merged": tuple(data["merged"]),
                 "latency": Latency.from_json(latency) if latency else None,

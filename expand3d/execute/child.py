@@ -27,7 +27,6 @@ from expand3d.data.cache import CachedStore, build_store
 from expand3d.data.source import cache_root
 from expand3d.execute.base import Task, reason_of
 from expand3d.execute.evaluate import Bench
-from expand3d.networks import plan_from_json
 
 #: Seconds between two reports of a training's progress.
 REPORT = 0.2
@@ -49,7 +48,7 @@ def answer(
     evaluate = getattr(importlib.import_module(module), name)
     try:
         for job, training in evaluate(
-            plan_from_json(task.candidate.plan),
+            task.candidate.plan,
             bench,
             done=task.done,
             checkpoint=task.checkpoint_of,
@@ -84,7 +83,7 @@ def rebuilt(bench: Bench, *, device: str | None) -> Bench:
 
 def refuse_other(task: Task, bench: Bench) -> None:
     """StudyError where this machine would train something else than the driver has begun."""
-    if bench.identity(plan_from_json(task.candidate.plan)) != task.identity:
+    if bench.identity(task.candidate.plan, task.candidate.start) != task.identity:
         raise StudyError(
             f"{task.title} would be trained otherwise by a worker than by the driver; "
             "both need the same version of expand3d"

@@ -9,6 +9,7 @@ from pathlib import Path
 from expand3d.core.genotype import Plan, digest
 from expand3d.core.recipe import Recipe
 from expand3d.core.result import Training
+from expand3d.core.trial import SCRATCH
 from expand3d.data.store import ClipStore
 from expand3d.networks import get_family
 
@@ -39,10 +40,14 @@ class Bench:
     fingerprint: str
     timeout: float | None = None
 
-    def identity(self, plan: Plan) -> str:
-        """16 hex digits of everything that a candidate's scores depend on."""
+    def identity(self, plan: Plan, start: str = SCRATCH) -> str:
+        """16 hex digits of everything that a candidate's scores depend on.
+
+        `start` is what its weights start from, as `Candidate.start` says.
+        """
         jobs = [[job.key, list(job.train), list(job.held_out), job.seed] for job in self.jobs]
-        return digest(plan.to_json(), self.recipe.to_json(), self.fingerprint, jobs)
+        started = [] if start == SCRATCH else [start]
+        return digest(plan.to_json(), self.recipe.to_json(), self.fingerprint, jobs, *started)
 
     @property
     def visits(self) -> int:

@@ -2,36 +2,21 @@
 
 from __future__ import annotations
 
-import importlib
 import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from expand3d.core.errors import ExportError, nearest
+from expand3d.core.errors import ExportError
+from expand3d.core.plugins import FORMATS
 from expand3d.interop.network import ExportedNetwork
-
-#: name -> (module:function that writes into an empty folder, one line of help)
-TARGETS = {
-    "json": (
-        "expand3d.interop.json_folder:write",
-        "genotype, plan, recipe, scores and provenance; weights under our own names",
-    ),
-    "pytorchvideo": (
-        "expand3d.interop.pytorchvideo.folder:write",
-        "a module that calls create_x3d, weights under its names, and a check",
-    ),
-}
 
 Writer = Callable[[ExportedNetwork, Path], None]
 
 
 def get_writer(target: str) -> Writer:
     """The function that writes `target`; ExportError names the nearest where there is none."""
-    if target not in TARGETS:
-        raise ExportError(f"unknown export target {target!r}{nearest(target, TARGETS)}")
-    module, function = TARGETS[target][0].split(":")
-    writer: Writer = getattr(importlib.import_module(module), function)
+    writer: Writer = FORMATS.load(target)
     return writer
 
 

@@ -41,7 +41,7 @@ class ExportedNetwork:
         known: dict[str, Any] = {
             "trial": trial.number,
             "genotype": trial.candidate.genotype,
-            "plan": plan_from_json(trial.candidate.plan),
+            "plan": trial.candidate.plan,
             "recipe": trial.provenance.get("recipe", {}),
             "provenance": dict(trial.provenance),
         }

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from expand3d.core.genotype import Plan
 from expand3d.core.recipe import Recipe
 from expand3d.core.trial import Candidate
-from expand3d.networks import get_family, plan_from_json
+from expand3d.networks import get_family
 
 if TYPE_CHECKING:
     from expand3d.measure.throughput import Site, Timed
@@ -51,8 +51,8 @@ def calibrate(candidates: Iterable[Candidate], *, recipe: Recipe, site: Site) ->
     """The pace of `candidates` at `site`, from timing those that differ most."""
     from expand3d.measure.throughput import calibrate_at
 
-    unique = {candidate.digest: candidate.plan for candidate in candidates}
-    plans = telling([plan_from_json(plan) for plan in unique.values()])
+    unique = {candidate.plan.digest: candidate.plan for candidate in candidates}
+    plans = telling([*unique.values()])
     return fit(calibrate_at(plans, recipe=recipe, site=site), clips=recipe.bn_batch)
 
 

@@ -2,34 +2,25 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping
 from typing import Any
 
 from expand3d.core.errors import FactorError, nearest
 from expand3d.core.genotype import Plan
+from expand3d.core.plugins import FAMILIES
 from expand3d.networks.family import Family, Preset
-
-FAMILIES = {
-    "x3d": "expand3d.networks.families.x3d:FAMILY",
-    "r3d": "expand3d.networks.families.r3d:FAMILY",
-    "r2plus1d": "expand3d.networks.families.r2plus1d:FAMILY",
-    "csn": "expand3d.networks.families.csn:FAMILY",
-    "slowonly": "expand3d.networks.families.slowonly:FAMILY",
-    "c3d": "expand3d.networks.families.c3d:FAMILY",
-    "t3d": "expand3d.networks.families.t3d:FAMILY",
-    "slowfast": "expand3d.networks.families.slowfast:FAMILY",
-    "i3d": "expand3d.networks.families.i3d:FAMILY",
-    "s3d": "expand3d.networks.families.s3d:FAMILY",
-}
 
 
 def get_family(name: str) -> Family:
-    """The family called `name`; FactorError names the nearest where there is none."""
-    if name not in FAMILIES:
-        raise FactorError(f"unknown family {name!r}{nearest(name, FAMILIES)}")
-    module, attribute = FAMILIES[name].split(":")
-    family: Family = getattr(importlib.import_module(module), attribute)
+    """The family called `name`; FactorError names the nearest where there is none.
+
+    A family of the user's own is named as `package.module:NAME`, which is also its `name`.
+    """
+    family: Family = FAMILIES.load(name)
+    if not isinstance(family, Family) or family.name != name:
+        raise FactorError(
+            f"family {name!r} is no Family whose name is {name!r}; see docs/extending.md"
+        )
     return family
 
 

@@ -107,7 +107,6 @@ class Family(ABC):
     """The interface behind which every network family stands; one instance, no state."""
 
     name: ClassVar[str]
-    summary: ClassVar[str]
     factors: ClassVar[Mapping[str, Factor]]
     axes: ClassVar[tuple[str, ...]]
     base: ClassVar[Genotype]

@@ -9,11 +9,12 @@ from typing import Any
 
 from expand3d.core.errors import BudgetError, FactorError, nearest
 from expand3d.core.genotype import Genotype, Plan
+from expand3d.core.plugins import FAMILIES
 from expand3d.core.trial import BASELINE, Candidate, Trial
 from expand3d.cost.quantity import MACS
 from expand3d.data.check import CheckReport
 from expand3d.execute.base import Executor
-from expand3d.networks import FAMILIES, get_family, plan_from_json
+from expand3d.networks import get_family
 from expand3d.networks.family import Family
 from expand3d.run.events import Overview, Watch
 from expand3d.run.plan import forecast_each
@@ -88,8 +89,7 @@ def _candidate(name: str, genotype: Genotype, classes: int) -> Candidate:
     plan = family.resolve(genotype, num_classes=classes)
     return Candidate(
         genotype=genotype,
-        plan=plan.to_json(),
-        digest=plan.digest,
+        plan=plan,
         macs=family.cost(plan).macs,
         step=None,
         axis=None,
@@ -175,7 +175,7 @@ def _planned(
         ("recorded", _listed(f"{label(c)} (trial {known[c.digest].number})" for c in recorded)),
     ]
     for candidate in todo:
-        texts = _stretched(plan_from_json(candidate.plan), ready.report)
+        texts = _stretched(candidate.plan, ready.report)
         lines += [(label(candidate), text) for text in texts]
     assert ready.config.name is not None
     if not todo:
@@ -200,11 +200,9 @@ def _costs(
     A latency that is not measured yet is guessed.
     """
     strategy = ready.strategy
-    start = strategy.start or get_family(strategy.family).base
-    base = get_family(start.family).resolve(start, num_classes=strategy.num_classes)
-    price = strategy.price.guessed(base)
+    price = strategy.price.guessed(strategy.base().plan)
     quantity = MACS if selection.most is not None else price.quantity
-    costs = {c.digest: price.amount(quantity, plan_from_json(c.plan)) for c in candidates}
+    costs = {c.digest: price.amount(quantity, c.plan) for c in candidates}
     return costs, quantity.text
 
 

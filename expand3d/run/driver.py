@@ -11,7 +11,6 @@ from expand3d.core.errors import StudyError
 from expand3d.core.result import Training
 from expand3d.core.trial import BASELINE, Candidate, Trial
 from expand3d.execute.base import Task
-from expand3d.networks import plan_from_json
 from expand3d.run.events import Watch
 from expand3d.run.plan import forecast
 from expand3d.run.prepare import Prepared
@@ -178,14 +177,14 @@ class Expanding(Part):
         self.watch.final(training)
 
     def _last_training(self, candidate: Candidate, weights: str) -> Training:
-        folder, plan = self.record.folder, plan_from_json(candidate.plan)
+        folder, plan = self.record.folder, candidate.plan
         bench = dataclasses.replace(self.ready.final, store=self.bench(plan).store)
         task = Task(
             None,
             candidate,
             done={},
             checkpoints=folder.checkpoints.resolve(),
-            identity=bench.identity(plan),
+            identity=bench.identity(plan, candidate.start),
             weights=folder.weights.resolve() / weights,
         )
         last = _Last(self.watch)

@@ -6,14 +6,11 @@ wants and the record knows is not trained again, and what it no longer wants sta
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from typing import Any
 
 from expand3d.core.errors import StudyError
 from expand3d.cost.budget import Budget, parse_budget, parse_training_limit
-from expand3d.search.samplers.sampling import Sampling
-from expand3d.search.strategies import StudyStrategy
 from expand3d.study.config import StudyConfig
 
 
@@ -51,19 +48,6 @@ def growth(before: StudyConfig, after: StudyConfig) -> dict[str, Any]:
     if _training_limit(after) > _training_limit(before):
         grown["training_limit"] = after.training_limit
     return grown
-
-
-def extended(kept: StudyStrategy, now: StudyStrategy) -> StudyStrategy:
-    """The strategy that a record keeps, with the limits of `now` where those have grown."""
-    names = ["budget", *(["trials", "spend"] if isinstance(kept, Sampling) else [])]
-    same = all(getattr(kept, name) == getattr(now, name) for name in names)
-    # Other threads or another device may train from here on; what is measured stays comparable.
-    price = dataclasses.replace(now.price, clock=kept.price.clock)
-    if same and kept.price.to_json() == price.to_json():
-        return kept
-    # How far latencies were looked at is a limit of its own, which a larger budget moves.
-    changed = {name: getattr(now, name) for name in (*names, "limits")}
-    return dataclasses.replace(kept, **changed, price=price)
 
 
 def _training_limit(config: StudyConfig) -> float:

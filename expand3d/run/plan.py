@@ -12,7 +12,7 @@ from expand3d.core.result import TRAINING_FACTOR
 from expand3d.core.trial import Candidate, Trial
 from expand3d.execute.evaluate import Bench
 from expand3d.measure.pace import Pace, calibrate
-from expand3d.networks import activations, plan_from_json
+from expand3d.networks import activations
 from expand3d.run.events import Overview, PlannedStep
 from expand3d.run.prepare import Prepared
 from expand3d.search.expansion.steps import Offer
@@ -166,7 +166,7 @@ def _row(
 ) -> PlannedStep:
     clips = sum(len(job.held_out) for job in bench.jobs)
     views = clips * bench.recipe.test_views * bench.recipe.test_crops
-    plans = [plan_from_json(c.plan) for c in candidates]
+    plans = [c.plan for c in candidates]
     seconds = [
         pace.seconds(plan, visits=bench.visits, views=views, trainings=len(bench.jobs))
         for plan in plans

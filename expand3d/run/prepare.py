@@ -31,7 +31,8 @@ from expand3d.run.budget import held_to, largest_crop, means, overshooting, refu
 from expand3d.run.events import Watch
 from expand3d.run.start import find_start
 from expand3d.search.statistics import default_metric, resolvable_difference
-from expand3d.search.strategies import StudyStrategy, configured
+from expand3d.search.strategies import configured
+from expand3d.search.strategy import Given, Strategy
 from expand3d.study.config import StudyConfig
 
 CROP_GRID = 8
@@ -51,7 +52,7 @@ class Prepared:
 
     config: StudyConfig
     budget: Budget
-    strategy: StudyStrategy
+    strategy: Strategy
     bench: Bench
     final: Bench
     store: CachedStore
@@ -133,14 +134,16 @@ def prepare(
     bench = _bench(config, store, parts, recipe)
     scored = sum(len(job.held_out) for job in bench.jobs) // config.repeats
     strategy = configured(
-        config,
-        budget=budget.first.amount,
-        limits=limits,
-        start=start,
-        num_classes=len(store.class_names),
-        metric=default_metric(scored) if config.select == "auto" else config.select,  # type: ignore[arg-type]
-        spend=_spend(config, bench),
-        price=price,
+        Given(
+            config,
+            budget=budget.first.amount,
+            limits=limits,
+            start=start,
+            num_classes=len(store.class_names),
+            metric=default_metric(scored) if config.select == "auto" else config.select,  # type: ignore[arg-type]
+            spend=_spend(config, bench),
+            price=price,
+        )
     )
     return Prepared(
         config=config,
@@ -332,15 +335,12 @@ def _final_bench(bench: Bench, parts: Splits, config: StudyConfig) -> Bench:
     )
 
 
-def _budget_text(budget: Budget, strategy: StudyStrategy) -> str:
+def _budget_text(budget: Budget, strategy: Strategy) -> str:
     """What is counted; for a latency also on what, and how long the first network takes."""
     price = strategy.price
     if price.clock is None:
         return budget.convention
-    base = get_family(strategy.family).resolve(
-        strategy.start or get_family(strategy.family).base, num_classes=strategy.num_classes
-    )
-    first = price.known(base)
+    first = price.known(strategy.base().plan)
     assert first is not None, "means() has measured it"
     return (
         f"{budget.convention}; on {first.hardware} ({first.device}, {first.threads} threads, "
@@ -351,7 +351,7 @@ def _budget_text(budget: Budget, strategy: StudyStrategy) -> str:
 def _lines(
     config: StudyConfig,
     budget: Budget,
-    strategy: StudyStrategy,
+    strategy: Strategy,
     bench: Bench,
     store: CachedStore,
     parts: Splits,

@@ -23,16 +23,16 @@ from expand3d.execute import get_executor
 from expand3d.execute.base import Executor, Setting, Task
 from expand3d.execute.evaluate import Bench
 from expand3d.measure.latency import measure_latency
-from expand3d.networks import get_family, plan_from_json
+from expand3d.networks import get_family
 from expand3d.run.events import Watch
-from expand3d.run.extend import extended, growth
+from expand3d.run.extend import growth
 from expand3d.run.prepare import Prepared, cached_side, prepare, refuse_changed_data
 from expand3d.search.strategies import (
-    StudyStrategy,
     strategy_from_json,
     strategy_to_json,
     with_latencies,
 )
+from expand3d.search.strategy import Strategy
 from expand3d.study.catalog import FINISHED
 from expand3d.study.changes import check_resume, continued
 from expand3d.study.claims import DRIVER, ClaimLost
@@ -83,7 +83,7 @@ def create_record(ready: Prepared) -> Record:
     """The record of a new study, which knows its data and its strategy from the beginning."""
     began = {
         DATA: ready.identity(),
-        STRATEGY: strategy_to_json(ready.strategy),
+        STRATEGY: strategy_to_json(ready.strategy, ready.config.strategy),
         **{f"{LATENCY}/{name}": latency.to_json() for name, latency in ready.latencies.items()},
     }
     shared = ready.config.storage is not None
@@ -112,7 +112,7 @@ def reopened(
         check_resume(before, config)
         growth(before, config)  # refuses what becomes less, before any data is read
         strategy, ready = prepared_again(record, config, watch)
-        yield record, dataclasses.replace(ready, strategy=extended(strategy, ready.strategy))
+        yield record, dataclasses.replace(ready, strategy=strategy.extended(ready.strategy))
 
 
 def keep_growth(record: Record, ready: Prepared, watch: Watch) -> None:
@@ -123,12 +123,12 @@ def keep_growth(record: Record, ready: Prepared, watch: Watch) -> None:
     # Told apart from `grown`: a process may have died between the two writes.
     kept = strategy_from_json(record.attribute(STRATEGY), known=record.latency)
     if ready.strategy != kept:
-        record.set_attribute(STRATEGY, strategy_to_json(ready.strategy))
+        record.set_attribute(STRATEGY, strategy_to_json(ready.strategy, ready.config.strategy))
 
 
 def prepared_again(
     record: Record, config: StudyConfig, watch: Watch, contents: Contents | None = None
-) -> tuple[StudyStrategy, Prepared]:
+) -> tuple[Strategy, Prepared]:
     """The strategy as recorded, and what the study stands on here; StudyError on other data."""
     data = record.attribute(DATA)
     strategy = strategy_from_json(record.attribute(STRATEGY), known=record.latency)
@@ -303,7 +303,7 @@ class Part(ABC):
     def priced(self, candidate: Candidate) -> Candidate:
         """The candidate with what it costs in this study; its latency is measured if need be."""
         price = self.ready.strategy.price
-        plan = plan_from_json(candidate.plan)
+        plan = candidate.plan
         if price.clock is not None and self.record.latency(plan) is None:
             self.measure(plan)
         return dataclasses.replace(candidate, **price.fields(plan))
@@ -318,21 +318,22 @@ class Part(ABC):
         A trial that nobody works on yet should not be in the record.
         """
         for candidate in candidates:
-            plan = plan_from_json(candidate.plan)
+            plan = candidate.plan
             bench = self.bench(plan)
             begun = self.record.find(candidate.digest)
             if begun is None or begun.state != "running":
                 begun = self._begin(candidate, bench)
             checkpoints = self.record.folder.checkpoints.resolve()
-            identity = bench.identity(plan)
+            identity = bench.identity(plan, candidate.start)
             yield Task(begun.number, candidate, begun.trainings, checkpoints, identity), bench
 
     def _begin(self, candidate: Candidate, bench: Bench) -> Trial:
         family = get_family(candidate.genotype.family)
-        plan = plan_from_json(candidate.plan)
+        plan = candidate.plan
         config = self.ready.config
         provenance = {
-            "identity": bench.identity(plan),
+            "identity": bench.identity(plan, candidate.start),
+            "start": candidate.start,
             "data": self.ready.store.fingerprint,
             "recipe": bench.recipe.to_json(),
             "seed": config.seed,

@@ -86,7 +86,7 @@ class Point:
     @property
     def clip(self) -> str:
         """Frames x stride."""
-        return f"{self.candidate.plan['frames']}x{self.candidate.plan['stride']}"
+        return f"{self.candidate.plan.frames}x{self.candidate.plan.stride}"
 
     @property
     def agrees(self) -> bool:
@@ -94,7 +94,7 @@ class Point:
         if self.published is None:
             return True
         candidate, factors = self.candidate, self.published.factors
-        frames, stride = candidate.plan["frames"], candidate.plan["stride"]
+        frames, stride = candidate.plan.frames, candidate.plan.stride
         return (
             axes_of(candidate) == self.published.axes
             and self.gmacs == self.published.gmacs
@@ -122,8 +122,8 @@ class Replay:
         plan = self.result.plan
         return (
             f"budget {format_macs(self.budget)}: {self.networks} networks in "
-            f"{len(self.points) - 1} steps after the base; best {plan['frames']}x{plan['stride']} "
-            f"at {plan['crop']}, {format_macs(self.result.macs)}; {self.reason}"
+            f"{len(self.points) - 1} steps after the base; best {plan.frames}x{plan.stride} "
+            f"at {plan.crop}, {format_macs(self.result.macs)}; {self.reason}"
         )
 
 

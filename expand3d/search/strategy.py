@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import asdict, dataclass, fields, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 from expand3d.core.errors import BudgetError
 from expand3d.core.genotype import Genotype, Plan
 from expand3d.core.trial import Candidate, Trial
-from expand3d.cost.price import IN_MACS, Price
+from expand3d.cost.price import IN_MACS, Known, Price, nothing
 from expand3d.networks import get_family
+from expand3d.networks.family import Limits
+from expand3d.search.statistics import Metric
+
+if TYPE_CHECKING:
+    from expand3d.search.expansion.steps import Offer, StepSummary
+    from expand3d.study.config import StudyConfig
 
 
 @dataclass(frozen=True)
@@ -43,7 +48,33 @@ Ask = Batch | Done | Measure
 
 
 class Strategy(Protocol):
-    """Frozen configuration and one function; equal records give equal answers, in any order."""
+    """Frozen configuration and pure functions; equal records give equal answers, in any order.
+
+    The record is a sequence of trials in any order. `budget` is in what `price` counts first,
+    `start` replaces the family's base, `metric` compares trials.
+    """
+
+    @property
+    def family(self) -> str: ...
+    @property
+    def num_classes(self) -> int: ...
+    @property
+    def budget(self) -> int: ...
+    @property
+    def limits(self) -> Limits: ...
+    @property
+    def start(self) -> Genotype | None: ...
+    @property
+    def metric(self) -> Metric: ...
+    @property
+    def seed(self) -> int: ...
+    @property
+    def price(self) -> Price: ...
+
+    @classmethod
+    def configured(cls, given: Given) -> Strategy:
+        """The strategy that a study's configuration asks for."""
+        ...
 
     def ask(self, history: Sequence[Trial]) -> Ask:
         """The next batch, at least one candidate of which `history` does not answer; or Done.
@@ -51,6 +82,121 @@ class Strategy(Protocol):
         Measure where the latency of a network has to be in the record first.
         """
         ...
+
+    def steps(self, history: Sequence[Trial]) -> tuple[StepSummary, ...]:
+        """The steps that `history` has reached, the open one included; () without steps."""
+        ...
+
+    def result(self, history: Sequence[Trial]) -> Trial | None:
+        """The best trained network within the budget."""
+        ...
+
+    def futures(self, history: Sequence[Trial] = ()) -> tuple[tuple[Offer, ...], ...]:
+        """Some ways in which a run may go, each as the networks of its steps with their costs."""
+        ...
+
+    def limits_text(self) -> str:
+        """One line: within what networks are proposed."""
+        ...
+
+    def base(self) -> Candidate:
+        """The network that the search begins with."""
+        ...
+
+    def extended(self, now: Strategy) -> Strategy:
+        """The same strategy with the limits of `now` where those have grown."""
+        ...
+
+    def with_price(self, price: Price) -> Strategy:
+        """The same strategy, which counts costs by `price`."""
+        ...
+
+    def to_json(self) -> dict[str, Any]:
+        """All of the strategy but the latencies, which the record keeps by themselves."""
+        ...
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any], *, known: Known) -> Strategy:
+        """The strategy that `to_json` wrote; `known` gives the latencies that were measured."""
+        ...
+
+
+@dataclass(frozen=True)
+class Given:
+    """What a strategy is made of: a study's configuration, and what its data allows.
+
+    `spend` is the training limit as multiply-adds of one clip of all networks together.
+    """
+
+    config: StudyConfig
+    budget: int
+    limits: Limits
+    start: Genotype
+    num_classes: int
+    metric: Metric
+    spend: int | None
+    price: Price
+
+
+class StrategyBase:
+    """What strategies that are frozen dataclasses have in common.
+
+    A subclass has the fields of `Strategy`. `grows` names those that a study may extend.
+    """
+
+    grows: ClassVar[tuple[str, ...]] = ("budget",)
+    #: Fields that are always the same in a study.
+    unstored: ClassVar[tuple[str, ...]] = ()
+
+    family: str
+    num_classes: int
+    budget: int
+    limits: Limits
+    start: Genotype | None
+    price: Price
+
+    def base(self) -> Candidate:
+        return base_candidate(
+            self.start or get_family(self.family).base,
+            num_classes=self.num_classes,
+            budget=self.budget,
+            price=self.price,
+        )
+
+    def inside(self, candidate: Candidate) -> bool:
+        """Whether the network is within every limit of the budget."""
+        return candidate.cost <= self.budget and self.price.over(candidate.plan) is None
+
+    def with_price(self, price: Price) -> Self:
+        return replace(self, price=price)  # type: ignore[type-var]
+
+    def extended(self, now: Strategy) -> Self:
+        # Other threads or another device may train from here on; what is measured stays comparable.
+        price = replace(now.price, clock=self.price.clock)
+        same = all(getattr(self, name) == getattr(now, name) for name in self.grows)
+        if same and self.price.to_json() == price.to_json():
+            return self
+        # How far latencies were looked at is a limit of its own, which a larger budget moves.
+        changed = {name: getattr(now, name) for name in (*self.grows, "limits")}
+        return replace(self, **changed, price=price)  # type: ignore[type-var]
+
+    def to_json(self) -> dict[str, Any]:
+        data = {
+            item.name: getattr(self, item.name)
+            for item in fields(self)  # type: ignore[arg-type]
+            if item.name not in self.unstored
+        }
+        limits = {**asdict(self.limits), "first_clip": list(self.limits.first_clip)}
+        start = self.start.to_json() if self.start else None
+        return {**data, "limits": limits, "start": start, "price": self.price.to_json()}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any], *, known: Known = nothing) -> Self:
+        # Older records count multiply-adds.
+        price = Price.from_json(data["price"], known=known) if "price" in data else IN_MACS
+        limits = {**data["limits"], "first_clip": tuple(data["limits"]["first_clip"])}
+        start = Genotype.from_json(data["start"]) if data["start"] else None
+        return cls(**{**data, "limits": Limits(**limits), "start": start, "price": price})
 
 
 def answers(history: Sequence[Trial]) -> Mapping[str, Trial]:
@@ -78,8 +224,7 @@ def base_candidate(
         raise BudgetError(f"the base network is over a limit of the budget: it takes {over}")
     return Candidate(
         genotype=genotype,
-        plan=plan.to_json(),
-        digest=plan.digest,
+        plan=plan,
         step=0,
         axis=None,
         role="base",
@@ -123,7 +268,7 @@ def expand_all(strategy: Strategy, evaluate: Callable[[Candidate], Trial]) -> li
 
     def answer(candidates: Sequence[Candidate]) -> None:
         for candidate in candidates:
-            history.append(dataclasses.replace(evaluate(candidate), number=len(history)))
+            history.append(replace(evaluate(candidate), number=len(history)))
 
     drive(strategy, lambda: history, answer)
     return history

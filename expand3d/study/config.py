@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from expand3d.core.errors import ConfigError, nearest
+from expand3d.core.plugins import EXECUTORS, STRATEGIES
 from expand3d.core.recipe import PROFILES, Recipe, get_profile
 from expand3d.study import rules
 from expand3d.study.folder import DEFAULT_ROOT, check_name, hide_password
@@ -22,8 +23,6 @@ from expand3d.study.rules import Rule
 from expand3d.study.strategy_keys import EXPAND, refuse_unused
 
 BUNDLED = "bundled"
-#: Strategies that propose whole networks from one space, instead of growing the best so far.
-SAMPLERS = ("tpe", "nsga2", "nsga3", "gp", "qmc", "random", "grid")
 
 
 def _key(help: str, rule: Rule, default: Any = dataclasses.MISSING) -> Any:
@@ -121,8 +120,8 @@ class StudyConfig:
     )
     seed: int = _key("seed of splits, weights and augmentation", rules.whole(0), 0)
     strategy: str = _key(
-        f"who proposes networks: expand, or a sampler: {', '.join(SAMPLERS)}",
-        rules.choice((EXPAND, *SAMPLERS)),
+        f"who proposes networks: {', '.join(STRATEGIES)}",
+        rules.plugin(STRATEGIES),
         EXPAND,
     )
     trials: int = _key("networks that a sampler proposes in all", rules.whole(1), 30)
@@ -192,7 +191,7 @@ class StudyConfig:
     )
     executor: str = _key(
         "who trains candidates: here, processes on this machine, or ray",
-        rules.choice(("here", "processes", "ray")),
+        rules.plugin(EXECUTORS),
         "here",
     )
     workers: int | None = _key(
@@ -290,7 +289,8 @@ class StudyConfig:
     @property
     def side_by_side(self) -> int:
         """Networks that are trained at the same time where enough are proposed at once."""
-        return min(self.at_a_time, self.batch) if self.strategy in SAMPLERS else self.at_a_time
+        batched = "batch" in STRATEGIES.row(self.strategy).keys
+        return min(self.at_a_time, self.batch) if batched else self.at_a_time
 
     def absolute(self) -> StudyConfig:
         """The same study with the paths of its data independent of the working folder."""

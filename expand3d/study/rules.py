@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from expand3d.core.errors import ConfigError, nearest
+from expand3d.core.plugins import Kind
 from expand3d.core.units import parse_duration, parse_size
 
 #: Takes a value from TOML, JSON or Python and returns it in the type of its field; ValueError
@@ -45,6 +46,18 @@ def choice(options: Iterable[str]) -> Rule:
         if value not in names:
             raise ValueError(f"one of {', '.join(names)}{_guess(value, names)}")
         return str(value)
+
+    return rule
+
+
+def plugin(kind: Kind) -> Rule:
+    """The name of a row of `core/plugins.py`, or of the user's own as `package.module:Name`."""
+
+    def rule(value: Any) -> str:
+        if isinstance(value, str) and value not in kind and ":" in value:
+            kind.load(value)
+            return value
+        return str(choice(kind)(value))
 
     return rule
 

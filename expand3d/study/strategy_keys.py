@@ -1,4 +1,4 @@
-"""Keys of a study that only some strategies use.
+"""Keys of a study that only some strategies use, as the rows of `core/plugins.py` say.
 
 What nobody uses must not be set: it would promise something. `first_clip` is everybody's, since a
 sampler's ranges reach as far as that clip leads.
@@ -11,16 +11,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from expand3d.core.errors import ConfigError
+from expand3d.core.plugins import STRATEGIES
 
-#: The strategy that grows the best network so far; every other one is a sampler.
+#: The strategy of a study that names none.
 EXPAND = "expand"
-OF_EXPANSION = ("schedule", "beam", "growth", "ratio")
-OF_SAMPLERS = ("trials", "batch", "training_limit")
 
 
 def _unused(strategy: str) -> tuple[str, ...]:
     """The keys that change nothing under this strategy."""
-    return OF_SAMPLERS if strategy == EXPAND else OF_EXPANSION
+    mine = STRATEGIES.row(strategy).keys
+    every = dict.fromkeys(key for row in STRATEGIES.values() for key in row.keys)
+    return tuple(key for key in every if key not in mine)
 
 
 def refuse_unused(config: Any) -> None:
@@ -30,7 +31,8 @@ def refuse_unused(config: Any) -> None:
     for key in _unused(strategy):
         value = getattr(config, key)
         if value != defaults[key]:
-            who = "a sampler such as 'tpe'" if strategy == EXPAND else repr(EXPAND)
+            users = STRATEGIES.using(key)
+            who = f"a sampler such as {users[0]!r}" if len(users) > 1 else repr(users[0])
             raise ConfigError(
                 f"{key} = {value!r} does nothing with strategy = {strategy!r}; leave it out, or "
                 f"choose {who}, which uses it"

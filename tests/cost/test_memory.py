@@ -11,7 +11,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from expand3d.core.genotype import Genotype
-from expand3d.networks import FAMILIES, get_family, get_preset
+from expand3d.core.plugins import FAMILIES
+from expand3d.networks import get_family, get_preset
 
 
 class Live(TorchDispatchMode):

@@ -133,7 +133,7 @@ def test_selection_is_cheapest_first_with_the_studys_classifier() -> None:
     assert [candidate.label for candidate in found] == ["flat", "two", "large"]
     # X2D's 20,662,304 multiply-adds are with 400 classes of 2048 inputs (x3d.md section 3).
     assert found[0].macs == 20_662_304 - 393 * 2048
-    assert {c.plan["num_classes"] for c in found} == {7}
+    assert {c.plan.num_classes for c in found} == {7}
     assert {(c.role, c.step, c.axis) for c in found} == {("baseline", None, None)}
     with pytest.raises(FactorError, match=r"unknown preset 'flta'.*'flat'"):
         selected(Selection(names=("flta",)), classes=7)

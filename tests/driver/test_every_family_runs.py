@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from study_config import tiny
 
-from expand3d.networks import FAMILIES, get_family
+from expand3d.core.plugins import FAMILIES
+from expand3d.networks import get_family
 from expand3d.report.study.view import load_view
 from expand3d.report.study.write import write_report
 from expand3d.run.driver import run_study

@@ -67,7 +67,7 @@ def test_it_ends_within_the_budget_and_says_what_was_measured(
     assert machine.settings == {("cpu", 1)}
     assert len(record.trials()) >= 4
     for trial in record.trials():
-        plan = get_family("x3d").plan_from_json(trial.candidate.plan)
+        plan = trial.candidate.plan
         assert trial.candidate.latency == record.latency(plan)
         assert trial.candidate.cost == trial.candidate.latency.nanoseconds <= 9_000_000  # type: ignore[union-attr]
         assert {"macs", "params", "activations", "memory"} <= trial.cost.keys()

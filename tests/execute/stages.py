@@ -23,7 +23,7 @@ X3D = get_family("x3d")
 def candidate(frames: int) -> Candidate:
     genotype = X3D.base.replace(gamma_t=frames)
     plan = X3D.resolve(genotype, num_classes=2)
-    return Candidate(genotype, plan.to_json(), plan.digest, X3D.cost(plan).macs, 1, None)
+    return Candidate(genotype, plan, X3D.cost(plan).macs, 1, None)
 
 
 def bench(timeout: float | None = None) -> Bench:
@@ -77,7 +77,7 @@ class Stage:
 
     def task(self, number: int, **changes: Any) -> Task:
         made = self.candidates[number]
-        identity = bench().identity(X3D.plan_from_json(made.plan))
+        identity = bench().identity(made.plan)
         checkpoints = self.home / "checkpoints"
         return replace(Task(number, made, {}, checkpoints, identity, evaluate=EVALUATE), **changes)
 

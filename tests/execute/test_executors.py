@@ -15,8 +15,9 @@ import pytest
 from stages import Stage, Told, bench
 
 from expand3d.core.errors import ConfigError, DataError, StudyError
+from expand3d.core.plugins import EXECUTORS
 from expand3d.core.result import Interrupted
-from expand3d.execute import EXECUTORS, get_executor
+from expand3d.execute import get_executor
 from expand3d.execute.base import Executor, Setting
 from expand3d.study.config import StudyConfig
 

@@ -85,9 +85,7 @@ def baseline(name: str, *, right: int) -> Trial:
     genotype = family.presets[name].genotype
     plan = family.resolve(genotype, num_classes=6)
     macs = family.cost(plan).macs
-    candidate = Candidate(
-        genotype, plan.to_json(), plan.digest, macs, None, None, role="baseline", label=name
-    )
+    candidate = Candidate(genotype, plan, macs, None, None, role="baseline", label=name)
     scores = tuple(
         ClipScore(f"clip{i:03d}.mp4", i % 6, 0 if i < right else 3, 1 - right / 60)
         for i in range(60)

@@ -8,13 +8,14 @@ import pytest
 from networks import exported
 
 from expand3d.core.errors import ExportError
-from expand3d.interop.formats import TARGETS, export, get_writer
+from expand3d.core.plugins import FORMATS
+from expand3d.interop.formats import export, get_writer
 
 
-@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("target", FORMATS)
 def test_every_target_can_be_loaded_and_is_explained(target: str) -> None:
     assert callable(get_writer(target))
-    assert TARGETS[target][1]
+    assert FORMATS[target].help
 
 
 def test_unknown_target_names_the_nearest() -> None:
@@ -22,7 +23,7 @@ def test_unknown_target_names_the_nearest() -> None:
         get_writer("torchvideo")
 
 
-@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("target", FORMATS)
 def test_a_folder_with_something_in_it_is_refused(tmp_path: Path, target: str) -> None:
     out = tmp_path / "out"
     out.mkdir()
@@ -31,7 +32,7 @@ def test_a_folder_with_something_in_it_is_refused(tmp_path: Path, target: str) -
         export(exported(tmp_path, trained=False), target=target, out=out)
 
 
-@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("target", FORMATS)
 def test_force_replaces_its_own_files_and_no_others(tmp_path: Path, target: str) -> None:
     out = tmp_path / "out"
     out.mkdir()

@@ -13,11 +13,12 @@ from safetensors.torch import save_file
 
 from expand3d.core.errors import FactorError
 from expand3d.core.genotype import Genotype, Plan
+from expand3d.core.plugins import FAMILIES
 from expand3d.interop.formats import export
 from expand3d.interop.json_folder import load_export
 from expand3d.interop.network import ExportedNetwork
 from expand3d.measure.fvcore import measure
-from expand3d.networks import FAMILIES, get_family, plan_from_json
+from expand3d.networks import get_family, plan_from_json
 from expand3d.networks.family import Family, Limits
 from expand3d.search.expansion.solve import Exhausted, Solution, solve
 

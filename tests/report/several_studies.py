@@ -13,8 +13,7 @@ from expand3d.cost.budget import parse_budget
 from expand3d.networks.family import Limits
 from expand3d.report.study.view import StudyView
 from expand3d.search.samplers.sampling import Sampling
-from expand3d.search.strategies import StudyStrategy
-from expand3d.search.strategy import expand_all
+from expand3d.search.strategy import Strategy, expand_all
 from expand3d.study.config import StudyConfig
 from studies import CLASSES, scored, strategy_of
 
@@ -99,7 +98,7 @@ def searched(
     )
 
 
-def _strategy(config: StudyConfig) -> StudyStrategy:
+def _strategy(config: StudyConfig) -> Strategy:
     if config.strategy == "expand":
         grown = strategy_of(config.budget, seed=config.seed)
         return dataclasses.replace(grown, beam=config.beam, growth=config.growth)  # type: ignore[arg-type]

@@ -41,7 +41,7 @@ def scored(candidate: Candidate, *, clips: int, seed: int) -> Trial:
     """The trial that answers a candidate; the widest networks run out of memory."""
     gains = sum(gain * math.log2(candidate.genotype[factor]) for factor, gain in HELPS.items())
     accuracy = 0.92 - 0.62 * math.exp(-1.1 * gains)
-    cost = get_family("x3d").cost(get_family("x3d").plan_from_json(candidate.plan)).totals()
+    cost = get_family("x3d").cost(candidate.plan).totals()
     if candidate.axis == "gamma_w" and candidate.step == 3:
         return Trial(0, "failed", candidate, cost, reason="out of memory at 16 clips per pass")
     seed += int(candidate.digest[:6], 16)
@@ -137,5 +137,5 @@ def keep_weights(view: StudyView, path: Path) -> None:
 
     assert view.best is not None
     family = get_family(view.family)
-    network = family.build(family.plan_from_json(view.best.candidate.plan))
+    network = family.build(view.best.candidate.plan)
     save_file(network.state_dict(), path)

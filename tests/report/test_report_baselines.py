@@ -29,8 +29,7 @@ def published(name: str, number: int) -> Trial:
     plan = family.resolve(genotype, num_classes=6)
     candidate = Candidate(
         genotype,
-        plan.to_json(),
-        plan.digest,
+        plan,
         family.cost(plan).macs,
         None,
         None,

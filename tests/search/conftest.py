@@ -24,7 +24,7 @@ def make_candidate() -> Callable[..., Candidate]:
         genotype = genotype or family.base
         plan = family.resolve(genotype, num_classes=6)
         known = {"macs": family.cost(plan).macs, "step": 0, "axis": None, **fields}
-        return Candidate(genotype, plan.to_json(), plan.digest, **known)
+        return Candidate(genotype, plan, **known)
 
     return make
 

@@ -7,14 +7,13 @@ import math
 from collections.abc import Callable
 
 from expand3d.core.genotype import Genotype
+from expand3d.core.plugins import STRATEGIES
 from expand3d.core.result import ClipScore, Training
 from expand3d.core.trial import Candidate, Trial
 from expand3d.networks.family import Limits
 from expand3d.search.expansion.expansion import Expansion
 from expand3d.search.samplers.sampling import Sampling
-from expand3d.search.strategies import StudyStrategy
-from expand3d.search.strategy import expand_all
-from expand3d.study.config import SAMPLERS
+from expand3d.search.strategy import Strategy, expand_all
 
 #: Variants of the expansion, by the name of what is theirs.
 VARIANTS: dict[str, dict[str, object]] = {
@@ -23,7 +22,7 @@ VARIANTS: dict[str, dict[str, object]] = {
     "both": {"growth": "both", "beam": 2},
     "paper-all": {"schedule": "paper-all", "beam": 2},
 }
-NAMES = ("expand", *VARIANTS, *SAMPLERS)
+NAMES = ("expand", *VARIANTS, *STRATEGIES.using("batch"))
 #: A Gaussian process takes seconds per network, so it proposes one that is its own.
 TRIALS = {"gp": 3}
 BUDGET = 300_000_000
@@ -34,7 +33,7 @@ HELPS = {"gamma_t": 0.31, "gamma_s": 0.32, "gamma_d": 0.12, "gamma_w": 0.10, "ga
 Evaluate = Callable[[Candidate], Trial]
 
 
-def make(name: str, *, seed: int = 0, budget: int = BUDGET, **fields: object) -> StudyStrategy:
+def make(name: str, *, seed: int = 0, budget: int = BUDGET, **fields: object) -> Strategy:
     common = {"num_classes": 6, "budget": budget, "limits": LIMITS, "seed": seed}
     if name == "expand" or name in VARIANTS:
         return Expansion("x3d", **common, **VARIANTS.get(name, {}))  # type: ignore[arg-type]

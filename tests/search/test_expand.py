@@ -83,7 +83,7 @@ def test_temporal_axes_are_one_candidate_at_one_frame() -> None:
         ("gamma_b", ()),
     ]
     first = ask.candidates[0]
-    assert (first.plan["frames"], first.plan["stride"]) == (2, 14)
+    assert (first.plan.frames, first.plan.stride) == (2, 14)
     assert all(c.target == 2 * base.candidate.macs for c in ask.candidates)
     assert len({c.digest for c in ask.candidates}) == 5
 
@@ -126,7 +126,7 @@ def test_a_network_that_falls_short_of_its_target_catches_up_in_the_next_step(be
     assert set(targets[5:]) <= {300_000_000}  # a second network of a beam may be left to grow
     short, after = steps[1].winner, steps[2].winner
     assert short is not None and after is not None
-    assert (short.axis, short.plan["crop"]) == ("gamma_s", 120)
+    assert (short.axis, short.plan.crop) == ("gamma_s", 120)
     assert 1.1 < short.cost / base < 1.2
     # Blocks come whole; the other axes come nearer.
     assert after.axis == "gamma_d" and after.cost == pytest.approx(4 * base, rel=0.1)
@@ -172,8 +172,8 @@ def test_no_run_ends_over_the_budget(budget: int, seed: int, schedule: str) -> N
     if schedule == "fit":
         assert all(trial.candidate.macs <= budget for trial in history)
     for trial in history:
-        assert trial.candidate.plan["crop"] <= SMALL.crop
-        assert trial.candidate.plan["frames"] * trial.candidate.plan["stride"] <= SMALL.duration
+        assert trial.candidate.plan.crop <= SMALL.crop
+        assert trial.candidate.plan.frames * trial.candidate.plan.stride <= SMALL.duration
     steps = strategy.steps(history)
     assert [step.offer.step for step in steps] == list(range(len(steps)))
     assert len({trial.candidate.digest for trial in history}) == len(history)
@@ -287,8 +287,8 @@ def test_paper_schedule_overshoots_and_contracts_the_last_axis() -> None:
     (contracted,) = last.offer.candidates
     assert (contracted.role, contracted.axis) == ("contract", over.winner.axis)
     # 4 frames became 3 within the same duration; 3/4 of the frames, 3/4 of the cost and less.
-    assert (over.winner.plan["frames"], contracted.plan["frames"]) == (4, 3)
-    assert contracted.plan["stride"] == round(4 * over.winner.plan["stride"] / 3)
+    assert (over.winner.plan.frames, contracted.plan.frames) == (4, 3)
+    assert contracted.plan.stride == round(4 * over.winner.plan.stride / 3)
     assert contracted.macs <= 250_000_000
     assert contracted.target == 250_000_000
     assert history[-1].candidate == contracted
@@ -319,9 +319,7 @@ def test_a_network_that_the_record_knows_is_not_evaluated_again() -> None:
 def baseline(genotype: Genotype, nll: float) -> Trial:
     plan = X3D.resolve(genotype, num_classes=6)
     macs = X3D.cost(plan).macs
-    named = Candidate(
-        genotype, plan.to_json(), plan.digest, macs, None, None, role="baseline", label="named"
-    )
+    named = Candidate(genotype, plan, macs, None, None, role="baseline", label="named")
     return dataclasses.replace(scored(named, nll), number=100)
 
 

@@ -9,7 +9,7 @@ import pytest
 from expand3d.core.errors import StudyError
 from expand3d.cost.price import Price
 from expand3d.networks.family import Limits
-from expand3d.run.extend import extended, growth
+from expand3d.run.extend import growth
 from expand3d.search.expansion.expansion import Expansion
 from expand3d.search.samplers.sampling import Sampling
 from expand3d.study.config import StudyConfig
@@ -54,10 +54,10 @@ def test_what_becomes_less_or_another_is_refused(changes: dict[str, object], sai
 def test_a_strategy_takes_over_larger_limits_and_nothing_else() -> None:
     kept = Expansion("x3d", 6, 10**8, Limits(crop=160), beam=2, seed=4)
     same = dataclasses.replace(kept, limits=Limits(crop=200), seed=5, price=Price())
-    assert extended(kept, same) == kept  # no more is allowed, so nothing moves
+    assert kept.extended(same) == kept  # no more is allowed, so nothing moves
     more = dataclasses.replace(same, budget=2 * 10**8)
     wanted = dataclasses.replace(kept, budget=2 * 10**8, limits=Limits(crop=200))
-    assert extended(kept, more) == wanted
+    assert kept.extended(more) == wanted
     sampler = Sampling("tpe", "x3d", 6, 10**8, trials=9, batch=2)
     longer = dataclasses.replace(sampler, trials=12, batch=3)
-    assert extended(sampler, longer) == dataclasses.replace(sampler, trials=12)
+    assert sampler.extended(longer) == dataclasses.replace(sampler, trials=12)

@@ -199,11 +199,9 @@ def test_whichever_limit_binds_first(schedule: str) -> None:
     history = run(strategy, Lab())
     result = strategy.result(history)
     assert result is not None and result.candidate.macs <= 300_000_000
-    plan = X3D.plan_from_json(result.candidate.plan)
+    plan = result.candidate.plan
     assert X3D.cost(plan).params <= 2 * params
-    over = [
-        t for t in history if X3D.cost(X3D.plan_from_json(t.candidate.plan)).params > 2 * params
-    ]
+    over = [t for t in history if X3D.cost(t.candidate.plan).params > 2 * params]
     assert not over or schedule == "paper"
     free = expansion("0.3GFLOPs", Lab())
     assert run(free, Lab()) != history
@@ -254,7 +252,7 @@ def test_steps_can_count_other_arithmetic(text: str) -> None:
     assert len(strategy.steps(history)) >= 2
     key = strategy.price.quantity.key
     for trial in history:
-        cost = X3D.cost(X3D.plan_from_json(trial.candidate.plan))
+        cost = X3D.cost(trial.candidate.plan)
         assert trial.candidate.cost == getattr(cost, key) <= strategy.budget
         assert trial.candidate.price is not None and trial.candidate.macs == cost.macs
 
@@ -271,7 +269,7 @@ def test_samplers_hold_to_every_limit(name: str) -> None:
     history = run(sampling(lab), lab)
     assert len(history) > 4
     for trial in history:
-        plan = X3D.plan_from_json(trial.candidate.plan)
+        plan = trial.candidate.plan
         assert trial.candidate.latency is not None and trial.candidate.latency.median <= 12
         assert X3D.cost(plan).params <= 3_000_000 and X3D.cost(plan).macs <= 300_000_000
     again = Lab(seed=5)
@@ -346,7 +344,7 @@ def test_guesses_follow_a_few_networks_and_nothing_else_that_is_measured(kind: t
     assert strategy.space == space and len(lab.order) > rungs
     for trial in history:
         guess = space.judge(trial.candidate.genotype).price / 1e6
-        assert 1 / 3 < guess / lab.truth(X3D.plan_from_json(trial.candidate.plan)) < 3
+        assert 1 / 3 < guess / lab.truth(trial.candidate.plan) < 3
     largest = max(
         X3D.cost(v.plan).activations for v in space.legal("random", 0, blocks=1) if v.plan
     )

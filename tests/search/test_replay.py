@@ -38,7 +38,7 @@ def rows(run: replay.Replay) -> list[tuple[int, tuple[str, ...], str, int, str]]
     for point in run.points:
         candidate = point.candidate
         axes = (candidate.axis, *candidate.merged) if candidate.axis else ()
-        found.append((candidate.step, axes, point.clip, candidate.plan["crop"], point.gmacs))
+        found.append((candidate.step, axes, point.clip, candidate.plan.crop, point.gmacs))
     return found
 
 
@@ -46,7 +46,7 @@ def test_the_whole_trajectory() -> None:
     run = replay_x3d(36_000_000_000)
     assert rows(run) == TRAJECTORY
     assert run.agrees
-    assert {key: run.result.plan[key] for key in XL} == XL
+    assert {key: getattr(run.result.plan, key) for key in XL} == XL
     # Every step but the first had one candidate per axis that was not at its end.
     assert 5 * 11 < run.networks - 1 <= 6 * 11
 

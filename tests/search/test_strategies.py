@@ -27,6 +27,7 @@ from strategies import (
 )
 
 from expand3d.core.errors import BudgetError, ConfigError
+from expand3d.core.plugins import STRATEGIES
 from expand3d.core.trial import BASELINE, Candidate, Trial
 from expand3d.networks import get_family
 from expand3d.report.frontier import Point, hypervolume
@@ -35,11 +36,10 @@ from expand3d.search.samplers import space
 from expand3d.search.samplers.sampling import Sampling
 from expand3d.search.strategies import strategy_from_json, strategy_to_json
 from expand3d.search.strategy import Batch, Done, expand_all
-from expand3d.study.config import SAMPLERS
 
 X3D = get_family("x3d")
 #: Of two samplers that learn and run alike, one stands for both where a test is slow.
-QUICK = tuple(name for name in SAMPLERS if name != "gp")
+QUICK = tuple(name for name in STRATEGIES.using("batch") if name != "gp")
 
 
 def digests(trials: tuple[Trial, ...] | list[Trial]) -> list[str]:
@@ -95,7 +95,7 @@ def test_only_legal_networks_within_budget_and_data_and_none_twice(name: str) ->
         candidate = trial.candidate
         X3D.check(candidate.genotype)
         plan = X3D.resolve(candidate.genotype, num_classes=6)
-        assert (candidate.plan, candidate.digest) == (plan.to_json(), plan.digest)
+        assert (candidate.plan, candidate.digest) == (plan, plan.digest)
         assert candidate.macs == X3D.cost(plan).macs
         assert candidate.macs <= strategy.budget or getattr(strategy, "schedule", "fit") != "fit"
         assert plan.crop <= LIMITS.crop and plan.crop % 8 == 0
@@ -108,7 +108,7 @@ def test_only_legal_networks_within_budget_and_data_and_none_twice(name: str) ->
     assert accuracy(result.candidate.genotype) == pytest.approx(best)
 
 
-@pytest.mark.parametrize("name", SAMPLERS)
+@pytest.mark.parametrize("name", STRATEGIES.using("batch"))
 def test_a_sampler_starts_with_the_base_and_ends_after_its_trials(name: str) -> None:
     strategy, history = make(name), whole(name)
     assert history[0].candidate.role == "base"

@@ -233,7 +233,7 @@ def test_compound_growth_counts_what_the_budget_counts_and_keeps_to_what_is_besi
     history = expand_all(strategy, scored)
     assert len(history) > 1
     assert all(t.candidate.macs <= 60_000_000 for t in history)
-    params = [X3D.cost(X3D.plan_from_json(t.candidate.plan)).params for t in history]
+    params = [X3D.cost(t.candidate.plan).params for t in history]
     assert params == [t.candidate.price for t in history] and params == sorted(params)
     assert params[-1] <= 3_000_000
     timed = Price.of_budget(parse_budget("25ms"), **clock)  # type: ignore[arg-type]

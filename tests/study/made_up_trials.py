@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from expand3d.core.genotype import Genotype, digest
+from expand3d.core.genotype import Genotype
 from expand3d.core.result import ClipScore, Training
 from expand3d.core.trial import Candidate
+from expand3d.networks import get_family
 from expand3d.study.config import StudyConfig
 
+X3D = get_family("x3d")
 FACTORS = {"gamma_t": 1.0, "gamma_w": 1.5}
 RANGES = {"gamma_t": (1.0, 512.0), "gamma_w": (0.33, 8.0)}
 
@@ -24,8 +26,7 @@ def candidate(width: float = 1.5, *, step: int = 0, macs: int = 20_670_000) -> C
     genotype = Genotype("x3d", {**FACTORS, "gamma_w": width})
     return Candidate(
         genotype=genotype,
-        plan={"family": "x3d", "frames": 1, "widths": [24, 48]},
-        digest=digest(genotype.to_json()),
+        plan=X3D.resolve(X3D.base.replace(gamma_w=width)),
         macs=macs,
         step=step,
         axis="gamma_w" if step else None,

@@ -10,10 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from made_up_trials import candidate, training
 
+from expand3d.api import resolve
 from expand3d.core.genotype import Genotype
 from expand3d.core.result import ClipScore, Training
 from expand3d.core.scores import PackedScores, means_of, pack_scores, unpack_scores
-from expand3d.core.trial import Candidate, Trial
+from expand3d.core.trial import SCRATCH, Candidate, Trial
+from expand3d.networks import all_presets
 from expand3d.study.encoding import decode_trial, encode_trial
 
 _finite = st.floats(allow_nan=False, allow_infinity=False)
@@ -43,8 +45,8 @@ _trainings = st.builds(
 _candidates = st.builds(
     Candidate,
     genotype=st.builds(Genotype, _text, st.dictionaries(_text, _finite, max_size=4)),
-    plan=st.dictionaries(_text, _json, max_size=3),
-    digest=_text,
+    plan=st.sampled_from([preset.genotype for preset in all_presets().values()]).map(resolve),
+    start=st.just(SCRATCH) | _text,
     macs=_counts,
     step=st.integers(0, 30),
     axis=st.none() | _text,

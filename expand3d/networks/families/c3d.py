@@ -65,7 +65,6 @@ class C3D(LayeredFamily):
     """3x3x3 everywhere; time and space halved together by the pools from the second on."""
 
     name = "c3d"
-    summary = "C3D: 3x3x3 convolutions and pools, with or without BatchNorm, FC or pooled head"
     axes = ("gamma_tau", "gamma_t", "gamma_s", "gamma_d", "gamma_w")
     plan_type = C3DPlan
     factors: ClassVar[Mapping[str, Factor]] = gammas.table(

@@ -36,7 +36,6 @@ class CSN(LayeredFamily):
     """Channel-wise 3x3x3 in bottleneck blocks, time and space halved together from res3 on."""
 
     name = "csn"
-    summary = "CSN: 3D ResNets of channel-wise convolutions, interaction-reduced or -preserved"
     axes = ("gamma_tau", "gamma_t", "gamma_s", "gamma_d", "gamma_w", "gamma_b")
     plan_type = CSNPlan
     factors: ClassVar[Mapping[str, Factor]] = gammas.table(

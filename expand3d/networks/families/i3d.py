@@ -47,7 +47,6 @@ class I3D(LayeredFamily):
     """3x3x3 in the stages that are 3D, 1x3x3 in the others."""
 
     name = "i3d"
-    summary = "I3D: Inception-v1 with its kernels inflated over time, in all stages or in some"
     axes = inception.AXES
     plan_type = InceptionPlan
     factors: ClassVar[Mapping[str, Factor]] = inception.factors()

@@ -66,7 +66,6 @@ class R2Plus1D(LayeredFamily):
     """1x3x3 and 3x1x1 in place of 3x3x3, time and space halved together from res3 on."""
 
     name = "r2plus1d"
-    summary = "R(2+1)D: ResNets whose 3D convolutions are split into space and time"
     axes = ("gamma_tau", "gamma_t", "gamma_s", "gamma_d", "gamma_w", "gamma_b")
     plan_type = R2Plus1DPlan
     factors: ClassVar[Mapping[str, Factor]] = gammas.table(

@@ -46,7 +46,6 @@ class R3D(LayeredFamily):
     """3x3x3 everywhere, time and space halved together from res3 on."""
 
     name = "r3d"
-    summary = "R3D: ResNets of 3D convolutions, in all stages or in some (MC, rMC, f-R2D, R2D)"
     axes = ("gamma_tau", "gamma_t", "gamma_s", "gamma_d", "gamma_w", "gamma_b")
     plan_type = R3DPlan
     factors: ClassVar[Mapping[str, Factor]] = gammas.table(

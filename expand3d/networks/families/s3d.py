@@ -57,7 +57,6 @@ class S3D(LayeredFamily):
     """1x3x3 and 3x1x1 in the stages that are 3D, 1x3x3 in the others."""
 
     name = "s3d"
-    summary = "S3D, S3D-G: I3D with convolutions over space and over time apart, and gates"
     axes = inception.AXES
     plan_type = InceptionPlan
     factors: ClassVar[Mapping[str, Factor]] = {

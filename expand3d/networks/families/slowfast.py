@@ -97,7 +97,6 @@ class SlowFast(LayeredFamily):
     """Two ResNets at two frame rates, joined from Fast to Slow."""
 
     name = "slowfast"
-    summary = "SlowFast: a wide ResNet on few frames, a thin one on all, and lateral connections"
     axes = ("gamma_tau", "gamma_t", "gamma_s", "gamma_d", "gamma_w", "gamma_b", "beta")
     plan_type = SlowFastPlan
     factors: ClassVar[Mapping[str, Factor]] = gammas.table(

@@ -45,7 +45,6 @@ class SlowOnly(LayeredFamily):
     """ResNets of bottleneck blocks, 3x1x1 or 1x1x1 in front, time kept through all stages."""
 
     name = "slowonly"
-    summary = "SlowOnly, C2D, I3D-R50: 2D ResNets with temporal kernels in some blocks"
     axes = ("gamma_tau", "gamma_t", "gamma_s", "gamma_d", "gamma_w", "gamma_b", "temporal")
     plan_type = SlowOnlyPlan
     factors: ClassVar[Mapping[str, Factor]] = gammas.table(

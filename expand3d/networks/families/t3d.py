@@ -97,7 +97,6 @@ class T3D(LayeredFamily):
     """Dense blocks with transitions that halve time and space."""
 
     name = "t3d"
-    summary = "T3D and DenseNet3D: densely connected, with temporal transition layers or without"
     axes = (
         *("gamma_tau", "gamma_t", "gamma_s", "gamma_d", "gamma_w", "gamma_b"),
         "ttl_width",

@@ -34,7 +34,6 @@ class X3D(Family):
     """Channel-wise bottlenecks with squeeze-excitation in every other block, no temporal stride."""
 
     name = "x3d"
-    summary = "X3D: a tiny 2D network expanded along time, space, depth, width and bottleneck"
     axes = ("gamma_tau", "gamma_t", "gamma_s", "gamma_d", "gamma_w", "gamma_b")
     factors: ClassVar[Mapping[str, Factor]] = gammas.table(
         gammas.frame_stride(),

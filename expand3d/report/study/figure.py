@@ -241,7 +241,7 @@ def _chosen(view: StudyView, trial: Trial) -> bool:
 def _name_baselines(view: StudyView, axes: Axes) -> None:
     """Each published network's name and crop, after everything else has its place."""
     names = [
-        Name(f"{view.names[trial.number]}, {trial.candidate.plan['crop']} px", *_place(view, trial))
+        Name(f"{view.names[trial.number]}, {trial.candidate.plan.crop} px", *_place(view, trial))
         for trial in view.baselines
         if trial.number in view.scores
     ]

@@ -129,7 +129,7 @@ def _change(candidate: Candidate, parent: Trial | None) -> str:
 
 def _clip(candidate: Candidate) -> str:
     plan = candidate.plan
-    return f"{plan['frames']} × {plan['stride']} frames at {plan['crop']} px"
+    return f"{plan.frames} × {plan.stride} frames at {plan.crop} px"
 
 
 def _measured(view: StudyView, candidate: Candidate, trial: Trial | None) -> tuple[str, ...]:

@@ -80,7 +80,7 @@ def trial_json(view: StudyView, trial: Trial) -> dict[str, Any]:
         "role": candidate.role,
         "label": view.names.get(trial.number),
         "genotype": candidate.genotype.to_json(),
-        "plan": dict(candidate.plan),
+        "plan": candidate.plan.to_json(),
         "digest": candidate.digest,
         "macs": candidate.macs,
         "params": trial.cost["params"],

@@ -10,13 +10,13 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 from expand3d.core.errors import ConfigError, nearest
 from expand3d.core.genotype import Genotype
 from expand3d.core.trial import BASELINE, Candidate, Trial
-from expand3d.cost.price import IN_MACS, Price, Unmeasured
-from expand3d.networks import get_family, plan_from_json
+from expand3d.cost.price import IN_MACS, Known, Price, Unmeasured, nothing
+from expand3d.networks import get_family
 from expand3d.networks.family import Family, Limits
 from expand3d.search.expansion.compound import COMPOUND, compound, descendant, parents
 from expand3d.search.expansion.solve import (
@@ -30,7 +30,7 @@ from expand3d.search.expansion.solve import (
 from expand3d.search.expansion.steps import Offer, StepSummary
 from expand3d.search.expansion.targets import next_target, worth_a_step
 from expand3d.search.statistics import Metric, axes_of, rank
-from expand3d.search.strategy import Ask, Batch, Done, Measure, answers, base_candidate
+from expand3d.search.strategy import Ask, Batch, Done, Given, Measure, StrategyBase, answers
 
 Schedule = Literal["fit", "paper", "paper-all"]
 Growth = Literal["single", "compound", "both"]
@@ -39,7 +39,7 @@ FUTURES = 15
 
 
 @dataclass(frozen=True)
-class Expansion:
+class Expansion(StrategyBase):
     """The strategy: forward expansion of a family's base until the budget is used.
 
     `price` says what `budget` counts, multiply-adds if left out, and which limits hold beside it.
@@ -68,6 +68,34 @@ class Expansion:
     solver: Solver = solve
     price: Price = IN_MACS
 
+    unstored: ClassVar[tuple[str, ...]] = ("solver",)
+
+    @classmethod
+    def configured(cls, given: Given) -> Expansion:
+        config = given.config
+        return cls(
+            family=given.start.family,
+            num_classes=given.num_classes,
+            budget=given.budget,
+            limits=given.limits,
+            start=given.start,
+            schedule=config.schedule,  # type: ignore[arg-type]
+            metric=given.metric,
+            seed=config.seed,
+            ratio=config.ratio,
+            beam=config.beam,
+            growth=config.growth,  # type: ignore[arg-type]
+            price=given.price,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        return {**super().to_json(), "axes": list(self.axes) if self.axes else None}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any], *, known: Known = nothing) -> Expansion:
+        axes = tuple(data["axes"]) if data["axes"] else None
+        return super().from_json({**data, "axes": axes}, known=known)
+
     def __post_init__(self) -> None:
         for key, value, legal in (
             ("schedule", self.schedule, get_args(Schedule)),
@@ -91,7 +119,7 @@ class Expansion:
                 f"growth = {self.growth!r} needs a first limit that arithmetic knows, such as "
                 "4GFLOPs,25ms; growth = 'single' can do without"
             )
-        self._base()  # refuses a budget below it
+        self.base()  # refuses a budget below it
 
     def ask(self, history: Sequence[Trial]) -> Ask:
         """The candidates of the first step that `history` leaves open, or Done with the reason."""
@@ -107,9 +135,7 @@ class Expansion:
         A baseline counts only where a step offers the same network.
         """
         inside = [
-            trial
-            for trial in history
-            if trial.state == "complete" and self._inside(trial.candidate)
+            trial for trial in history if trial.state == "complete" and self.inside(trial.candidate)
         ]
         if any(trial.candidate.role == BASELINE for trial in inside):
             steps = self.steps(history)
@@ -127,7 +153,7 @@ class Expansion:
         Finished steps go as `history` has them. Which axes will win in the others is unknown
         before anything is trained, so they are drawn by lot.
         """
-        price = self.price.guessed(plan_from_json(self._base().plan))
+        price = self.price.guessed(self.base().plan)
         known = answers(history)
         return tuple(
             replace(self, price=price)._future(random.Random(lot), known) for lot in range(FUTURES)
@@ -199,7 +225,7 @@ class Expansion:
 
     def _offered(self, step: int, beam: Sequence[Candidate]) -> Offer | Done:
         if not beam:
-            return Offer(step, self._base().cost, (self._base(),))
+            return Offer(step, self.base().cost, (self.base(),))
         target = self._target(beam)
         found = [self._following(step, current, target) for current in beam]
         offers = [
@@ -221,7 +247,7 @@ class Expansion:
         best = next(able, beam[0])
         if self.schedule != "fit":
             return round(self.ratio * best.cost)
-        start, aimed = self._base().cost, best.target or 0
+        start, aimed = self.base().cost, best.target or 0
         return next_target(best.cost, aimed, start=start, ratio=self.ratio, budget=self.budget)
 
     def _can_grow(self, candidate: Candidate) -> bool:
@@ -233,7 +259,7 @@ class Expansion:
         """What comes after one network: contraction, growth to `target`, or nothing."""
         if current.role == "contract":
             return Done("the last expansion is contracted to lie under the budget")
-        if not self._inside(current):
+        if not self.inside(current):
             return self._contraction(step, current)
         cost = self.price.quantity.text(current.cost)
         if current.cost * LEAST_GROWTH > self.budget:
@@ -244,19 +270,6 @@ class Expansion:
         if current.cost * LEAST_GROWTH > target:
             return Done(f"{cost} is within 5% of the step's target")
         return self._expansion(step, current, target)
-
-    def _inside(self, candidate: Candidate) -> bool:
-        """Whether the network is within every limit of the budget."""
-        inside = candidate.cost <= self.budget
-        return inside and self.price.over(plan_from_json(candidate.plan)) is None
-
-    def _base(self) -> Candidate:
-        return base_candidate(
-            self.start or self._family.base,
-            num_classes=self.num_classes,
-            budget=self.budget,
-            price=self.price,
-        )
 
     @property
     def _all_axes(self) -> tuple[str, ...]:
@@ -326,8 +339,7 @@ class Expansion:
     ) -> Candidate:
         return Candidate(
             genotype=found.genotype,
-            plan=found.plan.to_json(),
-            digest=found.plan.digest,
+            plan=found.plan,
             step=step,
             axis=axis,
             role=role,

@@ -10,20 +10,21 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import ClassVar
 
 from expand3d.core.errors import ConfigError, nearest
 from expand3d.core.genotype import Genotype, digest
+from expand3d.core.plugins import STRATEGIES
 from expand3d.core.trial import BASELINE, Candidate, Trial
 from expand3d.cost.price import IN_MACS, Price, Unmeasured
-from expand3d.networks import get_family, plan_from_json
+from expand3d.networks import get_family
 from expand3d.networks.family import Limits
 from expand3d.search.expansion.steps import Offer, StepSummary
 from expand3d.search.samplers.latency_guess import SLACK, ladder
 from expand3d.search.samplers.optuna import GENETIC, Model, Trained
 from expand3d.search.samplers.space import Order, Space, Verdict
 from expand3d.search.statistics import Metric, estimate, rank
-from expand3d.search.strategy import Ask, Batch, Done, Measure, answers, base_candidate
-from expand3d.study.config import SAMPLERS
+from expand3d.search.strategy import Ask, Batch, Done, Given, Measure, StrategyBase, answers
 
 #: Random networks before a model has something to learn from: at least, and at most.
 LEAST_STARTUP, STARTUP = 2, 10
@@ -41,7 +42,7 @@ LEAST_POPULATION, MOST_POPULATION, GENERATIONS = 4, 50, 4
 
 
 @dataclass(frozen=True)
-class Sampling:
+class Sampling(StrategyBase):
     """The strategy: `trials` networks in all from `sampler`, the start of the family first.
 
     `batch` networks are proposed at once; a later batch knows the results of those before. A grid
@@ -62,13 +63,34 @@ class Sampling:
     spend: int | None = None
     price: Price = IN_MACS
 
+    grows: ClassVar[tuple[str, ...]] = ("budget", "trials", "spend")
+
+    @classmethod
+    def configured(cls, given: Given) -> Sampling:
+        config = given.config
+        return cls(
+            sampler=config.strategy,
+            family=given.start.family,
+            num_classes=given.num_classes,
+            budget=given.budget,
+            limits=given.limits,
+            start=given.start,
+            metric=given.metric,
+            seed=config.seed,
+            trials=config.trials,
+            batch=config.batch,
+            spend=given.spend,
+            price=given.price,
+        )
+
     def __post_init__(self) -> None:
-        if self.sampler not in SAMPLERS:
-            raise ConfigError(f"unknown sampler {self.sampler!r}{nearest(self.sampler, SAMPLERS)}")
+        samplers = STRATEGIES.using("batch")
+        if self.sampler not in samplers:
+            raise ConfigError(f"unknown sampler {self.sampler!r}{nearest(self.sampler, samplers)}")
         for key in ("trials", "batch"):
             if getattr(self, key) < 1:
                 raise ConfigError(f"{key} = {getattr(self, key)} must be at least 1")
-        self._base()  # refuses a budget below it
+        self.base()  # refuses a budget below it
 
     def ask(self, history: Sequence[Trial]) -> Ask:
         """The batch that `history` leaves open, or Done with the reason."""
@@ -79,7 +101,7 @@ class Sampling:
 
     def _ask(self, history: Sequence[Trial]) -> Ask:
         known = answers(history)
-        base = self._base()
+        base = self.base()
         if base.digest not in known:
             return Batch((base,), f"the base, {self.price.quantity.text(base.cost)}")
         mine = answers([trial for trial in history if trial.candidate.role == self.sampler])
@@ -110,12 +132,12 @@ class Sampling:
 
         A baseline counts only where it is the base.
         """
-        base = self._base().digest
+        base = self.base().digest
         inside = [
             trial
             for trial in history
             if trial.state == "complete"
-            and self._inside(trial.candidate)
+            and self.inside(trial.candidate)
             and (trial.candidate.role != BASELINE or trial.candidate.digest == base)
         ]
         return rank(inside, self.metric)[0] if inside else None
@@ -126,7 +148,7 @@ class Sampling:
         Those that `history` has are among them. Random networks stand in for a model's, so that
         there is one future only.
         """
-        base = self._base()
+        base = self.base()
         self = self._guessed()
         known = answers(history)
         found = {c.digest: c for t in known.values() if (c := t.candidate).role == self.sampler}
@@ -180,23 +202,10 @@ class Sampling:
         """Networks of a generation, for the samplers that breed."""
         return max(LEAST_POPULATION, min(MOST_POPULATION, self.trials // GENERATIONS))
 
-    def _base(self) -> Candidate:
-        return base_candidate(
-            self.start or get_family(self.family).base,
-            num_classes=self.num_classes,
-            budget=self.budget,
-            price=self.price,
-        )
-
     def _guessed(self) -> Sampling:
         """The same, for a look ahead that measures nothing."""
-        start = plan_from_json(self._base().plan)
+        start = self.base().plan
         return replace(self, price=self.price.guessed(start))
-
-    def _inside(self, candidate: Candidate) -> bool:
-        """Whether the network is within every limit of the budget."""
-        inside = candidate.cost <= self.budget
-        return inside and self.price.over(plan_from_json(candidate.plan)) is None
 
     def _spent(self, candidates: Iterable[Candidate], part: int = 1) -> bool:
         """Whether training these has used up what may be spent, or one of so many parts of it."""
@@ -215,15 +224,13 @@ class Sampling:
 
     def _candidate(self, verdict: Verdict, step: int) -> Candidate:
         assert verdict.plan is not None and verdict.reason is None
-        plan = verdict.plan
         return Candidate(
             genotype=verdict.genotype,
-            plan=plan.to_json(),
-            digest=plan.digest,
+            plan=verdict.plan,
             step=step,
             axis=None,
             role=self.sampler,
-            **self.price.fields(plan),
+            **self.price.fields(verdict.plan),
         )
 
     def _propose(self, step: int, trained: Sequence[Trial], taken: set[str]) -> Ask:

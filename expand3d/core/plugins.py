@@ -1,0 +1,178 @@
+"""Everything that can be plugged in, on one page: a name, where it stands, a line of help.
+
+To add one, write its file and a row here; `docs/extending.md` shows one of each. A package of the
+user's own is named as `package.module:Name`, or offers an entry point in the group of the kind
+(`expand3d.families`, ...): both take the same door as our rows.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from importlib import metadata
+from typing import Any
+
+from expand3d.core.errors import ConfigError, ExportError, FactorError, UserError, nearest
+
+
+@dataclass(frozen=True)
+class Row:
+    """One thing that can be named: `target` is "module:attribute", loaded when it is asked for.
+
+    `keys` are the keys of a study that do nothing without a row which names them.
+    """
+
+    target: str
+    help: str
+    keys: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Kind(Mapping[str, Row]):
+    """The rows of one kind by name; others are found by `package.module:Name` or entry point."""
+
+    noun: str
+    group: str
+    error: type[UserError]
+    rows: Mapping[str, Row] = field(repr=False)
+
+    def __getitem__(self, name: str) -> Row:
+        return self.rows[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.rows)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __hash__(self) -> int:
+        return hash(self.group)
+
+    def row(self, name: str) -> Row:
+        """The row called `name`, ours or the user's; the kind's error names the nearest."""
+        if name in self.rows:
+            return self.rows[name]
+        if ":" in name:
+            return Row(name, f"{name}, which is not one of ours")
+        for point in metadata.entry_points(group=self.group, name=name):
+            return Row(point.value, f"{name}, of an installed package")
+        raise self.error(f"unknown {self.noun} {name!r}{nearest(name, self.rows)}")
+
+    def load(self, name: str) -> Any:
+        """What stands under `name`; the kind's error says what is missing where it cannot load."""
+        module, _, attribute = self.row(name).target.partition(":")
+        if name in self.rows:
+            return getattr(importlib.import_module(module), attribute)
+        try:
+            return getattr(importlib.import_module(module), attribute)
+        except (ImportError, AttributeError, ValueError) as error:
+            raise self.error(f"{self.noun} {name!r} cannot be loaded: {error}") from None
+
+    def using(self, key: str) -> tuple[str, ...]:
+        """The names of the rows that use a key of a study; empty where everybody does."""
+        return tuple(name for name, row in self.rows.items() if key in row.keys)
+
+
+def _family(name: str, help: str) -> Row:
+    return Row(f"expand3d.networks.families.{name}:FAMILY", help)
+
+
+FAMILIES = Kind(
+    "family",
+    "expand3d.families",
+    FactorError,
+    {
+        "x3d": _family(
+            "x3d", "X3D: a tiny 2D network expanded along time, space, depth, width and bottleneck"
+        ),
+        "r3d": _family(
+            "r3d", "R3D: ResNets of 3D convolutions, in all stages or in some (MC, rMC, f-R2D, R2D)"
+        ),
+        "r2plus1d": _family(
+            "r2plus1d", "R(2+1)D: ResNets whose 3D convolutions are split into space and time"
+        ),
+        "csn": _family(
+            "csn", "CSN: 3D ResNets of channel-wise convolutions, interaction-reduced or -preserved"
+        ),
+        "slowonly": _family(
+            "slowonly", "SlowOnly, C2D, I3D-R50: 2D ResNets with temporal kernels in some blocks"
+        ),
+        "c3d": _family(
+            "c3d", "C3D: 3x3x3 convolutions and pools, with or without BatchNorm, FC or pooled head"
+        ),
+        "t3d": _family(
+            "t3d",
+            "T3D and DenseNet3D: densely connected, with temporal transition layers or without",
+        ),
+        "slowfast": _family(
+            "slowfast",
+            "SlowFast: a wide ResNet on few frames, a thin one on all, and lateral connections",
+        ),
+        "i3d": _family(
+            "i3d", "I3D: Inception-v1 with its kernels inflated over time, in all stages or in some"
+        ),
+        "s3d": _family(
+            "s3d", "S3D, S3D-G: I3D with convolutions over space and over time apart, and gates"
+        ),
+    },
+)
+
+#: Keys of a study that the expansion alone uses, and those of strategies that propose whole
+#: networks. What the chosen strategy does not use must not be set: it would promise something.
+_OF_EXPANSION = ("schedule", "beam", "growth", "ratio")
+_OF_SAMPLERS = ("trials", "batch", "training_limit")
+
+
+def _sampler(help: str) -> Row:
+    return Row("expand3d.search.samplers.sampling:Sampling", help, _OF_SAMPLERS)
+
+
+STRATEGIES = Kind(
+    "strategy",
+    "expand3d.strategies",
+    ConfigError,
+    {
+        "expand": Row(
+            "expand3d.search.expansion.expansion:Expansion",
+            "grows the best network so far, one axis a step",
+            _OF_EXPANSION,
+        ),
+        "tpe": _sampler("density estimates of each factor"),
+        "nsga2": _sampler("generations bred from the frontier"),
+        "nsga3": _sampler("generations bred from the frontier, spread by reference points"),
+        "gp": _sampler("a Gaussian process over factors, gain and cost"),
+        "qmc": _sampler("points of a Sobol sequence"),
+        "random": _sampler("random points"),
+        "grid": _sampler("the finest regular grid"),
+    },
+)
+
+EXECUTORS = Kind(
+    "executor",
+    "expand3d.executors",
+    ConfigError,
+    {
+        "here": Row("expand3d.execute.here:Here", "one training at a time, in this process"),
+        "processes": Row(
+            "expand3d.execute.processes:Processes", "worker processes on this machine"
+        ),
+        "ray": Row("expand3d.execute.ray:Ray", "a Ray cluster"),
+    },
+)
+
+FORMATS = Kind(
+    "export target",
+    "expand3d.formats",
+    ExportError,
+    {
+        "json": Row(
+            "expand3d.interop.json_folder:write",
+            "genotype, plan, recipe, scores and provenance; weights under our own names",
+        ),
+        "pytorchvideo": Row(
+            "expand3d.interop.pytorchvideo.folder:write",
+            "a module that calls create_x3d, weights under its names, and a check",
+        ),
+    },
+)
