@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from made_up_trials import candidate, training
 
 from expand3d.core.genotype import Genotype
 from expand3d.core.result import ClipScore, Training
 from expand3d.core.scores import PackedScores, means_of, pack_scores, unpack_scores
 from expand3d.core.trial import Candidate, Trial
 from expand3d.study.encoding import decode_trial, encode_trial
+from tests.helpers.made_up_trials import candidate, training
 
 _finite = st.floats(allow_nan=False, allow_infinity=False)
 _text = st.text(max_size=12)
