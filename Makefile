@@ -41,7 +41,7 @@ test-peers:
 # The GPU's kernels: on a GPU, else in Triton's interpreter and compiled for one that is not there.
 test-triton: install
 	$(PIP) --editable '.[dev,triton]'
-	$(BIN)/python -m pytest -q tests/families/test_ops_triton.py
+	$(BIN)/python -m pytest -q tests/networks/ops/test_triton.py
 
 # Figures of docs/PERFORMANCE.md: tables and pictures in results/benchmarks, with the machine.
 # Comparisons with pytorchvideo need the environment that `make test-peers` makes.

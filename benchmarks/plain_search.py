@@ -1,6 +1,6 @@
 """The same search as a user would write it without expand3d, for `whole_job.py`.
 
-    .venv-peers/bin/python benchmarks/plain_search.py JOB.json
+    PYTHONPATH=. .venv-peers/bin/python benchmarks/plain_search.py JOB.json
 
 pytorchvideo builds the networks, a Dataset decodes each sample with PyAV, fvcore counts, Optuna
 keeps the trials where it is installed. Networks, clips, clip visits and recipe come from JOB.json.
@@ -20,8 +20,7 @@ from fvcore.nn import FlopCountAnalysis
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "peers"))
-from torchvision_operators import declare
+from tests.helpers.torchvision_operators import declare
 
 library = declare()
 from pytorchvideo.models.x3d import create_x3d  # noqa: E402

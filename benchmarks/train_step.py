@@ -18,12 +18,10 @@ import csv
 import multiprocessing as mp
 import resource
 import statistics
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Any
 
 from expand3d.core.genotype import Genotype, Plan
@@ -185,8 +183,7 @@ def resolved(network: Network) -> tuple[Genotype, Plan]:
 
 def peer_network(network: Network) -> Any:
     """The same network as pytorchvideo builds it, with logits for its output."""
-    sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "peers"))
-    from torchvision_operators import declare
+    from tests.helpers.torchvision_operators import declare
 
     library = declare()
     from pytorchvideo.models.x3d import create_x3d

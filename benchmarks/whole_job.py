@@ -104,7 +104,8 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
         job = folder / "job.json"
         job.write_text(json.dumps(_job(config, record, options)))
         started = time.perf_counter()
-        subprocess.run([str(PEERS), "benchmarks/plain_search.py", str(job)], check=True)
+        here = {**os.environ, "PYTHONPATH": "."}
+        subprocess.run([str(PEERS), "benchmarks/plain_search.py", str(job)], env=here, check=True)
         row["plain seconds"] = round(time.perf_counter() - started, 1)
         row["plain / ours"] = round(row["plain seconds"] / ours, 2)
     return row

@@ -14,7 +14,7 @@ import pytest
 
 from expand3d.cli.main import main
 
-GOLDEN = Path(__file__).parents[1] / "families" / "golden" / "x3d_pytorchvideo_complexity.csv"
+GOLDEN = Path(__file__).parents[1] / "networks/families/golden/x3d_pytorchvideo_complexity.csv"
 Capture = pytest.CaptureFixture[str]
 
 # X3D-S, by the paper (1.96 G, 3.76 M), by pytorchvideo with fvcore, and by the modules' shapes.

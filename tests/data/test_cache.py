@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_videos import greys, values, write_data_set, write_video
 
 from expand3d.core.errors import DataError
 from expand3d.data import cache
@@ -21,6 +20,7 @@ from expand3d.data.decode import VideoInfo, decode, verify
 from expand3d.data.hashes import FileHashes, fingerprint
 from expand3d.data.manifest import Manifest, load_manifest
 from expand3d.data.store import ClipStore
+from tests.helpers.made_videos import greys, values, write_data_set, write_video
 
 SPEC = CacheSpec(fps=30, short_side=24)
 

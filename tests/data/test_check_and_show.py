@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from made_videos import greys, write_data_set, write_video
 
 from expand3d.core.errors import DataError
 from expand3d.data.check import check
 from expand3d.data.manifest import load_manifest
 from expand3d.data.show import BOX_HEIGHT, BOX_WIDTH, CAPTION, GAP, MARGIN, NAMES, contact_sheet
+from tests.helpers.made_videos import greys, write_data_set, write_video
 
 
 def test_report_of_good_and_bad(tmp_path: Path) -> None:

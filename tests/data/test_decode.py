@@ -9,10 +9,10 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from made_videos import greys, rotate_clockwise, values, write_video
 
 from expand3d.core.errors import DataError
 from expand3d.data.decode import decode, decode_frames, probe, scaled_size, verify
+from tests.helpers.made_videos import greys, rotate_clockwise, values, write_video
 
 
 def close(found: list[int], wanted: list[int], within: int = 2) -> bool:

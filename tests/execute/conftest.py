@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers import ROOT
+
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
@@ -19,7 +21,7 @@ def cluster() -> Iterator[None]:
     import ray
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(Path(__file__).parent))  # where the workers find deeds.py
+        patch.setenv("PYTHONPATH", str(ROOT))  # where the workers find the helpers
         ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False)
         yield
         ray.shutdown()

@@ -12,14 +12,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from stages import Stage, Told, bench
 
 from expand3d.core.errors import ConfigError, DataError, StudyError
 from expand3d.core.plugins import EXECUTORS
+from expand3d.core.process import environment
 from expand3d.core.result import Interrupted
 from expand3d.execute import get_executor
 from expand3d.execute.base import Executor, Setting
 from expand3d.study.config import StudyConfig
+from tests.helpers.stages import Stage, Told, bench
 
 SLOW = pytest.mark.slow
 EVERY = ["here", "processes", pytest.param("ray", marks=SLOW)]
@@ -214,12 +215,10 @@ def test_devices_go_round_among_the_workers(home: Path, monkeypatch: pytest.Monk
 
 
 DRIVER = """
-import sys
-sys.path[:0] = [{tests!r}]
 from pathlib import Path
-from stages import Stage, Told
 from expand3d.execute import get_executor
 from expand3d.execute.base import Setting
+from tests.helpers.stages import Stage, Told
 home = Path({home!r})
 with get_executor({name!r}, Setting(home, workers=2)) as executor:
     executor.run(Stage(home, ["slow", "hang"]).tasks(), Told(), lambda: False)
@@ -228,10 +227,8 @@ with get_executor({name!r}, Setting(home, workers=2)) as executor:
 
 @pytest.mark.parametrize("own", ["processes", pytest.param("ray", marks=SLOW)])
 def test_workers_end_with_a_driver_that_is_killed(own: str, home: Path) -> None:
-    tests = str(Path(__file__).parent)
-    code = DRIVER.format(tests=tests, home=str(home), name=own)
-    environment = {**os.environ, "PYTHONPATH": tests}
-    driver = subprocess.Popen([sys.executable, "-c", code], env=environment)
+    code = DRIVER.format(home=str(home), name=own)
+    driver = subprocess.Popen([sys.executable, "-c", code], env=environment())
     log = home / "log"
     until = time.monotonic() + 60
     while not (log.exists() and len(log.read_text().splitlines()) == 2):

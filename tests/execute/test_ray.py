@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from stages import Stage, Told
-from two_nodes import two_nodes
 
+from benchmarks.two_nodes import two_nodes
 from expand3d.core.errors import ConfigError
 from expand3d.core.result import Training
 from expand3d.execute import get_executor
 from expand3d.execute.base import Setting, Task
+from tests.helpers import ROOT
+from tests.helpers.stages import Stage, Told
 
 pytestmark = pytest.mark.slow
 LOST = "trial {}: its worker under Ray was lost; it goes on in another"
@@ -87,7 +88,7 @@ def test_no_cluster_at_the_address_is_said(home: Path) -> None:
 
 @pytest.fixture
 def cluster_of_two(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Any, list[Any]]]:
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))  # where the workers find deeds.py
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))  # where the workers find the helpers
     with two_nodes() as made:
         yield made
 

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
 
 MISSING = "pytorchvideo is not installed here; `make test-peers` makes an environment that has it"
 
@@ -22,7 +18,7 @@ def pytorchvideo_is_here() -> Iterator[None]:
         if os.environ.get("EXPAND3D_PEERS") == "required":
             pytest.fail(MISSING)
         pytest.skip(MISSING)
-    from torchvision_operators import declare
+    from tests.helpers.torchvision_operators import declare
 
     library = declare()
     yield

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 from safetensors.torch import load_file, save_file
-from test_pytorchvideo import CASES, genotype_of, plan_of, randomise
 
 from expand3d.core.recipe import get_profile
 from expand3d.interop.formats import export
 from expand3d.interop.network import ExportedNetwork
 from expand3d.networks.families.x3d import FAMILY
+from tests.helpers import torchvision_operators
+from tests.helpers.x3d_cases import CASES, genotype_of, plan_of, randomise
 
 pytestmark = pytest.mark.peers
 
@@ -21,9 +22,8 @@ CASE = CASES["odd depth and bottleneck, crop off the grid"]
 #: A user has a torchvision that loads; here its operators are declared before the script runs.
 RUN = """
 import runpy, sys
-sys.path[:0] = [{peers!r}, {folder!r}]
-import torchvision_operators
-kept = torchvision_operators.declare()
+kept = runpy.run_path({operators!r})["declare"]()
+sys.path.insert(0, {folder!r})
 runpy.run_path("check.py", run_name="__main__")
 """
 
@@ -47,7 +47,7 @@ def exported(folder: Path, *, trained: bool) -> Path:
 
 
 def check(folder: Path) -> subprocess.CompletedProcess[str]:
-    code = RUN.format(peers=str(Path(__file__).parent), folder=str(folder))
+    code = RUN.format(operators=torchvision_operators.__file__, folder=str(folder))
     return subprocess.run(
         [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False
     )

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-from batch_norms import draw
 
 from expand3d.core.errors import WeightsError
 from expand3d.networks import get_family, get_preset
 from expand3d.networks.weights.convert import convert
+from tests.helpers.batch_norms import draw
 
 pytestmark = pytest.mark.peers
 

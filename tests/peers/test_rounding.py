@@ -7,13 +7,13 @@ from statistics import median
 
 import pytest
 import torch
-from batch_norms import draw
 from torch import Tensor, nn
 
 from expand3d.interop.pytorchvideo.multipliers import create_x3d_arguments
 from expand3d.networks.families.x3d import FAMILY
 from expand3d.networks.ops import compiled as kernels
 from expand3d.networks.weights.x3d_names import to_pytorchvideo
+from tests.helpers.batch_norms import draw
 
 pytestmark = pytest.mark.peers
 

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
-from strategies import LIMITS, accuracy, scored
 
 from expand3d.core.errors import BudgetError, ConfigError
 from expand3d.core.genotype import Plan
@@ -25,6 +24,7 @@ from expand3d.search.samplers.optuna import Model
 from expand3d.search.samplers.sampling import Sampling
 from expand3d.search.samplers.space import Verdict
 from expand3d.search.strategy import Batch, Done, Measure, drive
+from tests.helpers.strategies import LIMITS, accuracy, scored
 
 X3D = get_family("x3d")
 

@@ -13,8 +13,6 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from made_up_trials import candidate, config, training
-from postgres_server import postgres_server
 
 from expand3d.core.errors import StudyError
 from expand3d.run.runner import alone
@@ -22,6 +20,8 @@ from expand3d.study.catalog import list_studies, state_of
 from expand3d.study.claims import DRIVER, WORKER, ClaimLost
 from expand3d.study.lock import StudyLock
 from expand3d.study.record import Record
+from tests.helpers.made_up_trials import candidate, config, training
+from tests.helpers.postgres_server import postgres_server
 
 SOON = 0.4
 

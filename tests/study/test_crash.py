@@ -11,13 +11,13 @@ from pathlib import Path
 
 import optuna
 import pytest
-from made_up_trials import RANGES, candidate, config, training
 from optuna.trial import TrialState
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
 from expand3d.core.errors import StudyError
 from expand3d.study.record import Record
+from tests.helpers.made_up_trials import RANGES, candidate, config, training
 
 DATA = {"data": {"clips": 24, "fingerprint": "ab12"}}
 COST = {"macs": 20_670_000}

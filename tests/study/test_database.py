@@ -8,13 +8,13 @@ from pathlib import Path
 
 import optuna
 import pytest
-from made_up_trials import RANGES, candidate, config, training
 from optuna.trial import TrialState, create_trial
 
 from expand3d.core.errors import StudyError
 from expand3d.study.database import Database, open_storage
 from expand3d.study.folder import study_folder
 from expand3d.study.record import TRIAL, Record
+from tests.helpers.made_up_trials import RANGES, candidate, config, training
 
 
 @pytest.fixture

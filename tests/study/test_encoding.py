@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from made_up_trials import candidate, training
 
 from expand3d.api import resolve
 from expand3d.core.genotype import Genotype
@@ -17,6 +16,7 @@ from expand3d.core.scores import PackedScores, means_of, pack_scores, unpack_sco
 from expand3d.core.trial import SCRATCH, Candidate, Trial
 from expand3d.networks import all_presets
 from expand3d.study.encoding import decode_trial, encode_trial
+from tests.helpers.made_up_trials import candidate, training
 
 _finite = st.floats(allow_nan=False, allow_infinity=False)
 _text = st.text(max_size=12)

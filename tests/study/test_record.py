@@ -11,7 +11,6 @@ from wsgiref.util import setup_testing_defaults
 
 import optuna
 import pytest
-from made_up_trials import FACTORS, RANGES, candidate, config, training
 from optuna.trial import TrialState
 
 from expand3d.core.errors import StudyError
@@ -23,6 +22,7 @@ from expand3d.study.database import open_storage
 from expand3d.study.folder import StudyFolder, study_folder
 from expand3d.study.lock import StudyLock
 from expand3d.study.record import Record
+from tests.helpers.made_up_trials import FACTORS, RANGES, candidate, config, training
 
 COST = {"macs": 20_670_000, "params": 1_630_000}
 PROVENANCE = {"seed": 0, "recipe": {"lr": 0.05}, "versions": {"torch": "2.13"}}

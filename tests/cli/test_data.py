@@ -1,0 +1,74 @@
+"""`expand3d data`: check, show and split from the command line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from expand3d.cli.main import main
+from expand3d.data.manifest import load_manifest
+from tests.helpers.made_videos import write_data_set
+
+
+def test_check_prints_and_exits_by_what_it_found(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_data_set(tmp_path)
+    assert main(["data", "check", "--data", str(tmp_path)]) == 0
+    out = capsys.readouterr().out
+    assert f"{tmp_path}: 6 videos, 6 of them usable" in out
+    assert "median length 10 frames at 30 frames/s, median short side 32 pixels" in out
+    (tmp_path / "clip3.mp4").unlink()
+    assert main(["data", "check", "--data", str(tmp_path)]) == 1
+    assert "  clip3.mp4: missing\n" in capsys.readouterr().out
+    assert main(["data", "check", "--data", str(tmp_path), "--json"]) == 1
+    report = json.loads(capsys.readouterr().out)
+    assert report["bad"] == [{"key": "clip3.mp4", "reason": "missing"}]
+    assert (report["videos"], report["usable"]) == (6, 5)
+    assert report["classes"] == {"class0": 3, "class1": 2}
+    assert report["median_frames"] == 10
+
+
+def test_split_writes_a_list_that_reads_back(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_data_set(tmp_path / "data", clips=20)
+    before = load_manifest(tmp_path / "data")
+    words = ["data", "split", "--data", str(tmp_path / "data"), "--seed", "1"]
+    for out in (tmp_path / "data" / "inside.csv", tmp_path / "other" / "outside.csv"):
+        assert main([*words, "--out", str(out)]) == 0
+        assert capsys.readouterr().out == f"{out}: 12 train, 4 validation, 4 test\n"
+        after = load_manifest(out)
+        assert [v.path for v in after.videos] == [v.path for v in before.videos]
+        assert [v.label for v in after.videos] == [v.label for v in before.videos]
+        assert [v.group for v in after.videos] == [v.group for v in before.videos]
+        assert {v.split for v in after.videos} == {"train", "val", "test"}
+    # A list inside the data's folder moves with it.
+    assert (tmp_path / "data" / "inside.csv").read_text().splitlines()[1].startswith("clip0.mp4,")
+
+
+def test_split_by_named_groups(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_data_set(tmp_path, clips=12)
+    out = tmp_path / "split.csv"
+    words = ["data", "split", "--data", str(tmp_path), "--out", str(out), "--test-groups", "g1"]
+    assert main([*words, "g4"]) == 0
+    tested = {video.group for video in load_manifest(out).videos if video.split == "test"}
+    assert tested == {"g1", "g4"}
+    assert main([*words, "g9"]) == 2
+    assert "test groups: unknown group 'g9'" in capsys.readouterr().err
+
+
+def test_show_writes_a_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_data_set(tmp_path)
+    out = tmp_path / "sheet.png"
+    assert main(["data", "show", "--data", str(tmp_path), "--out", str(out), "--frames", "2"]) == 0
+    assert capsys.readouterr().out == f"{out}\n"
+    assert out.read_bytes().startswith(b"\x89PNG")
+
+
+def test_mistakes_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["data", "check", "--data", str(tmp_path / "nope")]) == 2
+    error = capsys.readouterr().err
+    assert error == f"expand3d data: {tmp_path / 'nope'}: no such file or folder\n"

@@ -1,8 +1,0 @@
-"""Lets exports be made of the studies that the report's tests draw."""
-
-from __future__ import annotations
-
-import sys
-from pathlib import Path
-
-sys.path.append(str(Path(__file__).parents[1] / "report"))
