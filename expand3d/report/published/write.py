@@ -9,7 +9,8 @@ from pathlib import Path
 
 from expand3d.core.errors import ConfigError
 from expand3d.core.files import make_folder, write_whole
-from expand3d.report.published.figure import save_published_figures
+from expand3d.report.plot import save_figures
+from expand3d.report.published.figure import colours_of, draw
 from expand3d.report.published.page import save_published_page
 from expand3d.report.published.results import Result, load_published, not_drawn, published_rows
 
@@ -31,7 +32,8 @@ def write_published(
     writer.writerows(rows)
     table = write_whole(out / "published.csv", text.getvalue())
     order = list(dict.fromkeys(result.family for result in load_published()))
-    png, svg = save_published_figures(results, out, cost=cost, order=order)
+    colours = colours_of(order)
+    png, svg = save_figures(lambda: draw(results, cost=cost, colours=colours), out, "published")
     drawn = svg.read_text(encoding="utf-8")
     return [
         table,
