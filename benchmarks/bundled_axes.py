@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from expand3d.core.files import write_whole
 from expand3d.core.genotype import Genotype
 from expand3d.core.result import ClipScore, Training
 from expand3d.data.bundled.make import VERSION
@@ -32,7 +33,6 @@ from expand3d.networks import get_family
 from expand3d.run.events import Watch
 from expand3d.run.prepare import Prepared, prepare
 from expand3d.study.config import StudyConfig
-from expand3d.study.folder import write_atomic
 from expand3d.training.checkpoint import discard
 
 COMMAND = "python benchmarks/bundled_axes.py"
@@ -158,7 +158,7 @@ def scores(
             stop=lambda: False,
             on_progress=lambda progress: None,
         )
-        write_atomic(done, json.dumps(training.to_json()).encode())
+        write_whole(done, json.dumps(training.to_json()))
         discard(checkpoint)
     training = Training.from_json(json.loads(done.read_text()))
     assert training.status == "ok", training.reason

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import io
 import json
 import os
 import sys
@@ -21,6 +22,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from expand3d.core.files import make_folder, write_whole
 
 if TYPE_CHECKING:
     from expand3d.data.check import CheckReport
@@ -151,14 +154,15 @@ def _split(manifest: Manifest, args: argparse.Namespace) -> int:
     )
     parts = splits.part_of()
     folder = args.out.absolute().parent
-    folder.mkdir(parents=True, exist_ok=True)
-    with args.out.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["path", "label", "label_name", "split", "group"])
-        for index, video in enumerate(manifest.videos):
-            name = manifest.class_names[video.label]
-            path = _path_from(folder, video.path)
-            writer.writerow([path, video.label, name, parts[index], video.group or ""])
+    make_folder(folder)
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(["path", "label", "label_name", "split", "group"])
+    for index, video in enumerate(manifest.videos):
+        name = manifest.class_names[video.label]
+        path = _path_from(folder, video.path)
+        writer.writerow([path, video.label, name, parts[index], video.group or ""])
+    write_whole(args.out, text.getvalue())
     held = f"{len(splits.train)} train, {len(splits.val)} validation, {len(splits.test)} test"
     print(f"{args.out}: {held}")
     for note in splits.notes:

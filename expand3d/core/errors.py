@@ -34,6 +34,10 @@ class StudyError(UserError):
     """A study that is missing, already there, running elsewhere, or changed under its record."""
 
 
+class FileError(UserError):
+    """A file or folder that cannot be written; names it and says why."""
+
+
 class ExportError(UserError):
     """A plan that the target codebase cannot express; names field, wanted and nearest."""
 

@@ -14,7 +14,7 @@ from expand3d.core.plugins import FAMILIES
 from expand3d.core.result import Training
 from expand3d.core.scores import ClipScore, Means, Summary, pool, summary
 
-State = Literal["running", "complete", "failed", "infeasible"]
+State = Literal["running", "complete", "failed"]
 #: The role of a published network that is trained beside what a strategy proposes.
 BASELINE = "baseline"
 #: What a training starts from that starts from random weights.

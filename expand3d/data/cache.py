@@ -23,10 +23,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from expand3d.core.errors import DataError
+from expand3d.core.files import unique_temporary
 from expand3d.core.units import in_bytes
 from expand3d.data.check import Bad, Progress, attempt
 from expand3d.data.decode import Frame, VideoInfo, decode, decode_frames, probe, scaled_size, verify
-from expand3d.data.hashes import FileHashes, fingerprint, unique_temporary
+from expand3d.data.hashes import FileHashes, fingerprint
 from expand3d.data.manifest import Manifest, Video
 
 #: Part of every file's name; a change to what `decode` returns must change it.

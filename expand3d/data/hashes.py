@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 
 from expand3d.core.errors import DataError
+from expand3d.core.files import unique_temporary
 from expand3d.data.decode import require_file
 from expand3d.data.manifest import Manifest
 
@@ -56,11 +56,6 @@ class FileHashes:
             return dict(data["files"]), set(data["whole"])
         except (OSError, ValueError, KeyError, TypeError):
             return {}, set()
-
-
-def unique_temporary(path: Path) -> Path:
-    """A name beside `path` that no other process or thread uses; hidden, ends in .tmp."""
-    return path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
 
 
 def fingerprint(manifest: Manifest, shas: Sequence[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from expand3d.core.errors import DataError
+from expand3d.core.files import make_folder, write_whole
 from expand3d.data.decode import Frame, decode, probe
 from expand3d.data.manifest import Manifest, Video
 
@@ -60,12 +62,10 @@ def contact_sheet(
                 (left / width, bottom / height, strip / width, BOX_HEIGHT / height)
             )
             _draw_clip(axes, video, frames)
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        canvas.print_png(str(out))
-    except OSError as error:
-        raise DataError(f"{out}: cannot be written ({error.strerror})") from None
-    return out
+    make_folder(out.parent)
+    png = io.BytesIO()
+    canvas.print_png(png)
+    return write_whole(out, png.getvalue())
 
 
 def _draw_clip(axes: Axes, video: Video, frames: int) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from expand3d.core.errors import ExportError
+from expand3d.core.errors import ExportError, FileError
+from expand3d.core.files import make_folder
 from expand3d.core.plugins import FORMATS
 from expand3d.interop.network import ExportedNetwork
 
@@ -25,17 +25,21 @@ def export(
 ) -> list[Path]:
     """Write `network` for `target` into the folder `out` and return its files, sorted.
 
-    Nothing is left behind where it fails. ExportError where the target cannot express the plan,
-    or where `out` has files already; `force` replaces those of the same name.
+    Nothing is left behind where it fails, and a file that is replaced is so as a whole.
+    ExportError where the target cannot express the plan, or where `out` has files already;
+    `force` replaces those of the same name. FileError where `out` cannot be written.
     """
     write, out = get_writer(target), Path(out)
     refuse_occupied(out, force=force)
-    with tempfile.TemporaryDirectory(prefix="expand3d-export-") as scratch:
-        write(network, Path(scratch))
-        out.mkdir(parents=True, exist_ok=True)
-        return [
-            Path(shutil.move(path, out / path.name)) for path in sorted(Path(scratch).iterdir())
-        ]
+    # On the disk of `out`, where a file takes its name by a rename and not by a copy.
+    there = next(folder for folder in (out, *out.absolute().parents) if folder.is_dir())
+    try:
+        with tempfile.TemporaryDirectory(prefix=".expand3d-export-", dir=there) as scratch:
+            write(network, Path(scratch))
+            make_folder(out)
+            return [path.replace(out / path.name) for path in sorted(Path(scratch).iterdir())]
+    except OSError as error:
+        raise FileError(f"{out} cannot be written: {error}") from None
 
 
 def refuse_occupied(out: Path, *, force: bool) -> None:

@@ -18,7 +18,6 @@ Conventions, which is where published "FLOPs" disagree:
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
@@ -134,8 +133,3 @@ def linear(name: str, stage: str, *, inputs: int, outputs: int, bias: bool = Tru
     """A linear layer applied once per clip."""
     weights = inputs * outputs
     return Operator(name, stage, "linear", weights, weights + bias * outputs, outputs)
-
-
-def total(costs: Iterable[Cost]) -> Cost:
-    """One cost that holds the operators of several networks that run together."""
-    return Cost(tuple(op for cost in costs for op in cost.operators))

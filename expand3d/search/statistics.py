@@ -128,14 +128,6 @@ def estimate(trial: Trial) -> Estimate:
     return Estimate(means.top1, means.nll, means.clips)
 
 
-def compare(
-    a: Trial, b: Trial, *, metric: Metric, seed: int, resamples: int = RESAMPLES
-) -> Comparison:
-    """How much better `a` is than `b` on the clips that both were scored on (paired bootstrap)."""
-    paired = _Paired.of([a, b], metric)
-    return paired.compare(0, 1, paired.resampled_means(seed, resamples))
-
-
 def choose(
     trials: Sequence[Trial], *, metric: Metric, seed: int, resamples: int = RESAMPLES
 ) -> Choice:

@@ -309,11 +309,6 @@ def keys() -> dict[str, dataclasses.Field[Any]]:
     return {item.name: item for item in dataclasses.fields(StudyConfig)}
 
 
-def flag_of(key: str) -> str:
-    """The flag of `expand3d run` that sets a key."""
-    return "--study" if key == "name" else f"--{key.replace('_', '-')}"
-
-
 def refuse_unknown(values: Mapping[str, Any]) -> None:
     """ConfigError with the nearest known key where a key is unknown."""
     for key in values:
@@ -333,11 +328,6 @@ def read_toml(path: str | Path) -> dict[str, Any]:
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from None
     return values
-
-
-def load_toml(path: str | Path) -> StudyConfig:
-    """The configuration that a study file holds; ConfigError names the file and the key."""
-    return StudyConfig.from_mapping(read_toml(path), source=str(path))
 
 
 def with_flags(config: StudyConfig, flags: Mapping[str, Any]) -> StudyConfig:

@@ -6,10 +6,8 @@ weights/.
 
 from __future__ import annotations
 
-import os
 import random
 import re
-import tempfile
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -120,23 +118,3 @@ def resume_command(
 def hide_password(url: str) -> str:
     """The URL, or a text with URLs in it, with *** for a password."""
     return re.sub(r"(://[^:/@\s]*:)[^/\s]*@", r"\1***@", url)
-
-
-def write_atomic(path: str | Path, content: bytes) -> None:
-    """Write a file so that a reader, or a crash, finds the old content or the new, never a part."""
-    path = Path(path)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)  # the rename itself must survive a power loss
-    finally:
-        os.close(directory)

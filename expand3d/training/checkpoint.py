@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import IO, Any
 
 import torch
+
+from expand3d.core import files
 
 #: Free space that a checkpoint must leave on the disk, in bytes.
 SPARE_DISK = 64 * 2**20
@@ -20,19 +21,12 @@ SPARE_DISK = 64 * 2**20
 WRITING_SHARE = 20
 
 
-@contextmanager
-def written_whole(path: Path) -> Iterator[IO[bytes]]:
-    """A file that takes the name `path` only once all of it is on the disk."""
-    partial = _partial(path)
-    try:
-        with open(partial, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
+def written_whole(path: Path) -> AbstractContextManager[IO[bytes]]:
+    """A file that takes the name `path` only once all of it is on the disk.
+
+    A training has one writer, and the temporary's fixed name lets `discard` find it.
+    """
+    return files.written_whole(path, temporary=_partial(path))
 
 
 def discard(path: Path) -> None:

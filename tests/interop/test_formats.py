@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
-from expand3d.core.errors import ExportError
+from expand3d.core.errors import ExportError, FileError
 from expand3d.core.plugins import FORMATS
 from expand3d.interop.formats import export, get_writer
 from tests.helpers.networks import exported
@@ -50,3 +52,33 @@ def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
     out.write_text("", encoding="utf-8")
     with pytest.raises(ExportError, match="is a file"):
         export(exported(tmp_path, trained=False), target="json", out=out, force=True)
+
+
+@pytest.mark.parametrize("target", FORMATS)
+@pytest.mark.parametrize("size", [100, 20_000])  # not even the first file fits; the weights do not
+def test_on_a_full_disk_nothing_is_left_or_lost(
+    target: str,
+    size: int,
+    tmp_path: Path,
+    full_disk: Callable[[int], AbstractContextManager[None]],
+) -> None:
+    network, old = exported(tmp_path), tmp_path / "old"
+    old.mkdir()
+    (old / "network.json").write_text("old", encoding="utf-8")
+    before = sorted(tmp_path.iterdir())
+    for out in (tmp_path / "new", old):
+        with full_disk(size), pytest.raises(FileError, match=f"^{out} cannot be written: .*large"):
+            export(network, target=target, out=out, force=True)
+    assert sorted(tmp_path.iterdir()) == before
+    assert [path.read_text(encoding="utf-8") for path in old.iterdir()] == ["old"]
+
+
+def test_files_take_their_names_where_they_were_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A scratch folder on another disk would make a copy of the last step, which can be cut."""
+    network = exported(tmp_path)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "another disk, not there"))
+    files = export(network, target="json", out=tmp_path / "a" / "b")
+    assert sorted((tmp_path / "a" / "b").iterdir()) == files
+    assert not list(tmp_path.glob(".*"))

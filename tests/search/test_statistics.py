@@ -11,8 +11,11 @@ import pytest
 
 from expand3d.core.trial import Candidate, Trial
 from expand3d.search.statistics import (
+    RESAMPLES,
+    Comparison,
+    Metric,
+    _Paired,
     choose,
-    compare,
     default_metric,
     estimate,
     label,
@@ -22,6 +25,14 @@ from expand3d.search.statistics import (
 
 MakeTrial = Callable[..., Trial]
 MakeCandidate = Callable[..., Candidate]
+
+
+def compare(
+    a: Trial, b: Trial, *, metric: Metric, seed: int, resamples: int = RESAMPLES
+) -> Comparison:
+    """How much better `a` is than `b`, by the bootstrap that `choose` asks in its own order."""
+    paired = _Paired.of([a, b], metric)
+    return paired.compare(0, 1, paired.resampled_means(seed, resamples))
 
 
 def test_estimate_averages_repeats_per_clip_and_pools_folds(make_trial: MakeTrial) -> None:

@@ -57,7 +57,7 @@ _candidates = st.builds(
 _trials = st.builds(
     Trial,
     number=st.integers(0, 999),
-    state=st.sampled_from(["running", "complete", "failed", "infeasible"]),
+    state=st.sampled_from(["running", "complete", "failed"]),
     candidate=_candidates,
     cost=st.dictionaries(_text, _counts, max_size=3),
     trainings=st.dictionaries(_text, _trainings, max_size=3),

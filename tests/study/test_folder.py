@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,6 @@ from expand3d.study.folder import (
     resume_command,
     study_folder,
     study_names,
-    write_atomic,
 )
 
 
@@ -73,21 +71,3 @@ def test_the_resume_command_names_only_what_differs() -> None:
         == "expand3d resume birds --root /r --storage mysql://u:***@h/d"
     )
     assert hide_password("sqlite:////a/b@c.db") == "sqlite:////a/b@c.db"
-
-
-def test_a_file_is_replaced_whole_or_not_at_all(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "f"
-    write_atomic(path, b"old")
-
-    def full(_: int) -> None:
-        raise OSError("disk full")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "fsync", full)
-        with pytest.raises(OSError, match="disk full"):
-            write_atomic(path, b"new")
-    assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]
-    write_atomic(path, b"new")
-    assert path.read_bytes() == b"new"

@@ -29,7 +29,7 @@ PROVENANCE = {"seed": 0, "recipe": {"lr": 0.05}, "versions": {"torch": "2.13"}}
 
 
 def _filled(root: Path, **changes: Any) -> Record:
-    """Complete, failed, infeasible, and running with one fold of two."""
+    """Complete, failed, failed untrained, and running with one fold of two."""
     record = Record.create(config(root, **changes))
     first = record.begin(candidate(), COST, PROVENANCE, ranges=RANGES)
     record.put_training(first, "0/0", training((0, 0, 0, 1)))
@@ -39,7 +39,7 @@ def _filled(root: Path, **changes: Any) -> Record:
     record.put_training(failed, "0/0", training(status="diverged"))
     record.finish(failed, "failed", "diverged at epoch 3")
     wide = record.begin(candidate(3.0, step=1), COST, PROVENANCE, ranges=RANGES)
-    record.finish(wide, "infeasible", "60 M is over 41 M")
+    record.finish(wide, "failed", "60 M is over 41 M")
     running = record.begin(candidate(2.5, step=1), COST, PROVENANCE, ranges=RANGES)
     record.put_training(running, "0/0", training())
     return record
@@ -56,7 +56,7 @@ def test_an_opened_record_equals_the_one_that_wrote_it(tmp_path: Path) -> None:
     assert [trial.state for trial in read.trials()] == [
         "complete",
         "failed",
-        "infeasible",
+        "failed",
         "running",
     ]
     assert read.trials()[0].trainings["1/0"] == training((0, 2, 3, 1))

@@ -67,16 +67,15 @@ def _check_source(plan: X3DPlan) -> str:
 def _write_tensors(network: ExportedNetwork, plan: X3DPlan, folder: Path) -> None:
     """The renamed weights, and one clip of noise with the logits that our network gives for it."""
     import torch
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     from expand3d.data.crops import MEAN, STD
     from expand3d.networks.weights.x3d_names import to_pytorchvideo
 
     ours = network.build()
     weights = to_pytorchvideo(ours.state_dict(), plan)
-    save_file(
-        {key: value.contiguous() for key, value in weights.items()}, folder / json_folder.WEIGHTS
-    )
+    renamed = {key: value.contiguous() for key, value in weights.items()}
+    (folder / json_folder.WEIGHTS).write_bytes(save(renamed))
     shape = (1, 3, plan.frames, plan.crop, plan.crop)
     # The clip itself is stored, as bytes: a seed gives the same numbers only in the same torch.
     clip = torch.randint(
@@ -84,7 +83,7 @@ def _write_tensors(network: ExportedNetwork, plan: X3DPlan, folder: Path) -> Non
     )
     with torch.no_grad():
         logits = ours((clip.float() / 255 - MEAN) / STD)
-    save_file({"clip": clip, "logits": logits}, folder / "check.safetensors")
+    (folder / "check.safetensors").write_bytes(save({"clip": clip, "logits": logits}))
 
 
 def _entries(lines: Iterable[str]) -> str:

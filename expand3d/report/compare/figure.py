@@ -6,21 +6,18 @@ import math
 import textwrap
 from dataclasses import dataclass
 from itertools import count
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from matplotlib import rc_context
-from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from expand3d.cost.quantity import LATENCY
+from expand3d.report import plot
 from expand3d.report.compare.comparison import ComparedStudy, StudyComparison
-from expand3d.report.study.canvas import FAINT, INK, MUTED, PALETTE, STYLE
+from expand3d.report.plot import INK, PALETTE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p", "h")
 #: Dashes in units of the line's width.
@@ -54,28 +51,14 @@ def look(place: int) -> Look:
     )
 
 
-def save_comparison_figures(comparison: StudyComparison, folder: Path) -> list[Path]:
-    """Write comparison.png (200 dots per inch) and comparison.svg and return their paths."""
-    paths = [folder / "comparison.png", folder / "comparison.svg"]
-    with rc_context(STYLE):
-        figure = draw(comparison)
-        for path in paths:
-            # No date, so that the same studies give the same file.
-            figure.savefig(path, dpi=200, metadata={"Date": None} if path.suffix == ".svg" else {})
-            figure.set_layout_engine("none")  # every file in the layout of the first
-    return paths
-
-
 def draw(comparison: StudyComparison) -> Figure:
     """The figure, 13 inches wide: frontiers on the left, hypervolume on the right."""
     rows = math.ceil((len(comparison.studies) + 1) / _columns(comparison))
-    figure = Figure(
-        figsize=(13, 6.2 + 0.2 * rows), layout=ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.1)
-    )
+    figure = plot.new_figure(13, 6.2 + 0.2 * rows)
     left, right = figure.subplots(1, 2)
     _heading(comparison, figure)
     _frame(comparison, left)
-    _chance(comparison, left)
+    plot.chance_line(left, comparison.first.chance)
     for place, study in enumerate(comparison.studies):
         _frontier(study, look(place), left, place)
         _curve(study, look(place), right, place)
@@ -94,18 +77,11 @@ def _heading(comparison: StudyComparison, figure: Figure) -> None:
     ]
     if comparison.unlike:
         lines.append(comparison.unlike)
-    figure.suptitle(
-        f"{len(comparison.studies)} studies on the same {clips} validation clips of "
-        f"{classes} classes" + "\n" * len(lines),
-        x=0.012,
-        ha="left",
-        fontsize=14,
-        fontweight="bold",
-    )
-    text = "\n".join(textwrap.shorten(line, LINE, placeholder=" ...") for line in lines)
-    top = 1 - 0.42 / figure.get_figheight()
-    figure.text(
-        0.012, top, text, fontsize=9.8, color=MUTED, va="top", linespacing=1.45, in_layout=False
+    studies = len(comparison.studies)
+    plot.title(
+        figure,
+        f"{studies} studies on the same {clips} validation clips of {classes} classes",
+        [textwrap.shorten(line, LINE, placeholder=" ...") for line in lines],
     )
 
 
@@ -126,35 +102,12 @@ def _frame(comparison: StudyComparison, axes: Axes) -> None:
             heights += [100 * bound for bound in study.view.scores[study.view.best.number].top1_ci]
     low, high = min(costs), max(costs)
     decades = math.log10(high / low)
-    axes.set_xscale("log")
-    axes.set_xlim(low / 10 ** (0.05 * decades + 0.03), high * 10 ** (0.05 * decades + 0.03))
+    room = 10 ** (0.05 * decades + 0.03)
+    plot.cost_axis(axes, low / room, high * room)
     axes.set_ylim(max(0.0, min(heights) - 4), min(100.0, max(heights) + 4))
     timed = f", {first.timed_on}" if first.quantity is LATENCY else ""
     axes.set_xlabel(textwrap.fill(f"{first.quantity.axis}{timed}", 72))
     axes.set_ylabel("Top-1 accuracy (%)")
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.xaxis.set_minor_formatter(NullFormatter())
-    _grid(axes)
-
-
-def _grid(axes: Axes) -> None:
-    axes.grid(True, which="major", color="#e8ebee", linewidth=0.8)
-    axes.set_axisbelow(True)
-
-
-def _chance(comparison: StudyComparison, axes: Axes) -> None:
-    chance = comparison.first.chance
-    axes.axhline(100 * chance, color=FAINT, linewidth=1, linestyle=(0, (1, 2)), zorder=1)
-    axes.annotate(
-        f"chance, {chance:.1%}",
-        (0, 100 * chance),
-        (6, 3),
-        xycoords=("axes fraction", "data"),
-        textcoords="offset points",
-        color=MUTED,
-        fontsize=9,
-    )
 
 
 def _frontier(study: ComparedStudy, look: Look, axes: Axes, place: int) -> None:
@@ -171,21 +124,19 @@ def _frontier(study: ComparedStudy, look: Look, axes: Axes, place: int) -> None:
             markeredgewidth=0,
             zorder=2,
         )
-    xs, ys = zip(*(_place(study, trial) for trial in on), strict=True)
-    # The staircase reaches to the right edge: more cost never forbids the same accuracy.
-    axes.step(
-        [*xs, axes.get_xlim()[1]],
-        [*ys, ys[-1]],
-        where="post",
-        color=look.color,
-        linestyle=look.dashes,
-        linewidth=1.7,
-        alpha=0.8,
-        zorder=3,
-    )
+    points = [_place(study, trial) for trial in on]
+    style = {"color": look.color, "linestyle": look.dashes, "linewidth": 1.7, "alpha": 0.8}
+    plot.staircase(axes, points, zorder=3, **style)
     # Studies share networks, the base at least: later markers are smaller, so that all are seen.
     size = max(4.5, 9.5 - 0.7 * place)
-    axes.plot(xs, ys, look.marker, color=look.color, markersize=size, zorder=4, **EDGE)
+    axes.plot(
+        *zip(*points, strict=True),
+        look.marker,
+        color=look.color,
+        markersize=size,
+        zorder=4,
+        **EDGE,
+    )
     best = study.view.best
     if best is None:
         return
@@ -230,8 +181,8 @@ def _training(comparison: StudyComparison, axes: Axes) -> None:
     most = max(study.end.training_macs for study in comparison.studies) / 1e12
     axes.set_xlim(0, 1.04 * most if most else 1)
     axes.set_ylim(0, 1.08 * max(study.end.hypervolume for study in comparison.studies) or 1)
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    _grid(axes)
+    plot.plain_ticks(axes)
+    plot.grid(axes)
     equal = comparison.equal_training / 1e12
     _verticals([(equal, f"equal training: {equal:.3g} TMACs")], axes)
 
@@ -246,21 +197,11 @@ def _verticals(lines: list[tuple[float, str]], axes: Axes) -> None:
     """Dashed lines with their names above the axes, in a second row where two are near."""
     before, raised = -math.inf, False
     for x, text in lines:
-        axes.axvline(x, color=INK, linewidth=1.2, linestyle=(0, (5, 3)), zorder=1.8)
         share = axes.transAxes.inverted().transform(axes.transData.transform((x, 0)))[0]
         raised = share - before < NEAR and not raised
         before = share
-        axes.annotate(
-            text,
-            (x, 1),
-            (0, 16 if raised else 4),
-            xycoords=("data", "axes fraction"),
-            textcoords="offset points",
-            ha="left" if share < 0.15 else "right" if share > 0.9 else "center",
-            va="bottom",
-            fontsize=9.5,
-            color=INK,
-        )
+        side = "left" if share < 0.15 else "right" if share > 0.9 else "center"
+        plot.vertical(axes, x, text, side=side, above=16 if raised else 4)
 
 
 def _columns(comparison: StudyComparison) -> int:
@@ -287,16 +228,7 @@ def _legend(comparison: StudyComparison, figure: Figure) -> None:
     ]
     won: dict[str, Any] = {"marker": "o", "linestyle": "none", "markersize": 9, **WON}
     handles.append(Line2D([], [], color="white", label="winner of its study", **won))
-    figure.legend(
-        handles=handles,
-        loc="outside lower center",
-        ncols=_columns(comparison),
-        frameon=False,
-        fontsize=9.8,
-        handlelength=3.6,
-        handletextpad=0.6,
-        columnspacing=2.0,
-    )
+    plot.legend(figure, handles, columns=_columns(comparison), handlelength=3.6, handletextpad=0.6)
 
 
 def _legend_text(study: ComparedStudy) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from html import escape
 from pathlib import Path
 
+from expand3d.core.files import write_whole
 from expand3d.core.result import TRAINING_FACTOR
 from expand3d.cost.figures import short
 from expand3d.cost.price import cost_text
@@ -67,8 +68,7 @@ def save_comparison_page(comparison: StudyComparison, path: Path, *, svg: str) -
             ],
         ),
     )
-    path.write_text(text, encoding="utf-8")
-    return path
+    return write_whole(path, text)
 
 
 def _title(names: Sequence[str]) -> str:

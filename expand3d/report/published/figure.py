@@ -9,24 +9,20 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib import rc_context
 from matplotlib.colors import to_rgb
-from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from expand3d.report import plot
 from expand3d.report.frontier import Point, frontier
+from expand3d.report.plot import HALO, INK, MUTED, PALETTE
 from expand3d.report.published.results import Result, group, not_drawn
-from expand3d.report.study.canvas import INK, MUTED, PALETTE, STYLE
-from expand3d.report.study.figure import HALO
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
     Pixels = NDArray[np.floating[Any]]
@@ -74,21 +70,6 @@ def kind(result: Result) -> str:
     return "clips3" if crops == "3" else "clips1"
 
 
-def save_published_figures(
-    results: Sequence[Result], folder: Path, *, cost: str, order: Sequence[str]
-) -> list[Path]:
-    """Write published.png (200 dots per inch) and published.svg and return their paths.
-
-    `order` is every family in the file's order: it gives a family its colour, whatever is drawn.
-    """
-    paths = [folder / "published.png", folder / "published.svg"]
-    with rc_context(STYLE):
-        figure = draw(results, cost=cost, colours=_colours(order))
-        for path in paths:
-            figure.savefig(path, dpi=200, metadata={"Date": None} if path.suffix == ".svg" else {})
-    return paths
-
-
 def draw(results: Sequence[Result], *, cost: str, colours: Mapping[str, str]) -> Figure:
     """The figure, 13 x 7.2 inches: a panel for scratch and one for pretraining, where not empty."""
     drawn = [result for result in results if not not_drawn(result, cost)]
@@ -97,17 +78,10 @@ def draw(results: Sequence[Result], *, cost: str, colours: Mapping[str, str]) ->
         for title, scratch in zip(PANELS, (True, False), strict=True)
     ]
     halves = [(title, half) for title, half in halves if half]
-    figure = Figure(figsize=(13, 7.2), layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1))
+    figure = plot.new_figure(13, 7.2)
     grid = figure.subplots(1, len(halves), sharex=True, sharey=True, squeeze=False)[0]
     what = "total inference cost" if cost == "total" else "cost of one view"
-    figure.suptitle(
-        f"Kinetics-400 accuracy against {what}, as published\n",  # a line is kept for READING
-        x=0.012,
-        ha="left",
-        fontsize=14,
-        fontweight="bold",
-    )
-    figure.text(0.012, 0.945, READING, fontsize=9.8, color=MUTED, va="top", in_layout=False)
+    plot.title(figure, f"Kinetics-400 accuracy against {what}, as published", [READING])
     for axes, (title, half) in zip(grid, halves, strict=True):
         _frame(axes, drawn, cost)
         axes.set_title(title, loc="left", fontsize=11.5, color=MUTED)
@@ -124,7 +98,7 @@ def draw(results: Sequence[Result], *, cost: str, colours: Mapping[str, str]) ->
     return figure
 
 
-def _colours(order: Sequence[str]) -> dict[str, str]:
+def colours_of(order: Sequence[str]) -> dict[str, str]:
     """A colour per family in the file's order; the palette's second round is darker."""
     found = {}
     for place, family in enumerate(order):
@@ -138,14 +112,8 @@ def _colours(order: Sequence[str]) -> dict[str, str]:
 def _frame(axes: Axes, drawn: Sequence[Result], cost: str) -> None:
     costs = [_place(result, cost)[0] for result in drawn]
     heights = [result.top1 for result in drawn]
-    axes.set_xscale("log")
-    axes.set_xlim(min(costs) / 1.6, max(costs) * 1.6)
+    plot.cost_axis(axes, min(costs) / 1.6, max(costs) * 1.6, subs=(1.0,))
     axes.set_ylim(min(heights) - 1.2, max(heights) + 1.2)
-    axes.xaxis.set_major_locator(LogLocator())
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
-    axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.grid(True, which="major", color="#e8ebee", linewidth=0.8)
-    axes.set_axisbelow(True)
 
 
 def _place(result: Result, cost: str) -> tuple[float, float]:
@@ -208,15 +176,8 @@ def _legend(figure: Figure, drawn: Sequence[Result]) -> None:
         )
     if any(result.crop_counted is None for result in drawn):
         entries.append((_sign("$?$", 6), "crop of the cost not stated"))
-    figure.legend(
-        handles=[Line2D([], [], color=INK, label=text, **style) for style, text in entries],
-        loc="outside lower center",
-        ncols=4,
-        frameon=False,
-        fontsize=9.5,
-        handletextpad=0.4,
-        columnspacing=1.8,
-    )
+    handles = [Line2D([], [], color=INK, label=text, **style) for style, text in entries]
+    plot.legend(figure, handles, columns=4, handletextpad=0.4)
 
 
 def _sign(text: str, size: float) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from expand3d.core.files import write_whole
 from expand3d.report import markup
 from expand3d.report.style import WIDE_CSS, page
 
@@ -76,8 +77,7 @@ def save_published_page(rows: Sequence[dict[str, Any]], path: Path, *, svg: str,
         results=markup.table(columns, body),
         sources="".join(f"<li>[{n}] {escape(source)}</li>" for n, source in enumerate(sources, 1)),
     )
-    path.write_text(text, encoding="utf-8")
-    return path
+    return write_whole(path, text)
 
 
 def _cells(row: dict[str, Any], source: int) -> list[str]:

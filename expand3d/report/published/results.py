@@ -17,7 +17,6 @@ from typing import Any
 
 from expand3d.core.errors import ConfigError, nearest
 
-COSTS = ("total", "view")
 #: Pretraining -> how it is said; what is not here is larger than ImageNet and called by its name.
 _PRETRAININGS = {"none": "from scratch", "ImageNet": "ImageNet-pretrained"}
 

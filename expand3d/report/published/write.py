@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
 from expand3d.core.errors import ConfigError
-from expand3d.report.published.figure import save_published_figures
+from expand3d.core.files import make_folder, write_whole
+from expand3d.report.plot import save_figures
+from expand3d.report.published.figure import colours_of, draw
 from expand3d.report.published.page import save_published_page
 from expand3d.report.published.results import Result, load_published, not_drawn, published_rows
 
@@ -21,15 +24,20 @@ def write_published(
     """
     if all(not_drawn(result, cost) for result in results):
         raise ConfigError("--families: no result of these has a printed cost; choose others")
-    out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
+    out = make_folder(out)
     rows = published_rows(results, cost=cost)
-    table = out / "published.csv"
-    with table.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, rows[0], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, rows[0], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    table = write_whole(out / "published.csv", text.getvalue())
     order = list(dict.fromkeys(result.family for result in load_published()))
-    png, svg = save_published_figures(results, out, cost=cost, order=order)
-    text = svg.read_text(encoding="utf-8")
-    return [table, png, svg, save_published_page(rows, out / "published.html", svg=text, cost=cost)]
+    colours = colours_of(order)
+    png, svg = save_figures(lambda: draw(results, cost=cost, colours=colours), out, "published")
+    drawn = svg.read_text(encoding="utf-8")
+    return [
+        table,
+        png,
+        svg,
+        save_published_page(rows, out / "published.html", svg=drawn, cost=cost),
+    ]

@@ -1,37 +1,19 @@
-"""What stands around the points of a report's picture: axes, headings, chance, budget."""
+"""What stands around the points of a report's picture: axes, headings, budget."""
 
 from __future__ import annotations
 
 import math
 import textwrap
-from typing import TYPE_CHECKING, Any
-
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from typing import TYPE_CHECKING
 
 from expand3d.cost.quantity import LATENCY
+from expand3d.report import plot
+from expand3d.report.plot import DASHED, DOTTED, INK, MUTED
 from expand3d.report.study.view import StudyView
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Okabe and Ito's palette, which stays apart for colour-blind eyes; greys carry what is secondary.
-PATH, FRONTIER, FINAL, BASELINE = "#D55E00", "#0072B2", "#009E73", "#8E3B76"
-INK, MUTED, FAINT = "#22272e", "#6b7480", "#b3bac3"
-#: The palette for what is many, such as families or studies.
-PALETTE = (PATH, FRONTIER, FINAL, "#CC79A7", "#E69F00", "#56B4E9", INK, "#8A6D3B")
-
-STYLE: dict[Any, Any] = {
-    "font.family": "DejaVu Sans",
-    "font.size": 11,
-    "text.color": INK,
-    "axes.labelcolor": INK,
-    "axes.edgecolor": "#9aa2ab",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "xtick.color": MUTED,
-    "ytick.color": MUTED,
-    "svg.hashsalt": "expand3d",
-}
 #: How many times costlier than everything drawn a preset may be and still widen the axis.
 REACH = 2.0
 #: Characters that fit above the axes.
@@ -47,8 +29,7 @@ def frame(view: StudyView, axes: Axes) -> None:
     if preset and preset[1] / scale <= REACH * high:
         high = max(high, preset[1] / scale)
     decades = math.log10(high / low)
-    axes.set_xscale("log")
-    axes.set_xlim(low / 10 ** (0.09 * decades + 0.05), high * 10 ** (0.06 * decades + 0.03))
+    plot.cost_axis(axes, low / 10 ** (0.09 * decades + 0.05), high * 10 ** (0.06 * decades + 0.03))
     heights = [view.chance, *(bound for score in view.scores.values() for bound in score.top1_ci)]
     if view.final and view.final.score:
         heights += view.final.score.top1_ci
@@ -56,11 +37,6 @@ def frame(view: StudyView, axes: Axes) -> None:
     timed = view.quantity is LATENCY and view.timed_on
     axes.set_xlabel(f"{view.quantity.axis}{f', {timed}' if timed else ''}")
     axes.set_ylabel("Top-1 accuracy (%)")
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.grid(True, which="major", color="#e8ebee", linewidth=0.8)
-    axes.set_axisbelow(True)
 
 
 def headings(view: StudyView, axes: Axes) -> None:
@@ -119,42 +95,18 @@ def _caption(view: StudyView) -> str | None:
     )
 
 
-def chance(view: StudyView, axes: Axes) -> None:
-    axes.axhline(100 * view.chance, color=FAINT, linewidth=1, linestyle=(0, (1, 2)), zorder=1)
-    axes.annotate(
-        f"chance, {view.chance:.1%}",
-        (0, 100 * view.chance),
-        (6, 3),
-        xycoords=("axes fraction", "data"),
-        textcoords="offset points",
-        color=MUTED,
-        fontsize=9,
-    )
-
-
 def verticals(view: StudyView, axes: Axes) -> None:
     """The budget, and the nearest preset's cost where the axis reaches it."""
     scale = view.quantity.scale
     budget = view.budget / scale
-    lines = [(budget, f"budget {budget:.3g}", INK, (0, (5, 3)))]
+    lines = [(budget, f"budget {budget:.3g}", INK, DASHED)]
     found = view.nearest_preset()
     low, high = axes.get_xlim()
     drawn = found is not None and found[0].name in view.published
     if found and not drawn and low <= found[1] / scale <= high:
-        lines.append((found[1] / scale, found[0].name.upper(), MUTED, (0, (1, 2))))
+        lines.append((found[1] / scale, found[0].name.upper(), MUTED, DOTTED))
     lines.sort(key=lambda line: line[0])
     # Two lines may stand close: the left one's name ends at its line, the right one's begins there.
     sides = ["center"] if len(lines) == 1 else ["right", "left"]
     for (x, text, color, dashes), side in zip(lines, sides, strict=True):
-        axes.axvline(x, color=color, linewidth=1.2, linestyle=dashes, zorder=1.8)
-        axes.annotate(
-            text,
-            (x, 1),
-            (0, 4),
-            xycoords=("data", "axes fraction"),
-            textcoords="offset points",
-            ha=side,
-            va="bottom",
-            fontsize=9.5,
-            color=color,
-        )
+        plot.vertical(axes, x, text, side=side, color=color, dashes=dashes)

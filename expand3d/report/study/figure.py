@@ -3,57 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from matplotlib import rc_context
-from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
-from matplotlib.patheffects import withStroke
 
 from expand3d.core.trial import Candidate, Trial
 from expand3d.cost.quantity import LATENCY
-from expand3d.report.study.canvas import (
-    BASELINE,
-    FAINT,
-    FINAL,
-    FRONTIER,
-    PATH,
-    STYLE,
-    chance,
-    frame,
-    headings,
-    verticals,
-)
+from expand3d.report import plot
+from expand3d.report.plot import BASELINE, FAINT, FINAL, FRONTIER, HALO, PATH
+from expand3d.report.study.canvas import frame, headings, verticals
 from expand3d.report.study.labels import Name, place_names
 from expand3d.report.study.view import StudyView
 from expand3d.search.statistics import axes_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-HALO = [withStroke(linewidth=3, foreground="white")]
-
-
-def save_figures(view: StudyView, folder: Path) -> list[Path]:
-    """Write frontier.png (200 dots per inch) and frontier.svg and return their paths."""
-    paths = [folder / "frontier.png", folder / "frontier.svg"]
-    with rc_context(STYLE):
-        figure = draw(view)
-        for path in paths:
-            # No date, so that the same study gives the same file.
-            figure.savefig(path, dpi=200, metadata={"Date": None} if path.suffix == ".svg" else {})
-            figure.set_layout_engine("none")  # every file in the layout of the first
-    return paths
+    from matplotlib.figure import Figure
 
 
 def draw(view: StudyView) -> Figure:
     """The figure of one study, 9.6 x 6 inches."""
-    figure = Figure(figsize=(9.6, 6.0), layout=ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.12))
+    figure = plot.new_figure(9.6, 6.0)
     axes = figure.add_subplot()
     frame(view, axes)
     headings(view, axes)
-    chance(view, axes)
+    plot.chance_line(axes, view.chance)
     _candidates(view, axes)
     _fans(view, axes)
     _frontier(view, axes)
@@ -61,17 +33,8 @@ def draw(view: StudyView) -> Figure:
     _final(view, axes)
     verticals(view, axes)
     _baselines(view, axes)
-    handles, labels = axes.get_legend_handles_labels()
-    figure.legend(
-        handles,
-        labels,
-        loc="outside lower center",
-        ncols=3 if view.baselines else 4,
-        frameon=False,
-        fontsize=9.5,
-        handletextpad=0.5,
-        columnspacing=1.8,
-    )
+    handles, _ = axes.get_legend_handles_labels()
+    plot.legend(figure, handles, columns=3 if view.baselines else 4, handletextpad=0.5)
     _name_baselines(view, axes)
     return figure
 
@@ -132,18 +95,8 @@ def _fans(view: StudyView, axes: Axes) -> None:
 def _frontier(view: StudyView, axes: Axes) -> None:
     points = [_place(view, trial) for trial in view.frontier]
     if points:
-        xs, ys = zip(*points, strict=True)
-        # The staircase reaches to the right edge: more cost never forbids the same accuracy.
-        axes.step(
-            [*xs, axes.get_xlim()[1]],
-            [*ys, ys[-1]],
-            where="post",
-            color=FRONTIER,
-            linewidth=1.8,
-            alpha=0.75,
-            zorder=3,
-            label="frontier",
-        )
+        style = {"color": FRONTIER, "linewidth": 1.8, "alpha": 0.75, "zorder": 3}
+        plot.staircase(axes, points, label="frontier", **style)
 
 
 def _path(view: StudyView, axes: Axes) -> None:

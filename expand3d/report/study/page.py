@@ -5,6 +5,7 @@ from __future__ import annotations
 from html import escape
 from pathlib import Path
 
+from expand3d.core.files import write_whole
 from expand3d.core.scores import Summary
 from expand3d.core.trial import Candidate, Trial
 from expand3d.cost.figures import short
@@ -34,8 +35,7 @@ def save_page(view: StudyView, path: Path, *, svg: str) -> Path:
             (), ((markup.cell(key), markup.cell(value)) for key, value in view.facts.items())
         ),
     )
-    path.write_text(text, encoding="utf-8")
-    return path
+    return write_whole(path, text)
 
 
 def _lead(view: StudyView) -> str:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from expand3d.core.errors import StudyError
-from expand3d.report.study.figure import save_figures
+from expand3d.core.files import make_folder, write_whole
+from expand3d.report.plot import save_figures
+from expand3d.report.study.figure import draw
 from expand3d.report.study.page import save_page
 from expand3d.report.study.table import dataframe
 from expand3d.report.study.view import StudyView
@@ -18,10 +20,8 @@ def write_report(view: StudyView, out: str | Path) -> list[Path]:
     """
     if not view.complete:
         raise StudyError(f"study {view.name!r} has no scored network yet; nothing to report")
-    out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
-    table = out / "frontier.csv"
-    dataframe(view).to_csv(table, index=False)
-    png, svg = save_figures(view, out)
+    out = make_folder(out)
+    table = write_whole(out / "frontier.csv", dataframe(view).to_csv(index=False))
+    png, svg = save_figures(lambda: draw(view), out, "frontier")
     page = save_page(view, out / "index.html", svg=svg.read_text(encoding="utf-8"))
     return [table, png, svg, page]

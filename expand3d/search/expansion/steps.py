@@ -105,8 +105,3 @@ def lineage(steps: Sequence[StepSummary]) -> tuple[Trial, ...]:
         parent = found[-1].candidate.parent if found else None
         found.append(next((t for t in step.ranked if t.candidate.digest == parent), step.ranked[0]))
     return tuple(reversed(found))
-
-
-def closeness(candidate: Candidate) -> float | None:
-    """A candidate's cost / the cost that its step aimed at."""
-    return candidate.cost / candidate.target if candidate.target else None

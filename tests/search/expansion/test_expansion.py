@@ -18,7 +18,6 @@ from expand3d.core.trial import Candidate, Trial
 from expand3d.networks import get_family
 from expand3d.networks.family import Limits
 from expand3d.search.expansion.expansion import Expansion
-from expand3d.search.expansion.steps import closeness
 from expand3d.search.strategy import Batch, Done, answers, expand_all
 
 X3D = get_family("x3d")
@@ -67,7 +66,6 @@ def test_it_starts_with_the_base_alone() -> None:
     assert (base.step, base.axis, base.role, base.target) == (0, None, "base", None)
     # X2D is 20,662,304 MACs with 400 classes; its classifier has 2048 weights a class.
     assert base.macs == 20_662_304 - 394 * 2048
-    assert closeness(base) is None
 
 
 def test_temporal_axes_are_one_candidate_at_one_frame() -> None:
