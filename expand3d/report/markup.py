@@ -1,38 +1,75 @@
-"""Tables and cards of the report pages, as HTML with its text escaped."""
+"""Pages: what a template of `templates/` is filled with, and its text. All text is escaped."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from html import escape
-from typing import Any
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 
-def cell(value: Any, kind: str = "") -> str:
-    """A table cell of text, of CSS class `kind`."""
-    return (
-        f'<td class="{kind}">{escape(str(value))}</td>'
-        if kind
-        else f"<td>{escape(str(value))}</td>"
-    )
+@dataclass(frozen=True)
+class Cell:
+    """A table's cell: text of CSS class `kind` over `span` columns."""
+
+    text: Any
+    kind: str = ""
+    span: int = 1
 
 
-def row(cells: Iterable[str], kind: str = "") -> str:
-    """A table row of finished cells, of CSS class `kind`."""
-    opening = f'<tr class="{kind}">' if kind else "<tr>"
-    return f"{opening}{''.join(cells)}</tr>"
+@dataclass(frozen=True)
+class Row:
+    """A table's row, of CSS class `kind`."""
+
+    cells: tuple[Cell, ...]
+    kind: str = ""
+
+    @classmethod
+    def of(cls, cells: Iterable[Cell | str], kind: str = "") -> Row:
+        """The row of cells, of which the plain ones are given as texts."""
+        return cls(tuple(c if isinstance(c, Cell) else Cell(c) for c in cells), kind)
 
 
-def table(columns: Iterable[str], body: Iterable[Any]) -> str:
-    """A table that scrolls; `body` holds finished rows, or lists of cells."""
-    head = "".join(f"<th>{escape(column)}</th>" for column in columns)
-    rows = "".join(line if isinstance(line, str) else row(line) for line in body)
-    whole = f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
-    return f'<div class="scroll">{whole}</div>'
+@dataclass(frozen=True)
+class Table:
+    """A table that scrolls; `columns` are its headings, () for none."""
+
+    columns: tuple[str, ...]
+    rows: tuple[Row, ...]
 
 
-def card(name: str, value: str, note: str, kind: str = "") -> str:
+@dataclass(frozen=True)
+class Card:
     """A number to take away, between its name and a note, of CSS class `kind`."""
-    return (
-        f'<div class="card {kind}"><span>{escape(name)}</span><strong>{escape(value)}</strong>'
-        f"<small>{escape(note)}</small></div>"
+
+    name: str
+    value: str
+    note: str
+    kind: str = ""
+
+
+def number(text: Any) -> Cell:
+    """A cell whose digits stand below those of the other rows and do not wrap."""
+    return Cell(text, "number")
+
+
+def render(template: str, *, svg: str, **values: Any) -> str:
+    """The page that `template` makes of `values`, with the picture (an SVG file's text) inside."""
+    return _environment().get_template(template).render(svg=svg[svg.index("<svg") :], **values)
+
+
+@cache
+def _environment() -> Environment:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    return Environment(
+        loader=PackageLoader("expand3d.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
     )

@@ -3,33 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from html import escape
 from pathlib import Path
 
 from expand3d.core.files import write_whole
 from expand3d.core.result import TRAINING_FACTOR
 from expand3d.cost.figures import short
 from expand3d.cost.price import cost_text
-from expand3d.report import markup
 from expand3d.report.compare.comparison import ComparedStudy, StudyComparison
-from expand3d.report.style import WIDE_CSS, page
+from expand3d.report.markup import Card, Cell, Row, Table, number, render
 
-PAGE = page(
-    "$title",
-    """\
-<p class="lead">$lead</p>
-<section class="cards">$cards</section>
-<figure>$svg</figure>
-<h2>Studies</h2>
-$studies
-<h2>Before comparing</h2>
-<ul>$notes</ul>
-<h2>Provenance</h2>
-$facts
-<footer>Written by expand3d. Intervals of top-1 are Wilson's; log-loss is in nats.</footer>
-""",
-    css=WIDE_CSS,
-)
 COLUMNS = (
     "study",
     "strategy",
@@ -51,22 +33,18 @@ FACTS = ("Data", "Training of a candidate", "Estimate", "Device", "Versions")
 
 
 def save_comparison_page(comparison: StudyComparison, path: Path, *, svg: str) -> Path:
-    """Write the page with `svg` (the picture's text) inside it and return its path."""
+    """`path`, which now holds the page with `svg` (the picture's text) inside it."""
     studies = comparison.studies
-    text = PAGE.substitute(
-        title=escape(_title([study.name for study in studies])),
-        lead=escape(_lead(comparison)),
-        cards=_cards(comparison),
-        svg=svg[svg.index("<svg") :],
-        studies=markup.table(COLUMNS, [_row(study, comparison) for study in studies]),
-        notes="".join(f"<li>{escape(note)}</li>" for note in _notes(comparison)),
-        facts=markup.table(
-            ("study", *FACTS),
-            [
-                [markup.cell(s.name), *(markup.cell(s.view.facts.get(key, "–")) for key in FACTS)]
-                for s in studies
-            ],
-        ),
+    facts = [Row.of((s.name, *(s.view.facts.get(key, "–") for key in FACTS))) for s in studies]
+    text = render(
+        "compare.html.j2",
+        svg=svg,
+        title=_title([study.name for study in studies]),
+        lead=_lead(comparison),
+        cards=list(_cards(comparison)),
+        studies=Table(COLUMNS, tuple(_row(study, comparison) for study in studies)),
+        notes=list(_notes(comparison)),
+        facts=Table(("study", *FACTS), tuple(facts)),
     )
     return write_whole(path, text)
 
@@ -84,68 +62,58 @@ def _lead(comparison: StudyComparison) -> str:
     return f"{lead}; {comparison.unlike}" if comparison.unlike else f"{lead}, trained alike"
 
 
-def _cards(comparison: StudyComparison) -> str:
+def _cards(comparison: StudyComparison) -> Iterator[Card]:
     """What to take away: the lead at equal training, in the end, in top-1; what clips resolve."""
     equal = comparison.equal_training
     then = max(comparison.studies, key=lambda study: study.hypervolume_at(equal))
     end = max(comparison.studies, key=lambda study: study.end.hypervolume)
-    cards = [
-        markup.card(
-            "most hypervolume at equal training",
-            then.name,
-            f"{then.hypervolume_at(equal):.4f} after {short(equal)}MACs or less",
-        ),
-        markup.card(
-            "most hypervolume in the end",
-            end.name,
-            f"{end.end.hypervolume:.4f} after {short(end.end.training_macs)}MACs",
-        ),
-    ]
+    yield Card(
+        "most hypervolume at equal training",
+        then.name,
+        f"{then.hypervolume_at(equal):.4f} after {short(equal)}MACs or less",
+    )
+    yield Card(
+        "most hypervolume in the end",
+        end.name,
+        f"{end.end.hypervolume:.4f} after {short(end.end.training_macs)}MACs",
+    )
     won = [(study, study.view.best) for study in comparison.studies]
     tops = [(study.view.scores[best.number], study, best) for study, best in won if best]
     if tops:
         score, study, best = max(tops, key=lambda item: item[0].top1)
-        cards.append(
-            markup.card(
-                "best winner", f"{score.top1:.1%}", f"{study.name}, {cost_text(best.candidate)}"
-            )
-        )
-    cards.append(
-        markup.card(
-            "can be resolved",
-            f"{100 * comparison.resolution.top1:.0f} points",
-            f"of top-1 between two networks, on {comparison.clips} clips",
-        )
+        yield Card("best winner", f"{score.top1:.1%}", f"{study.name}, {cost_text(best.candidate)}")
+    yield Card(
+        "can be resolved",
+        f"{100 * comparison.resolution.top1:.0f} points",
+        f"of top-1 between two networks, on {comparison.clips} clips",
     )
-    return "".join(cards)
 
 
-def _row(study: ComparedStudy, comparison: StudyComparison) -> str:
+def _row(study: ComparedStudy, comparison: StudyComparison) -> Row:
     view, best = study.view, study.view.best
-    at_equal = study.hypervolume_at(comparison.equal_training)
-    cells = [
-        markup.cell(study.name),
-        markup.cell(study.strategy),
-        markup.cell(view.family),
-        markup.cell(view.config.seed if view.config else "–", "number"),
-        markup.cell(view.budget_text, "number"),
-        markup.cell(f"{len(view.asked)} ({len(study.scored)} scored)", "number"),
-        markup.cell(f"{short(study.end.training_macs)}MACs", "number"),
-        markup.cell(f"{study.spent.seconds:,.0f} s", "number"),
-        markup.cell(f"{study.end.hypervolume:.4f}", "number"),
-        markup.cell(f"{at_equal:.4f}", "number"),
+    cells: list[Cell | str] = [
+        study.name,
+        study.strategy,
+        view.family,
+        number(view.config.seed if view.config else "–"),
+        number(view.budget_text),
+        number(f"{len(view.asked)} ({len(study.scored)} scored)"),
+        number(f"{short(study.end.training_macs)}MACs"),
+        number(f"{study.spent.seconds:,.0f} s"),
+        number(f"{study.end.hypervolume:.4f}"),
+        number(f"{study.hypervolume_at(comparison.equal_training):.4f}"),
     ]
     if best:
         score = view.scores[best.number]
         low, high = score.top1_ci
         cells += [
-            markup.cell(f"{score.top1:.1%} ({low:.1%} to {high:.1%})", "number"),
-            markup.cell(f"{score.nll:.3f}", "number"),
-            markup.cell(_cost(study), "number"),
+            number(f"{score.top1:.1%} ({low:.1%} to {high:.1%})"),
+            number(f"{score.nll:.3f}"),
+            number(_cost(study)),
         ]
     else:
-        cells.append('<td colspan="3" class="none">no network within the budget has a score</td>')
-    return markup.row([*cells, markup.cell(view.state)])
+        cells.append(Cell("no network within the budget has a score", "none", span=3))
+    return Row.of([*cells, view.state])
 
 
 def _cost(study: ComparedStudy) -> str:

@@ -240,7 +240,7 @@ def test_json_prints_the_rows_and_loads_no_picture(capsys: pytest.CaptureFixture
         "import sys\n"
         "from expand3d.cli.main import main\n"
         "main(['report', '--published', '--json'])\n"
-        "heavy = {'torch', 'optuna', 'pandas', 'matplotlib', 'av'} & set(sys.modules)\n"
+        "heavy = {'torch', 'optuna', 'pandas', 'matplotlib', 'av', 'jinja2'} & set(sys.modules)\n"
         "sys.exit(f'loaded {heavy}' if heavy else 0)\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
@@ -272,7 +272,7 @@ def test_a_mistake_is_one_line(
     assert not list(tmp_path.iterdir())
 
 
-def test_a_wheel_holds_the_table(tmp_path: Path) -> None:
+def test_a_wheel_holds_the_table_and_the_templates(tmp_path: Path) -> None:
     pytest.importorskip("setuptools", minversion="77")  # what pyproject.toml asks for
     source = tmp_path / "source"
     for name in ("pyproject.toml", "README.md", "LICENSE"):
@@ -286,4 +286,7 @@ def test_a_wheel_holds_the_table(tmp_path: Path) -> None:
     (wheel,) = tmp_path.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         packed = archive.read("expand3d/report/published/published.csv")
+        templates = {name for name in archive.namelist() if name.endswith(".j2")}
+    there = (ROOT / "expand3d").rglob("*.j2")
+    assert templates == {path.relative_to(ROOT).as_posix() for path in there} != set()
     assert packed == (ROOT / "expand3d/report/published/published.csv").read_bytes()
