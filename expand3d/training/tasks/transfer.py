@@ -32,7 +32,7 @@ from expand3d.training import checkpoint as checkpoints
 from expand3d.training.batches import ahead
 from expand3d.training.placement import Placement, place
 from expand3d.training.progress import Meter, Progress, Reporter
-from expand3d.training.step import lr_at, make_optimiser, set_lr
+from expand3d.training.step import lr_at, make_optimiser, parameter_groups, set_lr
 from expand3d.training.tasks.pairs import PairBatch, another, centre_views, train_pair_batch
 
 #: Units between the features and the answer.
@@ -202,7 +202,9 @@ class _Run:
         self.head = nn.Sequential(*layers, nn.Linear(width, 1))
         self.learning = nn.ModuleDict({"student": self.student, "head": self.head})
         self.placement.model(self.learning)
-        self.optimiser = make_optimiser(self.learning, self.recipe)
+        self.optimiser = make_optimiser(
+            parameter_groups(self.learning, self.recipe.weight_decay), self.recipe
+        )
         self.step = 0
 
     # Checkpoints
