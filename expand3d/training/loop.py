@@ -198,6 +198,8 @@ class Loop(Generic[N, B, S]):
             self.log.keep(self.step)
 
     def _restore(self, state: dict[str, Any]) -> None:
+        if "learning" in state:  # supervision transfer once kept less, under this name
+            state = {"model": state["learning"], "epoch": {}, "curve": [], "seconds": 0.0, **state}
         meter = Meter(**state["epoch"])
         self.network.load_state_dict(state["model"])
         self.optimiser.load_state_dict(state["optimiser"])
