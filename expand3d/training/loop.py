@@ -96,19 +96,22 @@ class Task(Protocol[N, B, S]):
 class Limits:
     """What may end a training early, and who is told how it goes.
 
-    `stop` is asked between batches; `timeout` is in seconds, kept across resumes.
+    `stop` is asked between batches; `timeout` is in seconds, kept across resumes. `until` is a
+    number of clip visits after which this call has trained enough, None for all of the recipe's.
     """
 
     stop: Callable[[], bool] = lambda: False
     timeout: float | None = None
+    until: int | None = None
     on_progress: Callable[[Progress], None] | None = None
 
 
 class Loop(Generic[N, B, S]):
     """The changing state of one training; `step` counts the optimiser's steps done.
 
-    To be used where the placement is active: `resume`, then `fit`, then `test`. `notes` say what
-    was adjusted on the way; `curve` has a row per epoch.
+    To be used where the placement is active: `resume`, then `fit`, then `test`. `steps` is the
+    number of the whole recipe, by which the learning rate goes; `last` is where this call ends.
+    `notes` say what was adjusted on the way; `curve` has a row per epoch.
     """
 
     def __init__(
@@ -123,7 +126,10 @@ class Loop(Generic[N, B, S]):
         self.task, self.recipe, self.placement = task, task.recipe, placement
         self.writer, self.limits, self.log = writer, limits, log
         self.steps = self.recipe.steps_for(task.clips)
-        self._epochs = math.ceil(self.steps * self.recipe.batch / task.clips)
+        self.last = self.steps
+        if limits.until is not None:
+            self.last = min(self.steps, math.ceil(limits.until / self.recipe.batch))
+        self._epochs = math.ceil(self.last * self.recipe.batch / task.clips)
         self.notes: list[str] = []
         self._started = time.monotonic()
         self._begin()
@@ -212,14 +218,14 @@ class Loop(Generic[N, B, S]):
     # Training
 
     def fit(self) -> None:
-        """Train to the last step; Interrupted or Ended where that is not to be."""
-        passes, total = self.task.passes, self.steps * self.recipe.batch
+        """Train to step `last` and save; Interrupted or Ended where that is not to be."""
+        passes, total = self.task.passes, self.last * self.recipe.batch
         self.network.train()
         reporter = self._reporter("train", done=self.visits, total=total)
-        left = range(self.step * passes, self.steps * passes)
+        left = range(self.step * passes, self.last * passes)
         workers = self.placement.loader_threads
         with closing(ahead(self.task.batch, left, workers=workers)) as batches:
-            while self.step < self.steps:
+            while self.step < self.last:
                 self._check_limits()
                 lr = lr_at(self.step, steps=self.steps, recipe=self.recipe)
                 asked = time.monotonic()
@@ -229,7 +235,7 @@ class Loop(Generic[N, B, S]):
                 epoch, loss, accuracy = self._epoch(), self.meter.loss, self.meter.accuracy
                 reporter.tell(self.visits, epoch=epoch, accuracy=accuracy, loss=loss, lr=lr)
                 epoch_end = self._close_epoch(lr)
-                if self.step == self.steps or self.writer.due(epoch_end=epoch_end):
+                if self.step == self.last or self.writer.due(epoch_end=epoch_end):
                     self._save()
 
     def _one_step(self, batches: list[B], lr: float) -> None:

@@ -126,6 +126,7 @@ def train(
     weights_out: Path | None = None,
     stop: Callable[[], bool] = lambda: False,
     timeout: float | None = None,
+    until: int | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Training:
     """The outcome of training `plan`'s network on some clips and testing it on others.
@@ -134,7 +135,10 @@ def train(
     `stop` is asked between batches; once true, the checkpoint is written and `Interrupted`
     raised. `timeout` is in seconds of this training, kept across resumes. Where `checkpoint`
     exists and is of the same plan, recipe, seed and data, training continues from it; it stays
-    until the caller has recorded the outcome and calls `discard`. `weights_out` receives the
+    until the caller has recorded the outcome and calls `discard`. `until` is a number of clip
+    visits: the network is tested once it has seen so many, in whole batches rounded up, and a
+    later call with the same checkpoint trains on to the bits of one that was never divided. The
+    learning rate is always that of the whole recipe. `weights_out` receives the
     trained weights (safetensors). Divergence, exhausted memory and the time-out are outcomes;
     every other exception is raised, DataError where there is no clip to train on.
     """
@@ -144,7 +148,7 @@ def train(
     with placement.active():
         task = ClassifyTask(plan, store, tuple(train_indices), tuple(eval_indices), recipe, seed)
         writer = checkpoints.Checkpointer(checkpoint, seconds=checkpoint_seconds)
-        run = Loop(task, placement, writer, Limits(stop, timeout, on_progress))
+        run = Loop(task, placement, writer, Limits(stop, timeout, until, on_progress))
         run.resume()
         status, reason, scores = _outcome(run)
         if status == "ok" and weights_out is not None:
@@ -179,5 +183,5 @@ def _outcome(
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
-        where = f"in training at step {run.step + 1}" if run.step < run.steps else "in testing"
+        where = f"in training at step {run.step + 1}" if run.step < run.last else "in testing"
         return "out of memory", f"{where}: {checkpoints.first_line(error)}", ()
