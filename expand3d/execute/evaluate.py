@@ -133,7 +133,7 @@ def train_once(
 ) -> Training:
     """One training of `plan`; with `weights_out` its weights are kept there."""
     from expand3d.data.crops import test_crop
-    from expand3d.training.loop import train
+    from expand3d.training.tasks.classify import train
 
     family, recipe = get_family(plan.family), bench.recipe
     wide = test_crop(plan.crop, recipe.test_crops)

@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -29,7 +30,8 @@ from expand3d.networks import activations, get_family, plan_from_json
 from expand3d.training.batches import Batch
 from expand3d.training.placement import Placement, place
 from expand3d.training.scoring import Scorer
-from expand3d.training.step import forward_backward, make_optimiser
+from expand3d.training.step import forward_backward, make_optimiser, parameter_groups
+from expand3d.training.tasks.classify import classify
 
 #: Seconds that a timed pass may take; a costlier network is timed with fewer clips.
 LONGEST_PASS = 1.5
@@ -160,17 +162,18 @@ def calibrate(
     placement = place(recipe, device=device, threads=threads)
     with placement.active():
         model = placement.model(get_family(plan.family).build(plan, dropout=recipe.dropout))
-        optimiser = make_optimiser(model, recipe)
+        optimiser = make_optimiser(parameter_groups(model, recipe.weight_decay), recipe)
         model.train()
         clips = clips or recipe.bn_batch
         labels = torch.zeros(clips, dtype=torch.long)
         train_views = _noise(clips, plan.frames, plan.crop)
         test_views = _noise(clips, plan.frames, test_crop(plan.crop, recipe.test_crops))
 
+        forward = partial(classify, model, recipe=recipe, placement=placement)
+
         def train() -> None:
             optimiser.zero_grad(set_to_none=True)
-            batch = Batch(train_views, labels)
-            forward_backward(model, batch, recipe=recipe, placement=placement)
+            forward_backward(forward, Batch(train_views, labels))
             optimiser.step()
 
         first, later = _timed(train, seconds, placement)

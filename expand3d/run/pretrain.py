@@ -30,7 +30,7 @@ from expand3d.study.session import Session
 
 if TYPE_CHECKING:
     from expand3d.data.cache import CachedStore
-    from expand3d.training.tasks.transfer import Task, Transferred
+    from expand3d.training.tasks.transfer import Transferred, TransferTask
 
 #: The paper's learning rate; its 150 epochs of half a million clips are beyond a first look.
 RECIPE = Recipe("pretrain", 4_000, None, batch=16, bn_batch=16, lr=0.1, dropout=0.0, test_views=1)
@@ -93,7 +93,7 @@ def pretrain(
     return network.scores
 
 
-def _prepared(wanted: Pretraining, watch: Watch) -> tuple[Task, CachedStore]:
+def _prepared(wanted: Pretraining, watch: Watch) -> tuple[TransferTask, CachedStore]:
     """The task, once teacher and student are known to be legal and the clips are decoded."""
     config, family = wanted.config, get_family(wanted.student.family)
     family.resolve(wanted.student)  # said before anything is read
@@ -109,13 +109,13 @@ def _prepared(wanted: Pretraining, watch: Watch) -> tuple[Task, CachedStore]:
     parts = parts_of(config, store.manifest)
     for note in parts.notes:
         watch.note(note)
-    from expand3d.training.tasks.transfer import Task
+    from expand3d.training.tasks.transfer import TransferTask
 
-    task = Task(plan, teacher, store, parts.train, parts.val, wanted.recipe, config.seed)
+    task = TransferTask(plan, teacher, store, parts.train, parts.val, wanted.recipe, config.seed)
     return task, store
 
 
-def _finished(out: Path, task: Task, watch: Watch) -> Mapping[str, Any]:
+def _finished(out: Path, task: TransferTask, watch: Watch) -> Mapping[str, Any]:
     """What a finished pretraining gave; ExportError where it was another one."""
     kept = load_export(out)
     before, now = kept.provenance.get("belongs", {}), task.belongs()
@@ -129,7 +129,7 @@ def _finished(out: Path, task: Task, watch: Watch) -> Mapping[str, Any]:
 
 
 def _network(
-    wanted: Pretraining, task: Task, store: CachedStore, result: Transferred
+    wanted: Pretraining, task: TransferTask, store: CachedStore, result: Transferred
 ) -> ExportedNetwork:
     """The student as `expand3d export` describes networks; it is of no study."""
     score = {"pairs": result.pairs, "accuracy": result.accuracy, "chance": 0.5, "nll": result.loss}

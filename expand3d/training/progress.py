@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
+
+from expand3d.training.checkpoint import written_whole
 
 Phase = Literal["train", "test"]
 
@@ -87,3 +92,32 @@ class Reporter:
                 accuracy=accuracy,
             )
         )
+
+
+class StepLog:
+    """A file of one JSON line per step, kept in step with the checkpoint.
+
+    `accuracy` is what the file calls the share of a step's clips that were right.
+    """
+
+    def __init__(self, path: Path, *, accuracy: str = "accuracy") -> None:
+        self.path = path
+        self._accuracy = accuracy
+
+    def keep(self, steps: int) -> None:
+        """Drop the lines of later steps, which will be taken again."""
+        lines = self.path.read_bytes().splitlines(keepends=True) if self.path.exists() else []
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with written_whole(self.path) as file:
+            file.writelines(lines[:steps])
+
+    def add(self, *, step: int, visits: int, loss: float, accuracy: float, lr: float) -> None:
+        """Write the line of a step: its mean loss in nats, and its learning rate."""
+        row = {"step": step, "clip_visits": visits, "loss": loss, self._accuracy: accuracy}
+        with open(self.path, "a", encoding="utf-8") as file:
+            file.write(json.dumps({**row, "lr": lr}) + "\n")
+
+    def sync(self) -> None:
+        """Put the lines on the disk: they have to be there before the checkpoint is."""
+        with open(self.path, "rb") as file:
+            os.fsync(file.fileno())

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
 
 import torch
-from torch import nn
-from torch.nn.functional import cross_entropy
+from torch import Tensor, nn
 
 from expand3d.core.recipe import Recipe
 from expand3d.core.result import Status
-from expand3d.training.batches import Batch
-from expand3d.training.placement import Placement
+
+B = TypeVar("B")
 
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
@@ -51,10 +51,10 @@ def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, An
     ]
 
 
-def make_optimiser(model: nn.Module, recipe: Recipe) -> torch.optim.SGD:
-    """SGD with Nesterov momentum over `parameter_groups`."""
+def make_optimiser(groups: list[dict[str, Any]], recipe: Recipe) -> torch.optim.SGD:
+    """SGD with the recipe's Nesterov momentum over groups such as `parameter_groups` gives."""
     return torch.optim.SGD(
-        parameter_groups(model, recipe.weight_decay),
+        groups,
         lr=recipe.lr,
         momentum=recipe.momentum,
         nesterov=recipe.momentum > 0,
@@ -75,20 +75,21 @@ def set_lr(optimiser: torch.optim.Optimizer, lr: float) -> None:
 
 
 class Pass(NamedTuple):
-    """What a pass showed: its mean loss in nats, and how many of its clips were right."""
+    """A forward pass: its mean loss in nats, and how many of its clips were right; scalars."""
+
+    loss: Tensor
+    correct: Tensor
+
+
+class Shown(NamedTuple):
+    """A pass in numbers: its mean loss in nats, and how many of its clips were right."""
 
     loss: float
     correct: int
 
 
-def forward_backward(
-    model: nn.Module, batch: Batch, *, recipe: Recipe, placement: Placement, share: float = 1.0
-) -> Pass:
-    """Add `share` of the pass's gradient to the parameters' gradients."""
-    labels = batch.labels.to(placement.device)
-    with placement.autocast():
-        logits = model(placement.inputs(batch.views))
-    loss = cross_entropy(logits.float(), labels, label_smoothing=recipe.label_smoothing)
-    (loss * share).backward()
-    correct = (logits.detach().argmax(dim=1) == labels).sum()
-    return Pass(loss.item(), int(correct))
+def forward_backward(forward: Callable[[B], Pass], batch: B, *, share: float = 1.0) -> Shown:
+    """What the pass over `batch` showed, once `share` of its gradient is in the parameters'."""
+    passed = forward(batch)
+    (passed.loss * share).backward()
+    return Shown(passed.loss.item(), int(passed.correct))

@@ -90,7 +90,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> Trained:
         )
         return Training("ok", None, scores, 32, 1, 1.0, 0)
 
-    monkeypatch.setattr("expand3d.training.loop.train", train)
+    monkeypatch.setattr("expand3d.training.tasks.classify.train", train)
     return told
 
 

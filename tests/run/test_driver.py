@@ -236,9 +236,9 @@ def test_a_changed_recipe_is_refused_by_name(config: StudyConfig) -> None:
 def test_a_candidate_that_fails_is_recorded_and_the_run_goes_on(
     config: StudyConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from expand3d.training import loop
+    from expand3d.training.tasks import classify
 
-    train = loop.train
+    train = classify.train
 
     def flaky(plan: Any, *args: Any, **options: Any) -> Training:
         if plan.frames == 2:
@@ -247,7 +247,7 @@ def test_a_candidate_that_fails_is_recorded_and_the_run_goes_on(
             raise RuntimeError("a kernel broke")
         return train(plan, *args, **options)
 
-    monkeypatch.setattr(loop, "train", flaky)
+    monkeypatch.setattr(classify, "train", flaky)
     record = finished(config)
     by_axis = {trial.candidate.axis: trial for trial in record.trials()}
     assert by_axis["gamma_tau"].reason == "out of memory: in training at step 1"
@@ -261,10 +261,10 @@ def test_a_candidate_that_fails_is_recorded_and_the_run_goes_on(
 def test_when_every_candidate_fails_the_run_says_so(
     config: StudyConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from expand3d.training import loop
+    from expand3d.training.tasks import classify
 
     failure = Training("diverged", "the loss became nan at step 2/4", (), 16, 0, 1.0, 0)
-    monkeypatch.setattr(loop, "train", lambda *args, **options: failure)
+    monkeypatch.setattr(classify, "train", lambda *args, **options: failure)
     with pytest.raises(StudyError, match="no network was trained"):
         run_study(config)
 

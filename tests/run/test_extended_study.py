@@ -185,7 +185,7 @@ def test_clips_keep_their_size_and_larger_networks_read_larger_ones(
         scores = tuple(ClipScore(store.keys[i], store.labels[i], 0, 0.5) for i in eval_indices)
         return Training("ok", None, scores, 32, 1, 1.0, 0)
 
-    monkeypatch.setattr("expand3d.training.loop.train", train)
+    monkeypatch.setattr("expand3d.training.tasks.classify.train", train)
     for number in range(12):
         folder = tmp_path / "big" / f"class{number % 2}"
         folder.mkdir(parents=True, exist_ok=True)

@@ -19,7 +19,9 @@ from expand3d.core.process import environment
 from expand3d.core.result import Interrupted, Training
 from expand3d.networks.ops import compiled as kernels
 from expand3d.training import loop, scoring, step
-from expand3d.training.loop import Progress, train
+from expand3d.training.progress import Progress
+from expand3d.training.tasks import classify
+from expand3d.training.tasks.classify import train
 from tests.helpers.train_toys import make_plan, make_recipe, make_store
 
 TRAIN, HELD_OUT = tuple(range(16)), tuple(range(16, 24))
@@ -237,7 +239,7 @@ def test_the_time_out_counts_the_time_before_a_resume(tmp_path: Path, monkeypatc
 
 
 def test_exhausted_memory_is_an_outcome(monkeypatch: Any) -> None:
-    def no_memory(*_: Any, **__: Any) -> step.Pass:
+    def no_memory(*_: Any, **__: Any) -> step.Shown:
         raise torch.OutOfMemoryError("CUDA out of memory.\nTried to allocate 20 GiB")
 
     monkeypatch.setattr(loop, "forward_backward", no_memory)
@@ -264,7 +266,7 @@ def test_exhausted_memory_in_testing_is_answered_by_smaller_passes(
 
 
 def test_other_errors_are_raised(monkeypatch: Any) -> None:
-    def broken(*_: Any, **__: Any) -> step.Pass:
+    def broken(*_: Any, **__: Any) -> step.Shown:
         raise RuntimeError("shape mismatch")
 
     monkeypatch.setattr(loop, "forward_backward", broken)
@@ -319,13 +321,13 @@ def test_no_clips_and_no_such_device_are_said_plainly() -> None:
 
 def test_each_clip_visit_happens_once_and_in_turn(tmp_path: Path, monkeypatch: Any) -> None:
     asked: list[range] = []
-    make = loop.train_batch
+    make = classify.train_batch
 
     def recorded(*args: Any, start: int, count: int, **settings: Any) -> Any:
         asked.append(range(start, start + count))
         return make(*args, start=start, count=count, **settings)
 
-    monkeypatch.setattr(loop, "train_batch", recorded)
+    monkeypatch.setattr(classify, "train_batch", recorded)
     with pytest.raises(Interrupted):
         run(make_plan(), make_recipe(), checkpoint=tmp_path / "c.pt", stop=_after(7))
     ahead_of_use = len(asked) - 14  # 7 steps of 2 passes; the rest was read for nothing

@@ -31,8 +31,8 @@ def test_the_peak_is_of_what_came_after_the_beginning() -> None:
 SCRIPT = """
 from expand3d.measure.memory import training_memory
 from expand3d.networks import get_family
-from expand3d.training.loop import train
 from tests.helpers.train_toys import make_recipe, make_store
+from expand3d.training.tasks.classify import train
 
 for name, factors in (("x3d", {"gamma_t": 4, "gamma_tau": 2}), ("r3d", {"gamma_t": 2})):
     family = get_family(name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from expand3d.networks import get_family
 from expand3d.training.batches import Batch
 from expand3d.training.placement import place
 from expand3d.training.step import forward_backward, is_out_of_memory, lr_at, parameter_groups
+from expand3d.training.tasks.classify import classify
 from tests.helpers.train_toys import make_recipe
 
 
@@ -46,10 +48,8 @@ def test_accumulated_passes_give_the_mean_gradient_of_the_batch() -> None:
     views = torch.randint(256, (8, 2, 4, 4, 3), dtype=torch.uint8)
     labels = torch.tensor([0, 1] * 4)
     halves = [Batch(views[:4], labels[:4]), Batch(views[4:], labels[4:])]
-    shown = [
-        forward_backward(net, half, recipe=recipe, placement=placement, share=0.5)
-        for half in halves
-    ]
+    forward = partial(classify, net, recipe=recipe, placement=placement)
+    shown = [forward_backward(forward, half, share=0.5) for half in halves]
     accumulated = net[1].weight.grad.clone()
     net.zero_grad()
     logits = net(placement.inputs(views))

@@ -7,14 +7,10 @@ no label is needed.
 
 from __future__ import annotations
 
-import json
-import math
-import os
 from collections.abc import Callable, Mapping
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -23,16 +19,14 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from expand3d.core.errors import ConfigError, DataError, WeightsError
 from expand3d.core.genotype import Plan, digest
 from expand3d.core.recipe import Recipe
-from expand3d.core.result import Interrupted
 from expand3d.data import crops as augment
-from expand3d.data.frames import derived_seed
 from expand3d.data.store import ClipStore
 from expand3d.networks import get_family
 from expand3d.training import checkpoint as checkpoints
-from expand3d.training.batches import ahead
+from expand3d.training.loop import Limits, Loop
 from expand3d.training.placement import Placement, place
-from expand3d.training.progress import Meter, Progress, Reporter
-from expand3d.training.step import lr_at, make_optimiser, set_lr
+from expand3d.training.progress import Progress, StepLog
+from expand3d.training.step import Ended, Pass, parameter_groups
 from expand3d.training.tasks.pairs import PairBatch, another, centre_views, train_pair_batch
 
 #: Units between the features and the answer.
@@ -54,47 +48,29 @@ class Teacher:
     mean: tuple[float, ...] = (augment.MEAN,) * 3
     std: tuple[float, ...] = (augment.STD,) * 3
 
-    def features(self, frames: Tensor, placement: Placement) -> Tensor:
+    def features(self, frames_NTHWC: Tensor, placement: Placement) -> Tensor:
         """Float N x width: the mean over the T frames of uint8 N x T x H x W x 3."""
-        images = placement.inputs(frames.flatten(0, 1).unsqueeze(1))
+        images_NCTHW = placement.inputs(frames_NTHWC.flatten(0, 1).unsqueeze(1))  # T is 1
         mean, std = (
-            torch.tensor(values, device=images.device).view(1, 3, 1, 1, 1)
+            torch.tensor(values, device=images_NCTHW.device).view(1, 3, 1, 1, 1)
             for values in (self.mean, self.std)
         )
         with torch.no_grad():
-            found = self.network((images * augment.STD + augment.MEAN - mean) / std)
-        return found.float().view(*frames.shape[:2], -1).mean(dim=1)
+            found = self.network((images_NCTHW * augment.STD + augment.MEAN - mean) / std)
+        return found.float().view(*frames_NTHWC.shape[:2], -1).mean(dim=1)
 
 
-@dataclass(frozen=True)
-class Task:
-    """What is transferred to what, on which clips: all that the result depends on."""
+class PairScores(NamedTuple):
+    """How well `pairs` held-out pairs are told apart; half of them match, so chance is 0.5."""
 
-    plan: Plan
-    teacher: Teacher
-    store: ClipStore
-    train: tuple[int, ...]
-    held_out: tuple[int, ...]
-    recipe: Recipe
-    seed: int
-
-    def belongs(self) -> dict[str, str]:
-        """What two parts of one transfer agree in."""
-        store = self.store
-        return {
-            "plan": self.plan.digest,
-            "teacher": self.teacher.sha,
-            "recipe": digest(self.recipe.to_json()),
-            "seed": str(self.seed),
-            "clips": digest(
-                [[store.keys[i] for i in part] for part in (self.train, self.held_out)]
-            ),
-        }
+    pairs: int
+    accuracy: float
+    loss: float
 
 
 @dataclass(frozen=True)
 class Transferred:
-    """How well held-out pairs are told apart: half of `pairs` match, so chance is 0.5."""
+    """The held-out pairs' number, accuracy and loss in nats, and what the transfer took."""
 
     pairs: int
     accuracy: float
@@ -114,8 +90,145 @@ def without_classifier(network: nn.Module) -> tuple[nn.Module, str, nn.Linear]:
     return network, name, layer
 
 
+class Pairing(nn.Module):
+    """What learns: the student without its classifier, and the head that answers.
+
+    The classifier is kept as it was initialised, outside what is trained and saved.
+    """
+
+    def __init__(self, student: nn.Module, *, teacher_width: int) -> None:
+        super().__init__()
+        self.student, name, classifier = without_classifier(student)
+        layers: list[nn.Module] = []
+        width = classifier.in_features + teacher_width
+        for units in HIDDEN:
+            layers += [nn.Linear(width, units), nn.ReLU()]
+            width = units
+        self.head = nn.Sequential(*layers, nn.Linear(width, 1))
+        self._kept = (name, classifier)  # in a tuple torch does not see it
+
+    def forward(self, of_clips: Tensor, of_frames: Tensor) -> Tensor:
+        """Above 0 where a clip and frames are taken for one video and time; from their features."""
+        return self.head(torch.cat([of_clips, of_frames], dim=1)).squeeze(1).float()
+
+    def whole_student(self) -> nn.Module:
+        """The student with its classifier again."""
+        self.student.set_submodule(*self._kept)
+        return self.student
+
+
+@dataclass(frozen=True)
+class TransferTask:
+    """What is transferred to what, on which clips: all that the result depends on."""
+
+    plan: Plan
+    teacher: Teacher
+    store: ClipStore
+    train: tuple[int, ...]
+    held_out: tuple[int, ...]
+    recipe: Recipe
+    seed: int
+
+    #: BatchNorm sees the whole batch.
+    passes = 1
+
+    @property
+    def clips(self) -> int:
+        return len(self.train)
+
+    @property
+    def test_views(self) -> int:
+        return len(self.held_out)
+
+    def belongs(self) -> dict[str, str]:
+        """What two parts of one transfer agree in."""
+        store = self.store
+        return {
+            "plan": self.plan.digest,
+            "teacher": self.teacher.sha,
+            "recipe": digest(self.recipe.to_json()),
+            "seed": str(self.seed),
+            "clips": digest(
+                [[store.keys[i] for i in part] for part in (self.train, self.held_out)]
+            ),
+        }
+
+    def build(self) -> Pairing:
+        student = get_family(self.plan.family).build(self.plan, dropout=self.recipe.dropout)
+        return Pairing(student, teacher_width=self.teacher.width)
+
+    def groups(self, network: Pairing) -> list[dict[str, Any]]:
+        return parameter_groups(network, self.recipe.weight_decay)
+
+    def batch(self, number: int) -> PairBatch:
+        return train_pair_batch(
+            self.store,
+            self.train,
+            plan=self.plan,
+            frame_crop=self.teacher.crop,
+            recipe=self.recipe,
+            seed=self.seed,
+            start=number * self.recipe.batch,
+            count=self.recipe.batch,
+        )
+
+    def forward(self, network: Pairing, batch: PairBatch, placement: Placement) -> Pass:
+        with placement.autocast():
+            features = self._features(network, batch.clips, batch.frames, placement)
+            answers = network(*features)
+        matched = batch.matched.to(answers.device)
+        return Pass(binary_cross_entropy_with_logits(answers, matched), _correct(answers, matched))
+
+    def _features(
+        self, network: Pairing, clips_NTHWC: Tensor, frames_NTHWC: Tensor, placement: Placement
+    ) -> tuple[Tensor, Tensor]:
+        of_clips = network.student(placement.inputs(clips_NTHWC)).float()
+        return of_clips, self.teacher.features(frames_NTHWC, placement)
+
+    def test(
+        self,
+        network: Pairing,
+        placement: Placement,
+        *,
+        tell: Callable[[int, float], None],
+        notes: list[str],
+    ) -> PairScores:
+        """Every held-out clip with its own frames, and with those of another one.
+
+        `tell` is not called: pairs have answers only once every clip was read.
+        """
+        count, found = len(self.held_out), []
+        with torch.inference_mode(), placement.autocast():
+            for start in range(0, count, self.recipe.batch):
+                clips, frames = centre_views(
+                    self.store,
+                    self.held_out,
+                    plan=self.plan,
+                    frame_crop=self.teacher.crop,
+                    recipe=self.recipe,
+                    start=start,
+                    count=min(self.recipe.batch, count - start),
+                )
+                found.append(self._features(network, clips, frames, placement))
+            of_clips, of_frames = (torch.cat(parts) for parts in zip(*found, strict=True))
+            others = [another(self.seed, place, place, count) for place in range(count)]
+            answers = network(
+                torch.cat([of_clips, of_clips]), torch.cat([of_frames, of_frames[others]])
+            )
+        matched = torch.tensor([1.0] * count + [0.0] * count, device=answers.device)
+        return PairScores(
+            pairs=2 * count,
+            accuracy=int(_correct(answers, matched)) / (2 * count),
+            loss=binary_cross_entropy_with_logits(answers, matched).item(),
+        )
+
+
+def _correct(answers: Tensor, matched: Tensor) -> Tensor:
+    return ((answers.detach() > 0) == (matched > 0)).sum()
+
+
 def transfer(
-    task: Task,
+    task: TransferTask,
     *,
     weights_out: Path,
     log: Path,
@@ -139,207 +252,26 @@ def transfer(
             raise DataError(f"the {part} part holds {len(clips)} clips; pairs need 2 or more")
     placement = place(task.recipe, device=device, threads=threads)
     with placement.active():
+        placement.model(task.teacher.network)
         writer = checkpoints.Checkpointer(checkpoint, seconds=checkpoint_seconds)
-        run = _Run(task, placement, writer, _Log(log))
+        limits = Limits(stop, on_progress=on_progress)
+        steps = StepLog(log, accuracy="pair_accuracy")
+        run = Loop(task, placement, writer, limits, log=steps)
         run.resume()
         for note in run.notes:
             say(note)
         if 0 < run.step < run.steps:
             say(f"goes on after step {run.step} of {run.steps}")
-        run.fit(stop, on_progress)
-        result = run.test()
-        run.student.set_submodule(run.classifier_name, run.classifier)
-        checkpoints.save_weights(run.student, weights_out)
-        return result
-
-
-class _Log:
-    """One JSON line per step, in step with the checkpoint."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def keep(self, steps: int) -> None:
-        """Drop the lines of later steps, which will be taken again."""
-        lines = self.path.read_bytes().splitlines(keepends=True) if self.path.exists() else []
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with checkpoints.written_whole(self.path) as file:
-            file.writelines(lines[:steps])
-
-    def add(self, **row: Any) -> None:
-        with open(self.path, "a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
-
-    def sync(self) -> None:
-        """On the disk before the checkpoint is."""
-        with open(self.path, "rb") as file:
-            os.fsync(file.fileno())
-
-
-class _Run:
-    """The changing state of one transfer; `step` counts the optimiser's steps done."""
-
-    def __init__(
-        self, task: Task, placement: Placement, writer: checkpoints.Checkpointer, log: _Log
-    ) -> None:
-        self.task, self.recipe, self.placement = task, task.recipe, placement
-        self.writer, self.log = writer, log
-        self.steps = task.recipe.steps_for(len(task.train))
-        self.notes: list[str] = []
-        placement.model(task.teacher.network)
-        self._begin()
-
-    def _begin(self) -> None:
-        torch.manual_seed(derived_seed("weights", self.task.seed))
-        plan = self.task.plan
-        student = get_family(plan.family).build(plan, dropout=self.recipe.dropout)
-        self.student, self.classifier_name, self.classifier = without_classifier(student)
-        layers: list[nn.Module] = []
-        width = self.classifier.in_features + self.task.teacher.width
-        for units in HIDDEN:
-            layers += [nn.Linear(width, units), nn.ReLU()]
-            width = units
-        self.head = nn.Sequential(*layers, nn.Linear(width, 1))
-        self.learning = nn.ModuleDict({"student": self.student, "head": self.head})
-        self.placement.model(self.learning)
-        self.optimiser = make_optimiser(self.learning, self.recipe)
-        self.step = 0
-
-    # Checkpoints
-
-    def _save(self) -> None:
-        self.log.sync()
-        note = self.writer.write(
-            {
-                "belongs": self.task.belongs(),
-                "environment": self.placement.environment(),
-                "learning": self.learning.state_dict(),
-                "optimiser": self.optimiser.state_dict(),
-                "step": self.step,
-                "notes": self.notes,
-            }
-        )
-        if note and note not in self.notes:
-            self.notes.append(note)
-
-    def resume(self) -> None:
-        """Continue from the checkpoint where there is one that fits."""
-        state, note = checkpoints.load(self.writer.path, belongs=self.task.belongs())
-        if state is not None:
-            self.learning.load_state_dict(state["learning"])
-            self.optimiser.load_state_dict(state["optimiser"])
-            self.step = state["step"]
-            now, before = self.placement.environment(), state["environment"]
-            self.notes = [*state["notes"], *checkpoints.exactness_notes(now, before)]
-        if note:
-            self.notes.append(note)
-        self.log.keep(self.step)
-
-    # Training
-
-    def fit(self, stop: Callable[[], bool], on_progress: Callable[[Progress], None] | None) -> None:
-        """Train to the last step; Interrupted where a stop is wished."""
-        recipe, task, clips = self.recipe, self.task, len(self.task.train)
-
-        def make(number: int) -> PairBatch:
-            return train_pair_batch(
-                task.store,
-                task.train,
-                plan=task.plan,
-                frame_crop=task.teacher.crop,
-                recipe=recipe,
-                seed=task.seed,
-                start=number * recipe.batch,
-                count=recipe.batch,
-            )
-
-        epochs, visits = math.ceil(self.steps * recipe.batch / clips), self.steps * recipe.batch
-        reporter = Reporter(
-            on_progress, "train", epochs=epochs, done=self.step * recipe.batch, total=visits
-        )
-        self.learning.train()
-        meter, epoch = Meter(), 0
-        left = range(self.step, self.steps)
-        with closing(ahead(make, left, workers=self.placement.loader_threads)) as batches:
-            for batch in batches:
-                if stop():
-                    self._save()
-                    raise Interrupted(f"stopped at step {self.step}/{self.steps}")
-                loss, correct, lr = self._one_step(batch)
-                done = self.step * recipe.batch
-                if (done - 1) // clips + 1 != epoch:
-                    meter, epoch = Meter(), (done - 1) // clips + 1
-                meter.add(loss=loss, correct=correct, clips=recipe.batch)
-                reporter.tell(done, epoch=epoch, accuracy=meter.accuracy, loss=meter.loss, lr=lr)
-                epoch_end = done // clips > (done - recipe.batch) // clips
-                if self.step == self.steps or self.writer.due(epoch_end=epoch_end):
-                    self._save()
-
-    def _one_step(self, batch: PairBatch) -> tuple[float, int, float]:
-        """The step's loss in nats, its right answers, and its learning rate."""
-        torch.manual_seed(derived_seed("step", self.task.seed, self.step))
-        lr = lr_at(self.step, steps=self.steps, recipe=self.recipe)
-        set_lr(self.optimiser, lr)
-        self.optimiser.zero_grad(set_to_none=True)
-        with self.placement.autocast():
-            answers = self._answers(*self._features(batch.clips, batch.frames))
-        matched = batch.matched.to(answers.device)
-        loss = binary_cross_entropy_with_logits(answers, matched)
-        value, correct = loss.item(), _correct(answers, matched)
-        if not math.isfinite(value):
-            raise ConfigError(
-                f"lr = {self.recipe.lr:g} is too much: the loss became {value} at step "
-                f"{self.step + 1}/{self.steps}; try {self.recipe.lr / 10:g}"
-            )
-        loss.backward()
-        self.optimiser.step()
-        self.step += 1
-        row = {"step": self.step, "clip_visits": self.step * self.recipe.batch, "loss": value}
-        self.log.add(**row, pair_accuracy=correct / len(matched), lr=lr)
-        return value, correct, lr
-
-    def _features(self, clips: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:
-        of_clips = self.student(self.placement.inputs(clips)).float()
-        return of_clips, self.task.teacher.features(frames, self.placement)
-
-    def _answers(self, of_clips: Tensor, of_frames: Tensor) -> Tensor:
-        """Above 0 where a clip and frames are taken for one video and time."""
-        return self.head(torch.cat([of_clips, of_frames], dim=1)).squeeze(1).float()
-
-    # Testing
-
-    def test(self) -> Transferred:
-        """Every held-out clip with its own frames, and with those of another one."""
-        task, count = self.task, len(self.task.held_out)
-        self.learning.eval()
-        found = []
-        with torch.inference_mode(), self.placement.autocast():
-            for start in range(0, count, self.recipe.batch):
-                clips, frames = centre_views(
-                    task.store,
-                    task.held_out,
-                    plan=task.plan,
-                    frame_crop=task.teacher.crop,
-                    recipe=self.recipe,
-                    start=start,
-                    count=min(self.recipe.batch, count - start),
-                )
-                found.append(self._features(clips, frames))
-            of_clips, of_frames = (torch.cat(parts) for parts in zip(*found, strict=True))
-            others = [another(task.seed, place, place, count) for place in range(count)]
-            answers = self._answers(
-                torch.cat([of_clips, of_clips]), torch.cat([of_frames, of_frames[others]])
-            )
-        matched = torch.tensor([1.0] * count + [0.0] * count, device=answers.device)
+        try:
+            run.fit()
+            scores = run.test()
+        except Ended as ended:
+            lr = task.recipe.lr
+            raise ConfigError(f"lr = {lr:g} is too much: {ended}; try {lr / 10:g}") from None
+        checkpoints.save_weights(run.network.whole_student(), weights_out)
         return Transferred(
-            pairs=2 * count,
-            accuracy=_correct(answers, matched) / (2 * count),
-            loss=binary_cross_entropy_with_logits(answers, matched).item(),
-            clip_visits=self.step * self.recipe.batch,
-            environment=self.placement.environment(),
-            notes=tuple(self.notes),
+            **scores._asdict(),
+            clip_visits=run.visits,
+            environment=placement.environment(),
+            notes=tuple(run.notes),
         )
-
-
-def _correct(answers: Tensor, matched: Tensor) -> int:
-    return int(((answers.detach() > 0) == (matched > 0)).sum())

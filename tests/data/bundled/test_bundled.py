@@ -233,7 +233,7 @@ def trained(store: Rendered, held_out: range, **factors: int) -> list[tuple[int,
     """Label and rank of the true class of each held-out clip, after a quick training."""
     from expand3d.core.recipe import get_profile
     from expand3d.networks import get_family
-    from expand3d.training.loop import train
+    from expand3d.training.tasks.classify import train
 
     family = get_family("x3d")
     plan = family.resolve(family.base.replace(**factors), num_classes=len(MOTION))

@@ -22,9 +22,9 @@ from expand3d.networks import get_family
 from expand3d.networks.weights.convert import convert
 from expand3d.training.placement import place
 from expand3d.training.tasks.transfer import (
-    Task,
     Teacher,
     Transferred,
+    TransferTask,
     transfer,
     without_classifier,
 )
@@ -59,13 +59,13 @@ def make_teacher() -> Teacher:
     return Teacher(network.requires_grad_(False), layer.in_features, plan.crop, "1")
 
 
-def make_task(recipe: Recipe = SHORT, **changes: Any) -> Task:
+def make_task(recipe: Recipe = SHORT, **changes: Any) -> TransferTask:
     parts = {"train": tuple(range(96)), "held_out": tuple(range(96, 160)), "seed": 0}
     settings: dict[str, Any] = {"teacher": make_teacher(), "store": coloured(), **parts}
-    return Task(STUDENT, recipe=recipe, **{**settings, **changes})
+    return TransferTask(STUDENT, recipe=recipe, **{**settings, **changes})
 
 
-def run(task: Task, folder: Path, **changes: Any) -> Transferred:
+def run(task: TransferTask, folder: Path, **changes: Any) -> Transferred:
     return transfer(
         task,
         weights_out=folder / "weights",

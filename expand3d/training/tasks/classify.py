@@ -1,0 +1,187 @@
+"""Classification, the proxy training: one network and labelled clips in, one `Training` out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+from expand3d.core.errors import DataError
+from expand3d.core.genotype import Plan, digest
+from expand3d.core.recipe import Recipe
+from expand3d.core.result import TRAINING_FACTOR, ClipScore, Status, Training
+from expand3d.data.store import ClipStore
+from expand3d.networks import get_family
+from expand3d.training import checkpoint as checkpoints
+from expand3d.training.batches import Batch, train_batch
+from expand3d.training.loop import Limits, Loop
+from expand3d.training.placement import Placement, place
+from expand3d.training.progress import Progress
+from expand3d.training.scoring import Scorer, score_clips
+from expand3d.training.step import Ended, Pass, is_out_of_memory, parameter_groups
+
+
+@dataclass(frozen=True)
+class ClassifyTask:
+    """A plan's network, the clips that it trains on, and those that it is tested on."""
+
+    plan: Plan
+    store: ClipStore
+    train_indices: tuple[int, ...]
+    eval_indices: tuple[int, ...]
+    recipe: Recipe
+    seed: int
+
+    @property
+    def clips(self) -> int:
+        return len(self.train_indices)
+
+    @property
+    def passes(self) -> int:
+        return self.recipe.batch // self.recipe.bn_batch
+
+    @property
+    def test_views(self) -> int:
+        return len(self.eval_indices) * self.recipe.test_views * self.recipe.test_crops
+
+    def belongs(self) -> dict[str, str]:
+        clips = [(self.store.keys[i], self.store.labels[i]) for i in self.train_indices]
+        return {
+            "plan": self.plan.digest,
+            "recipe": digest(self.recipe.to_json()),
+            "seed": str(self.seed),
+            "training clips": digest(clips),
+        }
+
+    def build(self) -> nn.Module:
+        return get_family(self.plan.family).build(self.plan, dropout=self.recipe.dropout)
+
+    def groups(self, network: nn.Module) -> list[dict[str, Any]]:
+        return parameter_groups(network, self.recipe.weight_decay)
+
+    def batch(self, number: int) -> Batch:
+        return train_batch(
+            self.store,
+            self.train_indices,
+            plan=self.plan,
+            recipe=self.recipe,
+            seed=self.seed,
+            start=number * self.recipe.bn_batch,
+            count=self.recipe.bn_batch,
+        )
+
+    def forward(self, network: nn.Module, batch: Batch, placement: Placement) -> Pass:
+        return classify(network, batch, recipe=self.recipe, placement=placement)
+
+    def test(
+        self,
+        network: nn.Module,
+        placement: Placement,
+        *,
+        tell: Callable[[int, float], None],
+        notes: list[str],
+    ) -> tuple[ClipScore, ...]:
+        scorer = Scorer(network, placement, views=self.recipe.bn_batch)
+        try:
+            return score_clips(
+                scorer,
+                self.store,
+                self.eval_indices,
+                plan=self.plan,
+                recipe=self.recipe,
+                workers=placement.loader_threads,
+                after_batch=tell,
+            )
+        finally:
+            notes.extend(scorer.notes)
+
+
+def classify(network: nn.Module, batch: Batch, *, recipe: Recipe, placement: Placement) -> Pass:
+    """The cross-entropy of a batch, and how many of its views have the true class on top."""
+    labels = batch.labels.to(placement.device)
+    with placement.autocast():
+        logits = network(placement.inputs(batch.views))
+    loss = cross_entropy(logits.float(), labels, label_smoothing=recipe.label_smoothing)
+    return Pass(loss, (logits.detach().argmax(dim=1) == labels).sum())
+
+
+def train(
+    plan: Plan,
+    store: ClipStore,
+    *,
+    train_indices: Sequence[int],
+    eval_indices: Sequence[int],
+    recipe: Recipe,
+    seed: int,
+    forward_macs: int,
+    test_macs: int | None = None,
+    device: str = "cpu",
+    threads: int | None = None,
+    checkpoint: Path | None = None,
+    checkpoint_seconds: float = 120.0,
+    weights_out: Path | None = None,
+    stop: Callable[[], bool] = lambda: False,
+    timeout: float | None = None,
+    until: int | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> Training:
+    """The outcome of training `plan`'s network on some clips and testing it on others.
+
+    `forward_macs` and `test_macs` are MACs of one view at the training and at the test crop.
+    `stop` is asked between batches; once true, the checkpoint is written and `Interrupted`
+    raised. `timeout` is in seconds of this training, kept across resumes. Where `checkpoint`
+    exists and is of the same plan, recipe, seed and data, training continues from it; it stays
+    until the caller has recorded the outcome and calls `discard`. `until` is a number of clip
+    visits: the network is tested once it has seen so many, in whole batches rounded up, and a
+    later call with the same checkpoint trains on to the bits of one that was never divided. The
+    learning rate is always that of the whole recipe. `weights_out` receives the
+    trained weights (safetensors). Divergence, exhausted memory and the time-out are outcomes;
+    every other exception is raised, DataError where there is no clip to train on.
+    """
+    if not train_indices:
+        raise DataError("the training part holds no clip")
+    placement = place(recipe, device=device, threads=threads)
+    with placement.active():
+        task = ClassifyTask(plan, store, tuple(train_indices), tuple(eval_indices), recipe, seed)
+        writer = checkpoints.Checkpointer(checkpoint, seconds=checkpoint_seconds)
+        run = Loop(task, placement, writer, Limits(stop, timeout, until, on_progress))
+        run.resume()
+        status, reason, scores = _outcome(run)
+        if status == "ok" and weights_out is not None:
+            checkpoints.save_weights(run.network, weights_out)
+        views = len(scores) * recipe.test_views * recipe.test_crops
+        return Training(
+            status=status,
+            reason=reason,
+            scores=scores,
+            clip_visits=run.visits,
+            training_macs=TRAINING_FACTOR * forward_macs * run.visits,
+            seconds=run.seconds(),
+            peak_memory=placement.peak_memory(),
+            curve=tuple(run.curve),
+            notes=tuple(run.notes),
+            environment={**placement.environment(), "bn_batch": recipe.bn_batch},
+            test_macs=(test_macs or forward_macs) * views,
+            waited_seconds=run.waited,
+            test_seconds=run.tested,
+        )
+
+
+def _outcome(
+    run: Loop[nn.Module, Batch, tuple[ClipScore, ...]],
+) -> tuple[Status, str | None, tuple[ClipScore, ...]]:
+    """Train and test; what went wrong where there is no score."""
+    try:
+        run.fit()
+        return "ok", None, run.test()
+    except Ended as ended:
+        return ended.status, str(ended), ()
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        where = f"in training at step {run.step + 1}" if run.step < run.last else "in testing"
+        return "out of memory", f"{where}: {checkpoints.first_line(error)}", ()
