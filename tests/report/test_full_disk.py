@@ -7,7 +7,6 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
-from several_studies import searched
 
 from expand3d.core.errors import FileError
 from expand3d.report.compare.comparison import compare_studies
@@ -15,7 +14,8 @@ from expand3d.report.compare.write import write_comparison
 from expand3d.report.published.results import load_published
 from expand3d.report.published.write import write_published
 from expand3d.report.study.write import write_report
-from studies import expanded
+from tests.helpers.several_studies import searched
+from tests.helpers.studies import expanded
 
 FullDisk = Callable[[int], AbstractContextManager[None]]
 Write = Callable[[Path], list[Path]]
