@@ -14,6 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from expand3d.core.inputs import Input
+
 
 def canonical(value: Any) -> str:
     """JSON text that is the same for equal values: sorted keys, no spaces, no NaN."""
@@ -58,7 +60,7 @@ class Plan:
     """The integers of one network and of the clip it reads; families subclass it with their own.
 
     `frames` x `stride` is the clip's duration in frames at the target frame rate, `crop` the side
-    of the square training crop in pixels. A network's input is N x 3 x frames x crop x crop.
+    of the square training crop in pixels. What a network reads is what `inputs` says.
     """
 
     family: str
@@ -71,6 +73,11 @@ class Plan:
     def duration(self) -> int:
         """Length of a clip in source frames at the target frame rate."""
         return self.frames * self.stride
+
+    @property
+    def inputs(self) -> tuple[Input, ...]:
+        """What the network reads of one clip, in the order of its `forward`'s arguments."""
+        return (Input(self.frames, self.stride, self.crop),)
 
     @property
     def digest(self) -> str:

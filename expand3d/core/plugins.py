@@ -161,6 +161,15 @@ EXECUTORS = Kind(
     },
 )
 
+#: What a network may read; the value is the number of channels of one picture.
+INPUTS = Kind(
+    "input",
+    "expand3d.inputs",
+    FactorError,
+    {"rgb": Row("expand3d.core.plugins:RGB_CHANNELS", "the pixels of a frame")},
+)
+RGB_CHANNELS = 3
+
 FORMATS = Kind(
     "export target",
     "expand3d.formats",

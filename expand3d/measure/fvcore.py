@@ -9,6 +9,7 @@ from typing import Any
 
 from expand3d.core.genotype import Plan
 from expand3d.networks import get_family
+from expand3d.networks.example import example
 
 
 @dataclass(frozen=True)
@@ -42,14 +43,12 @@ def measure(plan: Plan, *, crop: int | None = None) -> Measured:
     """
     import torch
 
-    side = crop or plan.crop
     with torch.random.fork_rng(devices=[]), torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # fvcore uses torch.jit
         from fvcore.nn import FlopCountAnalysis
 
         network = get_family(plan.family).build(plan).eval()
-        clip_NCTHW = torch.zeros(1, 3, plan.frames, side, side)
-        analysis = FlopCountAnalysis(network, clip_NCTHW)
+        analysis = FlopCountAnalysis(network, example(plan, 1, crop=crop))
         analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
         analysis.tracer_warnings("none")
         counts = analysis.by_module_and_operator()

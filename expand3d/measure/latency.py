@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, ClassVar
 from expand3d.core.genotype import Plan
 from expand3d.core.measured import Latency
 from expand3d.networks import get_family
+from expand3d.networks.example import example_views
 
 if TYPE_CHECKING:
     from expand3d.training.placement import Placement
@@ -61,11 +62,10 @@ def measure_latency(
     placement = place(recipe, device=device, threads=threads)
     with placement.active(), torch.inference_mode():
         network = placement.model(get_family(plan.family).build(plan)).eval()
-        views = torch.zeros(1, plan.frames, plan.crop, plan.crop, 3, dtype=torch.uint8)
-        clip_NCTHW = placement.inputs(views)
+        clip = [placement.inputs(view) for view in example_views(plan, 1)]
 
         def once() -> None:
-            network(clip_NCTHW)
+            network(*clip)
             if placement.on_gpu:
                 torch.cuda.synchronize(placement.device)
 

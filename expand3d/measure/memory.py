@@ -15,6 +15,7 @@ from typing import Any
 
 from expand3d.core.genotype import Plan
 from expand3d.networks import get_family
+from expand3d.networks.example import example
 
 #: Bytes of a process that trains: Python, torch and its libraries with their workspaces. A worker
 #: has some 25 MB less of them, the process that drives a study as much more.
@@ -45,9 +46,9 @@ def training_memory(plan: Plan, *, clips: int) -> int:
                 kept[storage._cdata] = storage
             return tensor
 
-        clips_NCTHW = torch.empty(clips, plan.frames, plan.crop, plan.crop, 3).movedim(4, 1)
+        batch = example(plan, clips, device="meta")
         with saved_tensors_hooks(keep, lambda tensor: tensor):
-            logits = network(clips_NCTHW)
+            logits = network(*batch)
     assert logits.shape == (clips, plan.num_classes)
     size = sum(storage.nbytes() for storage in kept.values())
     return round(PROCESS + HEAP * size + PER_WEIGHT * learned)

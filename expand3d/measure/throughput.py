@@ -27,6 +27,7 @@ from expand3d.core.genotype import Plan
 from expand3d.core.recipe import Recipe
 from expand3d.data.crops import test_crop
 from expand3d.networks import activations, get_family, plan_from_json
+from expand3d.networks.example import example_views
 from expand3d.training.batches import Batch
 from expand3d.training.placement import Placement, place
 from expand3d.training.scoring import Scorer
@@ -166,8 +167,9 @@ def calibrate(
         model.train()
         clips = clips or recipe.bn_batch
         labels = torch.zeros(clips, dtype=torch.long)
-        train_views = _noise(clips, plan.frames, plan.crop)
-        test_views = _noise(clips, plan.frames, test_crop(plan.crop, recipe.test_crops))
+        (train_views,) = example_views(plan, clips)
+        wide = test_crop(plan.crop, recipe.test_crops)
+        (test_views,) = example_views(plan, clips, crop=wide)
 
         forward = partial(classify, model, recipe=recipe, placement=placement)
 
@@ -184,10 +186,6 @@ def calibrate(
             test_seconds=test / clips,
             start_seconds=max(0.0, first - later) * recipe.bn_batch / clips,
         )
-
-
-def _noise(clips: int, frames: int, side: int) -> torch.Tensor:
-    return torch.randint(256, (clips, frames, side, side, 3), dtype=torch.uint8)
 
 
 def _timed(work: Callable[[], object], seconds: float, placement: Placement) -> tuple[float, float]:

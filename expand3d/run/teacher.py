@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +12,7 @@ from expand3d.core.errors import FactorError, WeightsError
 from expand3d.core.genotype import Plan, digest
 from expand3d.interop.json_folder import NETWORK, load_export
 from expand3d.networks import get_family, get_preset
+from expand3d.networks.example import example
 from expand3d.networks.weights.convert import read
 
 if TYPE_CHECKING:
@@ -85,7 +87,7 @@ def _frozen(network: nn.Module, plan: Plan, weights: Path, **pixels: Any) -> Tea
     network, _, layer = without_classifier(network.eval().requires_grad_(False))
     try:
         with torch.no_grad():
-            network(torch.zeros(1, 3, 1, plan.crop, plan.crop))
+            network(*example(dataclasses.replace(plan, frames=1), 1))
     except FactorError as error:
         raise WeightsError(f"--teacher {weights} reads no single frames: {error}") from None
     sha = hashlib.sha256(weights.read_bytes()).hexdigest()

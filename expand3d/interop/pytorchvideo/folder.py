@@ -70,17 +70,16 @@ def _write_tensors(network: ExportedNetwork, plan: X3DPlan, folder: Path) -> Non
     from safetensors.torch import save
 
     from expand3d.data.crops import MEAN, STD
+    from expand3d.networks.example import example_views
     from expand3d.networks.weights.x3d_names import to_pytorchvideo
 
     ours = network.build()
     weights = to_pytorchvideo(ours.state_dict(), plan)
     renamed = {key: value.contiguous() for key, value in weights.items()}
     (folder / json_folder.WEIGHTS).write_bytes(save(renamed))
-    shape = (1, 3, plan.frames, plan.crop, plan.crop)
     # The clip itself is stored, as bytes: a seed gives the same numbers only in the same torch.
-    clip = torch.randint(
-        0, 256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
-    )
+    (view_NTHWC,) = example_views(plan, 1)
+    clip = view_NTHWC.movedim(4, 1).contiguous()
     with torch.no_grad():
         logits = ours((clip.float() / 255 - MEAN) / STD)
     (folder / "check.safetensors").write_bytes(save({"clip": clip, "logits": logits}))

@@ -81,7 +81,9 @@ class LayeredFamily(Family):
 
 
 def _clip(plan: Plan) -> Shape:
-    return Shape(3, plan.frames, plan.crop)
+    (only,) = plan.inputs
+    channels, pictures, side, _ = only.shape
+    return Shape(channels, pictures, side)
 
 
 def _tuples(value: Any) -> Any:
