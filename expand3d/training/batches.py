@@ -92,9 +92,8 @@ def test_batch(
 def ahead(make: Callable[[int], T], numbers: range, *, workers: int) -> Generator[T]:
     """`make(number)` for each number in order, with up to `workers` + 1 of them made ahead.
 
-    Each thread keeps to one core. With a team of its own for torch's operators it would have more
-    threads compete than there are cores, and OpenMP would put the training's to sleep after each
-    operator.
+    Each thread keeps to one core. If it had a team of threads for torch's operators, there would be
+    more threads than cores, and OpenMP would put the training's to sleep after each operator.
     """
     import torch
 

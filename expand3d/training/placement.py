@@ -42,10 +42,10 @@ class Placement:
         # nn.Module.to takes a layout only by a signature that type stubs leave out.
         return model.to(self.device).to(memory_format=layout)  # type: ignore[call-overload]
 
-    def inputs(self, views: Tensor) -> Tensor:
+    def inputs(self, views_NTHWC: Tensor) -> Tensor:
         """Float N x 3 x T x H x W on the device from uint8 N x T x H x W x 3."""
-        clips = normalise(views.to(self.device, non_blocking=True))
-        return clips if self.channels_last else clips.contiguous()
+        views_NCTHW = normalise(views_NTHWC.to(self.device, non_blocking=True))
+        return views_NCTHW if self.channels_last else views_NCTHW.contiguous()
 
     def autocast(self) -> AbstractContextManager[Any]:
         """The precision in which the forward pass runs: bfloat16 under AMP."""

@@ -1,4 +1,4 @@
-"""What a training tells while it runs."""
+"""Progress that a training tells its listener, and the log of its steps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Uniform multi-view testing of a trained network."""
+"""Scores of a trained network on clips, each seen in views uniform in time."""
 
 from __future__ import annotations
 
