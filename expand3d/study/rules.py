@@ -129,6 +129,15 @@ def apply(rule: Rule, key: str, value: Any) -> Any:
         raise ConfigError(f"{key} = {error}") from None
 
 
+def legal(rule: Rule) -> str:
+    """What a rule allows, in the words of its error, such as "a whole number of at least 1"."""
+    try:
+        rule(object())
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
 def _guess(value: Any, options: tuple[str, ...]) -> str:
     hint = nearest(value, options) if isinstance(value, str) else ""
     return hint if "did you mean" in hint else ""
