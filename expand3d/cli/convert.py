@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="change one factor of the preset; may be given several times",
     )
     parser.add_argument(
-        "--num-classes", metavar="N", type=whole(1), help="classes of its last layer (the preset's)"
+        "--num-classes", metavar="N", type=whole(), help="classes of its last layer (the preset's)"
     )
     parser.add_argument(
         "--inflate",

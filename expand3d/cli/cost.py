@@ -62,7 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--from", metavar="FILE.csv", type=Path, dest="source", help="a network per row"
     )
     parser.add_argument(
-        "--num-classes", metavar="N", type=whole(1), help="classes of the last layer (default: 400)"
+        "--num-classes", metavar="N", type=whole(), help="classes of the last layer (default: 400)"
     )
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="an object; with --from a list of them")

@@ -99,18 +99,17 @@ def closest(flag: str, flags: Sequence[str], command: str) -> str:
     return guess(flag, flags) or f" ({command} --help lists them)"
 
 
-def whole(low: int) -> Callable[[str], int]:
-    """A reader of whole numbers of at least `low`, for `type=`."""
+def whole(low: int | None = None) -> Callable[[str], int]:
+    """A reader of whole numbers of at least `low`, for `type=`; of any without it."""
+    legal = "a whole number" + ("" if low is None else f" of at least {low}")
 
     def read(text: str) -> int:
         try:
             value = int(text)
         except ValueError:
-            value = low - 1
-        if value < low:
-            raise argparse.ArgumentTypeError(
-                f"{text!r} must be a whole number of at least {low}, such as {max(low, 1)}"
-            )
+            raise argparse.ArgumentTypeError(f"{text!r} must be {legal}") from None
+        if low is not None and value < low:
+            raise argparse.ArgumentTypeError(f"{text!r} must be {legal}")
         return value
 
     return read
