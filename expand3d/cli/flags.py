@@ -45,7 +45,7 @@ def add_config_flags(
 
 
 def _reading(key: str, item: dataclasses.Field[Any]) -> dict[str, Any]:
-    """How argparse reads a key's value, and the word that stands for it in `--help`."""
+    """Options for argparse that read a key's value, and the word for it in `--help`."""
     choices, value = item.metadata["choices"], item.metadata["value"]
     if item.type == "bool":
         return {"action": Switch}
@@ -73,7 +73,7 @@ class Switch(argparse.BooleanOptionalAction):
 
 
 def _help(key: str, item: dataclasses.Field[Any], *, default: bool) -> str:
-    """What a key is, which values are legal where the text leaves that open, and its default."""
+    """The help text of a key: legal values where the text leaves them open, and its default."""
     notes = []
     if key == "family":
         notes.append(f"one of {', '.join(FAMILIES)}")

@@ -291,11 +291,11 @@ class StudyConfig:
         return {**data, **lists, **tables, "storage": storage}
 
     def training_recipe(self) -> Recipe:
-        """How candidates are trained: the profile with this study's fields."""
+        """The recipe of candidates: the profile with this study's fields."""
         return _profile_with(self.profile, self.recipe)
 
     def last_recipe(self) -> Recipe:
-        """How the winner is trained in the end: profile final with this study's fields.
+        """The recipe of the winner's last training: profile final with this study's fields.
 
         Whether clips may be mirrored is a fact of the data, so it holds here as for candidates.
         """

@@ -1,4 +1,4 @@
-"""What a configuration value may be: small rules that return the value or say what is legal."""
+"""Rules for configuration values: each returns the value or says what is legal."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def apply(rule: Rule, key: str, value: Any) -> Any:
 
 
 def legal(rule: Rule) -> str:
-    """What a rule allows, in the words of its error, such as "a whole number of at least 1"."""
+    """The values that a rule allows, in its own words, such as "a whole number of at least 1"."""
     try:
         rule(object())
     except ValueError as error:
