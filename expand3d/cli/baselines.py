@@ -94,7 +94,7 @@ def _selection(args: argparse.Namespace) -> Selection:
 
 
 def _is_there(values: dict[str, Any], root: str, storage: str | None) -> bool:
-    """Whether the study is there already; an error where it is neither there nor described."""
+    """True where the study is there already; an error where it is neither there nor described."""
     from expand3d.study.record import Record
 
     if "name" not in values:

@@ -17,6 +17,7 @@ import argparse
 from pathlib import Path
 
 from expand3d.cli.flags import setting
+from expand3d.cli.parser import whole
 from expand3d.core.errors import ConfigError
 from expand3d.networks import get_family, get_preset
 
@@ -33,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="change one factor of the preset; may be given several times",
     )
     parser.add_argument(
-        "--num-classes", metavar="N", type=int, help="classes of its last layer (the preset's)"
+        "--num-classes", metavar="N", type=whole(), help="classes of its last layer (the preset's)"
     )
     parser.add_argument(
         "--inflate",

@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from expand3d.cli.flags import setting
+from expand3d.cli.parser import whole
 from expand3d.cli.tables import print_table
 from expand3d.core.errors import ConfigError
 from expand3d.core.plugins import FAMILIES
@@ -62,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--from", metavar="FILE.csv", type=Path, dest="source", help="a network per row"
     )
     parser.add_argument(
-        "--num-classes", metavar="N", type=int, help="classes of the last layer (default: 400)"
+        "--num-classes", metavar="N", type=whole(), help="classes of the last layer (default: 400)"
     )
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="an object; with --from a list of them")
@@ -83,7 +84,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--device", metavar="NAME", help="where --latency measures: cpu (default), cuda or cuda:N"
     )
     parser.add_argument(
-        "--threads", metavar="N", type=int, help="CPU threads of --latency (default: all cores)"
+        "--threads",
+        metavar="N",
+        type=whole(1),
+        help="CPU threads of --latency (default: all cores)",
     )
 
 
@@ -190,6 +194,8 @@ def _write_csv(records: Iterable[Mapping[str, Any]]) -> None:
 
 def _print_network(network: Network, args: argparse.Namespace) -> None:
     """Tables of one network."""
+    # Measured first: a device that is not there is refused before anything is printed.
+    latency = _latency(network, args) if args.latency else None
     plan = network.plan
     factors = ", ".join(f"{name} {value:.4g}" for name, value in network.genotype.factors.items())
     print(f"{plan.family}: {factors}\nplan: {json.dumps(plan.to_json())}")
@@ -217,8 +223,7 @@ def _print_network(network: Network, args: argparse.Namespace) -> None:
         )
     if args.measure:
         _print_measured(_measure(network), cost.fvcore_flops)
-    if args.latency:
-        latency = _latency(network, args)
+    if latency is not None:
         print(
             f"latency: {latency.text}, median and quartiles of {latency.runs} passes of one clip; "
             f"{latency.hardware} ({latency.device}, {latency.threads} threads, {latency.setting})"

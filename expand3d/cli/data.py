@@ -1,12 +1,12 @@
 """Check, show and split labelled videos.
 
---data is a folder of class folders, a list of `path label` lines, a CSV with a header
-(path, label or label_name, optionally split and group), or "bundled".
+PATH (or --data PATH) is a folder of class folders, a list of `path label` lines, a CSV with a
+header (path, label or label_name, optionally split and group), or "bundled".
 
 examples:
-  expand3d data check --data videos/
-  expand3d data show --data videos/ --out sheet.png
-  expand3d data split --data all.csv --out split.csv --seed 1
+  expand3d data check videos/
+  expand3d data show videos/ --out sheet.png
+  expand3d data split all.csv --out split.csv --seed 1
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from expand3d.cli.parser import number, whole
+from expand3d.core.errors import ConfigError
 from expand3d.core.files import make_folder, write_whole
 
 if TYPE_CHECKING:
@@ -39,8 +41,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "Exits 1 where there are any.",
     )
     _add_source(check)
-    check.add_argument("--fps", type=float, default=30.0, help="frame rate of the lengths shown")
-    check.add_argument("--workers", type=int, help="files decoded at once (default: all cores)")
+    check.add_argument(
+        "--fps",
+        type=number(0),
+        metavar="N",
+        default=30.0,
+        help="frame rate of the lengths shown (above 0; default: 30)",
+    )
+    check.add_argument(
+        "--workers",
+        type=whole(1),
+        metavar="N",
+        help="files decoded at once (at least 1; default: all cores)",
+    )
     check.add_argument("--json", action="store_true", help="print JSON")
     show = actions.add_parser(
         "show",
@@ -49,9 +62,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     _add_source(show)
     show.add_argument("--out", type=Path, required=True, metavar="FILE.png")
-    show.add_argument("--classes", type=int, default=12, metavar="N", help="rows (default 12)")
-    show.add_argument("--clips", type=int, default=2, metavar="N", help="per class (default 2)")
-    show.add_argument("--frames", type=int, default=6, metavar="N", help="per clip (default 6)")
+    show.add_argument(
+        "--classes", type=whole(1), default=12, metavar="N", help="rows (default: 12)"
+    )
+    show.add_argument(
+        "--clips", type=whole(1), default=2, metavar="N", help="per class (default: 2)"
+    )
+    show.add_argument(
+        "--frames", type=whole(1), default=6, metavar="N", help="per clip (default: 6)"
+    )
     split = actions.add_parser(
         "split",
         help="write a CSV with a training, a validation and a test part",
@@ -60,16 +79,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     _add_source(split)
     split.add_argument("--out", type=Path, required=True, metavar="FILE.csv")
-    split.add_argument("--seed", type=int, default=0, help="of the draw (default 0)")
-    split.add_argument("--val", type=float, default=0.2, help="share of clips (default 0.2)")
-    split.add_argument("--test", type=float, default=0.2, help="share of clips (default 0.2)")
+    split.add_argument(
+        "--seed", type=whole(0), metavar="N", default=0, help="of the draw (default: 0)"
+    )
+    split.add_argument(
+        "--val",
+        type=float,
+        metavar="SHARE",
+        default=0.2,
+        help="share of clips from 0, below 1 (default: 0.2)",
+    )
+    split.add_argument(
+        "--test",
+        type=float,
+        metavar="SHARE",
+        default=0.2,
+        help="share of clips from 0, below 1 (default: 0.2)",
+    )
     split.add_argument("--test-groups", nargs="+", default=(), metavar="GROUP")
     split.add_argument("--val-groups", nargs="+", default=(), metavar="GROUP")
 
 
 def _add_source(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--data", required=True, help="folder, list or CSV of labelled videos")
-    parser.add_argument("--prefix", type=Path, help="folder that a list's paths are relative to")
+    parser.add_argument(
+        "path", nargs="?", metavar="PATH", help="folder, list or CSV of labelled videos"
+    )
+    parser.add_argument("--data", metavar="PATH", help="the same as a flag")
+    parser.add_argument(
+        "--prefix", metavar="DIR", type=Path, help="folder that a list's paths are relative to"
+    )
 
 
 def main(args: argparse.Namespace) -> int:
@@ -77,9 +115,19 @@ def main(args: argparse.Namespace) -> int:
     from expand3d.data.manifest import load_manifest
     from expand3d.data.source import resolve_source
 
-    source = resolve_source(args.data, say=lambda line: print(line, file=sys.stderr))
+    source = resolve_source(_named(args), say=lambda line: print(line, file=sys.stderr))
     manifest = load_manifest(source, prefix=args.prefix)
     return {"check": _check, "show": _show, "split": _split}[args.action](manifest, args)
+
+
+def _named(args: argparse.Namespace) -> str:
+    """The data that PATH or --data names."""
+    given = {path for path in (args.path, args.data) if path is not None}
+    if not given:
+        raise ConfigError(f"which data? for example: expand3d data {args.action} videos/")
+    if len(given) > 1:
+        raise ConfigError(f"PATH {args.path!r} and --data {args.data!r} differ; leave one out")
+    return str(given.pop())
 
 
 def _check(manifest: Manifest, args: argparse.Namespace) -> int:
@@ -125,8 +173,8 @@ def _print_report(manifest: Manifest, report: CheckReport) -> None:
     print(f"  split given by the data: {given or 'none; it is drawn (see data split)'}")
     print(f"  {len(report.classes)} classes:")
     widest = max(map(len, report.classes))
-    for name, number in report.classes.items():
-        print(f"    {name:<{widest}}  {number:>5}" + ("" if number else "  no usable video"))
+    for name, videos in report.classes.items():
+        print(f"    {name:<{widest}}  {videos:>5}" + ("" if videos else "  no usable video"))
     if report.bad:
         print(f"{len(report.bad)} videos cannot be used:")
         for key, reason in report.bad:

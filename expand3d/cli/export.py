@@ -17,9 +17,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from expand3d.cli.flags import add_record_flags
+from expand3d.cli.parser import whole
 from expand3d.core.errors import ExportError
 from expand3d.core.plugins import FORMATS
-from expand3d.study.folder import DEFAULT_ROOT
 
 if TYPE_CHECKING:
     from expand3d.core.trial import Trial
@@ -35,11 +36,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", required=True, metavar="DIR", help="folder to write, new or empty")
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--best", action="store_true", help="the winner (default)")
-    which.add_argument("--trial", type=int, metavar="N", help="the network of trial N")
+    which.add_argument("--trial", type=whole(0), metavar="N", help="the network of trial N")
     which.add_argument("--frontier", action="store_true", help="a folder per frontier network")
     parser.add_argument("--force", action="store_true", help="replace files that are there")
-    parser.add_argument("--root", default=DEFAULT_ROOT, help="folder where studies live")
-    parser.add_argument("--storage", help="URL of the Optuna storage that holds the record")
+    add_record_flags(parser)
 
 
 def main(args: argparse.Namespace) -> int:

@@ -1,41 +1,113 @@
-"""Flags of `run` and `resume`, made from the keys of a study file so that the two never differ."""
+"""Flags of `run` and others, made from the keys of a study file so that the two never differ."""
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import math
 import tomllib
 from collections.abc import Collection
 from typing import Any
 
 from expand3d.core.errors import ConfigError, FactorError
+from expand3d.networks import FAMILIES
 from expand3d.networks.family import Family
 from expand3d.study.config import TABLES, keys
+from expand3d.study.folder import DEFAULT_ROOT
+from expand3d.study.keys import GROUPS
+from expand3d.study.rules import legal
 
 #: Keys whose flag is not the key with dashes.
 RENAMED = {"name": "study"}
 
 
-def add_config_flags(parser: argparse.ArgumentParser, only: Collection[str] | None = None) -> None:
-    """One flag per key of a study file (those in `only`, where given); all default to None."""
-    for key, item in keys().items():
-        if only is not None and key not in only:
-            continue
-        flag = "--" + RENAMED.get(key, key).replace("_", "-")
-        options: dict[str, Any] = {"dest": key, "default": None, "help": item.metadata["help"]}
-        if item.type == "bool":
-            options["action"] = argparse.BooleanOptionalAction
-        elif item.type == "tuple[int, int]":
-            options.update(type=_pair, metavar="FRAMESxSTRIDE")
-        elif item.type == "tuple[str, ...]":
-            options.update(nargs="+", metavar="DEVICE" if key == "devices" else "GROUP")
-        elif key in TABLES:
-            options.update(action="append", metavar="FIELD=VALUE")
-        elif "int" in str(item.type) or "float" in str(item.type):
-            options.update(type=_number, metavar="N")
-        else:
-            options["metavar"] = "TEXT"
-        parser.add_argument(flag, **options)
+def add_config_flags(
+    parser: argparse.ArgumentParser, only: Collection[str] | None = None, *, defaults: bool = True
+) -> None:
+    """One flag per key of a study file (those in `only`, where given); all default to None.
+
+    `defaults` shows the defaults of a new study; a study that is there goes by its record.
+    """
+    groups: dict[str, Any] = {}
+    for title in GROUPS:
+        wanted = {
+            key: item
+            for key, item in keys().items()
+            if item.metadata["group"] == title and (only is None or key in only)
+        }
+        if wanted:
+            groups[title] = parser.add_argument_group(title)
+        for key, item in wanted.items():
+            flag = "--" + RENAMED.get(key, key).replace("_", "-")
+            help = _help(key, item, default=defaults or key == "root")
+            options: dict[str, Any] = {"dest": key, "default": None, "help": help}
+            groups[title].add_argument(flag, **options, **_reading(key, item))
+
+
+def _reading(key: str, item: dataclasses.Field[Any]) -> dict[str, Any]:
+    """Options for argparse that read a key's value, and the word for it in `--help`."""
+    choices, value = item.metadata["choices"], item.metadata["value"]
+    if item.type == "bool":
+        return {"action": Switch}
+    if choices:
+        return {"choices": choices}
+    if item.type == "tuple[int, int]":
+        return {"type": _pair, "metavar": value}
+    if item.type == "tuple[str, ...]":
+        return {"nargs": "+", "metavar": value}
+    if key in TABLES:
+        return {"action": "append", "metavar": value}
+    return {"type": _number if _numeric(item) else str, "metavar": value}
+
+
+def _numeric(item: dataclasses.Field[Any]) -> bool:
+    return str(item.type).removesuffix(" | None") in ("int", "float")
+
+
+class Switch(argparse.BooleanOptionalAction):
+    """--KEY and --no-KEY, whose help is shown as it stands."""
+
+    def __init__(self, help: str, **options: Any) -> None:
+        super().__init__(**options)
+        self.help = help  # argparse of Python 3.11 and 3.12 may add a default of its own
+
+
+def _help(key: str, item: dataclasses.Field[Any], *, default: bool) -> str:
+    """The help text of a key: legal values where the text leaves them open, and its default."""
+    notes = []
+    if key == "family":
+        notes.append(f"one of {', '.join(FAMILIES)}")
+    if _numeric(item):
+        notes.append(legal(item.metadata["rule"]))
+    if default and item.default not in (dataclasses.MISSING, None, ()):
+        notes.append(f"default: {_default_text(item.default)}")
+    return item.metadata["help"] + (f" ({'; '.join(notes)})" if notes else "")
+
+
+def _default_text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return (
+        "x".join(map(str, value))
+        if isinstance(value, tuple)
+        else f"{value:g}"
+        if isinstance(value, float)
+        else f"{value}"
+    )
+
+
+def add_record_flags(parser: argparse.ArgumentParser, *, storage: bool = True) -> None:
+    """The flags that say where the record of a study is."""
+    where = ("root", "storage") if storage else ("root",)
+    for key in where:
+        item = keys()[key]
+        default = DEFAULT_ROOT if key == "root" else None
+        parser.add_argument(
+            f"--{key}",
+            default=default,
+            metavar=item.metadata["value"],
+            help=_help(key, item, default=True),
+        )
 
 
 def config_values(args: argparse.Namespace) -> dict[str, Any]:

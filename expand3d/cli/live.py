@@ -1,4 +1,4 @@
-"""How a run looks while it runs: a live table on a terminal, plain lines elsewhere."""
+"""The look of a run while it runs: a live table on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def overview_table(overview: Overview) -> Group:
 
 
 def _spread(overview: Overview) -> Text:
-    """How the expected time may differ by what is chosen on the way; nothing where it may not."""
+    """The range of the expected time over the choices on the way; nothing where it has none."""
     if overview.shortest is None or overview.longest is None:
         return Text()
     low, high = duration(overview.shortest), duration(overview.longest)
@@ -122,7 +122,7 @@ class PlainWatch(Watch):
         self.notes_of(trial)
 
     def notes_of(self, trial: Trial) -> None:
-        """What was adjusted on the way: a smaller test batch, a checkpoint from other threads."""
+        """Say what a training adjusted: a smaller test batch, a checkpoint from other threads."""
         for key, training in trial.trainings.items():
             for text in training.notes:
                 self.say(f"    {label(trial.candidate)} {key}: {text}", style="dim")
@@ -137,7 +137,7 @@ class PlainWatch(Watch):
         """Nothing is left on the screen to take away."""
 
     def _due(self, what: str = "") -> bool:
-        """Whether it is time to say something again; each training has a time of its own."""
+        """True where it is time to say something again; each training has a time of its own."""
         now = time.monotonic()
         due = now - self._last.get(what, -math.inf) >= self._every
         if due:
@@ -146,12 +146,12 @@ class PlainWatch(Watch):
 
 
 def heading(candidate: Candidate) -> str:
-    """What the candidate and those beside it are: a step of the expansion, or baselines."""
+    """The heading over a candidate and those beside it: a step of the expansion, or baselines."""
     return "baselines" if candidate.step is None else f"step {candidate.step}"
 
 
 def progress_text(progress: Progress) -> str:
-    """Where one training stands, and how long it still takes at this speed."""
+    """The state of one training, and the time that it still takes at this speed."""
     left = (progress.visits_total - progress.visits_done) / max(progress.clips_per_second, 1e-9)
     where = f"epoch {progress.epoch}/{progress.epochs}" if progress.phase == "train" else "testing"
     return (

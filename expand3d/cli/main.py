@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import gc
 import importlib
 import sys
 from collections.abc import Sequence
 
+from expand3d.cli.parser import Parser
 from expand3d.core.errors import UserError, nearest
 from expand3d.core.version import __version__
 
@@ -28,13 +28,16 @@ COMMANDS = {
     "presets": ("expand3d.cli.presets", "the published networks, computed beside printed"),
     "replay": ("expand3d.cli.replay", "the paper's expansion, re-enacted by the real driver"),
     "data": ("expand3d.cli.data", "check, show and split labelled videos"),
+    "completion": ("expand3d.cli.completion", "a script that completes commands in your shell"),
 }
+#: Flags of `expand3d` itself.
+FLAGS = ("--help", "--version")
 
 DESCRIPTION = "Finds the video-recognition network that is most accurate inside your budget."
 
 
 def _help() -> str:
-    rows = "\n".join(f"  {name:<9} {text}" for name, (_, text) in COMMANDS.items())
+    rows = "\n".join(f"  {name:<10} {text}" for name, (_, text) in COMMANDS.items())
     return (
         f"usage: expand3d COMMAND ...\n\n{DESCRIPTION}\n\ncommands:\n{rows}\n\n"
         "examples:\n"
@@ -45,14 +48,10 @@ def _help() -> str:
     )
 
 
-def parser_for(name: str) -> argparse.ArgumentParser:
+def parser_for(name: str) -> Parser:
     """The argument parser of one subcommand; imports that subcommand's module."""
     module = importlib.import_module(COMMANDS[name][0])
-    parser = argparse.ArgumentParser(
-        prog=f"expand3d {name}",
-        description=module.__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = Parser(prog=f"expand3d {name}", description=module.__doc__)
     module.add_arguments(parser)
     return parser
 
@@ -71,11 +70,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     name = words[0]
     try:
         if name not in COMMANDS:
-            raise UserError(f"unknown command {name!r}{nearest(name, COMMANDS)}")
+            kind, known = ("flag", FLAGS) if name.startswith("-") else ("command", COMMANDS)
+            raise UserError(f"unknown {kind} {name!r}{nearest(name, known)}")
         args = parser_for(name).parse_args(words[1:])
         return int(importlib.import_module(COMMANDS[name][0]).main(args))
     except UserError as error:
-        print(f"expand3d {name}: {error}", file=sys.stderr)
+        about = f"expand3d {name}" if name in COMMANDS else "expand3d"
+        print(f"{about}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130

@@ -1,4 +1,4 @@
-"""How a run ends: the signals that stop it, and what it says last."""
+"""The end of a run: the signals that stop it, and what it says last."""
 
 from __future__ import annotations
 

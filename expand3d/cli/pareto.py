@@ -11,17 +11,16 @@ import argparse
 import json
 import sys
 
+from expand3d.cli.flags import add_record_flags
 from expand3d.cli.tables import print_table
 from expand3d.cli.words import network_text
 from expand3d.cost.price import cost_text
-from expand3d.study.folder import DEFAULT_ROOT
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags of `expand3d pareto`."""
     parser.add_argument("name", metavar="NAME", help="the study")
-    parser.add_argument("--root", default=DEFAULT_ROOT, help="folder where studies live")
-    parser.add_argument("--storage", help="URL of the Optuna storage that holds the record")
+    add_record_flags(parser)
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="the frontier and its hypervolume")
     form.add_argument("--csv", action="store_true", help="one row per network of the frontier")

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from expand3d.cli.flags import add_config_flags, config_values, setting
+from expand3d.cli.parser import number, whole
 from expand3d.core.errors import ConfigError
 from expand3d.core.genotype import Genotype
 from expand3d.networks import get_family, get_preset
@@ -59,9 +60,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", required=True, metavar="DIR", type=Path, help="folder to write, new or empty"
     )
-    parser.add_argument("--clip-visits", type=int, metavar="N", help="pairs seen in all (4000)")
-    parser.add_argument("--batch", type=int, metavar="N", help="pairs of a step (16)")
-    parser.add_argument("--lr", type=float, metavar="X", help="highest learning rate (0.1)")
+    parser.add_argument(
+        "--clip-visits", type=whole(1), metavar="N", help="pairs seen in all (default: 4000)"
+    )
+    parser.add_argument("--batch", type=whole(1), metavar="N", help="pairs of a step (default: 16)")
+    parser.add_argument(
+        "--lr", type=number(0), metavar="X", help="highest learning rate (default: 0.1)"
+    )
     add_config_flags(parser, only=KEYS)
     parser.add_argument("--json", action="store_true", help="print the outcome as JSON")
 

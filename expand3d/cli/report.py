@@ -21,8 +21,8 @@ import argparse
 import json
 import sys
 
+from expand3d.cli.flags import add_record_flags
 from expand3d.core.errors import ConfigError
-from expand3d.study.folder import DEFAULT_ROOT
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,8 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="of several studies or published results: print the rows; --out may be missing",
     )
-    parser.add_argument("--root", default=DEFAULT_ROOT, help="folder where studies live")
-    parser.add_argument("--storage", help="URL of the Optuna storage that holds the record")
+    add_record_flags(parser)
     group = parser.add_argument_group("published results, in place of a study")
     group.add_argument("--published", action="store_true", help="report what others published")
     group.add_argument(

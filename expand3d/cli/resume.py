@@ -23,7 +23,7 @@ from expand3d.study.folder import DEFAULT_ROOT
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", metavar="NAME", help="the study")
-    add_config_flags(parser, only={*MAY_CHANGE, "trials", "training_limit"})
+    add_config_flags(parser, only={*MAY_CHANGE, "trials", "training_limit"}, defaults=False)
     parser.add_argument("--extend", metavar="BUDGET", help="a larger budget, such as 0.6GFLOPs")
     parser.add_argument("--plan", action="store_true", help="show what is left to do and stop")
     parser.add_argument("--json", action="store_true", help="print the outcome as JSON")

@@ -46,7 +46,9 @@ def _profiles() -> str:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = _profiles()
-    parser.add_argument("file", nargs="?", help="a study file; flags override its keys")
+    parser.add_argument(
+        "file", nargs="?", metavar="FILE", help="a study file; flags override its keys"
+    )
     add_config_flags(parser)
     parser.add_argument(
         "--create", action="store_true", help="only begin the record; expand3d worker trains"

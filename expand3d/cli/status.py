@@ -1,6 +1,7 @@
-"""One study: its state, the best network so far, every step and trial.
+"""One study: its state, the best network so far, every step and trial; without NAME, all studies.
 
 examples:
+  expand3d status                        the studies here, as `expand3d studies`
   expand3d status quiet-heron
   expand3d status quiet-heron --json
 """
@@ -12,23 +13,33 @@ import json
 
 from rich.console import Console
 
+from expand3d.cli.flags import add_record_flags
+from expand3d.cli.studies import print_studies
 from expand3d.cli.words import columns, duration, network_text, score_text
+from expand3d.core.errors import ConfigError
 from expand3d.core.trial import Trial
 from expand3d.cost.price import cost_text
 from expand3d.search.statistics import label
-from expand3d.study.folder import DEFAULT_ROOT, resume_command
+from expand3d.study.folder import resume_command
 
 HEAD = ("trial", "step", "axis", "network", "cost", "time", "result")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", metavar="NAME", help="the study")
-    parser.add_argument("--root", default=DEFAULT_ROOT, help="folder where studies live")
-    parser.add_argument("--storage", help="URL of the Optuna storage that holds the record")
+    parser.add_argument(
+        "name", metavar="NAME", nargs="?", help="the study; all are listed if left out"
+    )
+    add_record_flags(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def main(args: argparse.Namespace) -> int:
+    """Print one study, or a line for each; 0."""
+    if args.name is None:
+        if args.storage:
+            raise ConfigError("--storage holds many studies: add the NAME of one")
+        print_studies(args.root, as_json=args.json)
+        return 0
     from expand3d.report.study.status import final_text, status_json
     from expand3d.report.study.view import load_view
 

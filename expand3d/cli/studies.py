@@ -14,25 +14,32 @@ import json
 from rich.console import Console
 from rich.table import Table
 
-from expand3d.study.folder import DEFAULT_ROOT
+from expand3d.cli.flags import add_record_flags
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--root", default=DEFAULT_ROOT, help="folder where studies live")
+    add_record_flags(parser, storage=False)
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def main(args: argparse.Namespace) -> int:
+    """Print the studies; 0."""
+    print_studies(args.root, as_json=args.json)
+    return 0
+
+
+def print_studies(root: str, *, as_json: bool) -> None:
+    """Print a line per study in `root`, or how to start one."""
     from expand3d.study.catalog import list_studies
 
-    studies = list_studies(args.root)
-    if args.json:
+    studies = list_studies(root)
+    if as_json:
         rows = [{**dataclasses.asdict(info), "path": str(info.path)} for info in studies]
         print(json.dumps(rows, indent=2))
-        return 0
+        return
     if not studies:
-        print(f"no studies in {args.root}; start one with: expand3d run --budget 0.1GFLOPs")
-        return 0
+        print(f"no studies in {root}; start one with: expand3d run --budget 0.1GFLOPs")
+        return
     table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
     for column in ("study", "state", "budget", "trials", "data", "started"):
         table.add_column(column)
@@ -41,4 +48,3 @@ def main(args: argparse.Namespace) -> int:
         trials = f"{info.complete} of {info.trials}"
         table.add_row(info.name, state, info.budget, trials, info.data, info.started)
     Console(highlight=False).print(table)
-    return 0

@@ -23,7 +23,7 @@ HERE = ("data", "prefix", "device", "threads", "final_threads", "cache_cap", "st
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", metavar="NAME", help="the study")
-    add_config_flags(parser, only=HERE)
+    add_config_flags(parser, only=HERE, defaults=False)
     parser.add_argument(
         "--dead-after",
         default="60s",

@@ -1,4 +1,4 @@
-"""What a user did wrong, in one line: the field, the value, the rule, the nearest legal choice.
+"""A user's mistake in one line: the field, the value, the rule, the nearest legal choice.
 
 The command line prints these without a traceback and exits 2. Everything else that is raised is
 a defect of ours and keeps its traceback.

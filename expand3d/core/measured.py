@@ -1,4 +1,4 @@
-"""How long one clip takes a network, as it was measured: pure data, kept in the record."""
+"""Measured latency of one clip in a network: pure data, kept in the record."""
 
 from __future__ import annotations
 

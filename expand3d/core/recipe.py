@@ -1,4 +1,4 @@
-"""How a network is trained, as data: the profiles that a study may name."""
+"""Recipes of trainings as data, and the profiles that a study may name."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _switch(value: Any) -> bool:
 
 
 def _true(holds: Callable[[Any], bool], value: Any) -> bool:
-    """Whether a rule holds; a value of a type that it cannot judge breaks it."""
+    """True where a rule holds; a value of a type that it cannot judge breaks it."""
     try:
         return holds(value)
     except (TypeError, ValueError):

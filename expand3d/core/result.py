@@ -1,4 +1,4 @@
-"""What one training returns: scores of single clips, what they cost, or why there are none."""
+"""The result of one training: scores of single clips, its cost, or why there are no scores."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Training:
 
     @cached_property
     def means(self) -> Means | None:
-        """What the scores of its clips add up to; None without any."""
+        """Means over the clips' scores; None without any."""
         scores = self.scores
         return scores.means if isinstance(scores, PackedScores) else means_of(scores)
 

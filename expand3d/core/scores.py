@@ -117,7 +117,7 @@ class PackedScores(Sequence[ClipScore]):
 
     @cached_property
     def means(self) -> Means | None:
-        """What they add up to, without unpacking them where the record says it."""
+        """Means over these scores, not unpacked where the record has them; None without any."""
         kept = self._data.get("means")
         return Means(len(self), *kept) if kept else means_of(self._scores)
 

@@ -72,7 +72,7 @@ class Limit:
 
 @dataclass(frozen=True)
 class Budget:
-    """What a network may cost at most: one limit per quantity, and the `text` they were read from.
+    """The most that a network may cost: one limit per quantity, and the `text` they were read from.
 
     The first limit's quantity is what the steps of a search count.
     """
@@ -102,7 +102,7 @@ class Budget:
 
     @property
     def convention(self) -> str:
-        """What is counted, limit by limit."""
+        """The budget's conventions, limit by limit."""
         return "; ".join(limit.convention for limit in self.limits)
 
 

@@ -1,4 +1,4 @@
-"""What a study counts as cost: the quantity of its steps, and limits on others beside it.
+"""The price of a network in a study: the quantity of its steps, and limits on others beside it.
 
 Multiply-adds, parameters, activations and memory are arithmetic. Latency is measured, and what was
 measured is data: a price reads it and never measures, so that equal records give equal decisions.
@@ -36,7 +36,7 @@ def nothing(plan: Plan) -> Latency | None:
 
 @dataclass(frozen=True)
 class Clock:
-    """Where and how latency is measured: the device, and CPU threads."""
+    """The device and CPU threads of a latency measurement."""
 
     device: str
     threads: int
@@ -56,7 +56,7 @@ class Price:
 
     @classmethod
     def of_budget(cls, budget: Budget, *, device: str, threads: int, known: Known) -> Price:
-        """What a budget counts; a latency without a device of its own is that of `device`."""
+        """The price that a budget counts; a latency that names no device is that of `device`."""
         clock = None
         if budget.latency is not None:
             clock = Clock(budget.latency.device or device, threads)
@@ -64,7 +64,7 @@ class Price:
 
     @property
     def measured(self) -> bool:
-        """Whether steps count what only a measurement gives."""
+        """True where steps count what only a measurement gives."""
         return self.quantity is LATENCY
 
     def of(self, plan: Plan) -> int:
@@ -72,7 +72,7 @@ class Price:
         return self.amount(self.quantity, plan)
 
     def amount(self, quantity: Quantity, plan: Plan) -> int:
-        """How much of a quantity the network takes; Unmeasured where nobody knows it."""
+        """The amount of a quantity that the network takes; Unmeasured where nobody knows it."""
         if quantity is LATENCY:
             latency = self.known(plan)
             if latency is None:
@@ -90,7 +90,7 @@ class Price:
         return None
 
     def fields(self, plan: Plan) -> dict[str, Any]:
-        """What a candidate keeps of it: `macs`, `price` and, where it is limited, `latency`."""
+        """A candidate's price fields: `macs`, `price` and, where it is limited, `latency`."""
         macs = self.amount(MACS, plan)
         price = None if self.quantity is MACS else self.of(plan)
         return {"macs": macs, "price": price, "latency": self.known(plan) if self.clock else None}
@@ -139,7 +139,7 @@ IN_MACS = Price()
 
 
 def cost_text(candidate: Candidate) -> str:
-    """What a candidate costs: '20.66 MMACs', or '20.66 MMACs, 3.1 ms' where it was measured."""
+    """A candidate's cost: '20.66 MMACs', or '20.66 MMACs, 3.1 ms' where it was measured."""
     macs = MACS.text(candidate.macs)
     if candidate.latency is None:
         return macs

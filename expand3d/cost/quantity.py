@@ -1,4 +1,4 @@
-"""What a network's cost may be counted in, and how amounts of it are written.
+"""Quantities in which a network's cost is counted, and how amounts of them are written.
 
 Amounts are whole numbers: multiply-adds, parameters, activations, bytes, nanoseconds.
 """

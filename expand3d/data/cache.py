@@ -44,7 +44,7 @@ LEFTOVER_SECONDS = 6 * 3600
 
 @dataclass(frozen=True)
 class CacheSpec:
-    """How clips are kept: frames per second, and the short side in pixels that is not exceeded."""
+    """The form in which clips are kept: frames per second, and the largest short side in pixels."""
 
     fps: float
     short_side: int

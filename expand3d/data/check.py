@@ -1,4 +1,4 @@
-"""Which videos can be used: every file decoded to its end, and what the good ones are like."""
+"""A check of videos: decodes every file to its end, and describes the good ones."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Bad(NamedTuple):
 
 @dataclass(frozen=True)
 class CheckReport:
-    """What a manifest's files are: facts of the good ones by key, and the bad with reasons.
+    """Facts of a manifest's good files by key, and the bad ones with reasons.
 
     `frames` is the median length in frames at `fps`; `short_side` the median in pixels (display
     size); `classes` counts good clips per class. The medians are None where no file is good.
@@ -45,7 +45,7 @@ class CheckReport:
 
     @property
     def ok(self) -> bool:
-        """Whether every file can be used."""
+        """True where every file can be used."""
         return not self.bad
 
 
@@ -91,7 +91,7 @@ def attempt(
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> tuple[dict[Video, Result], tuple[Bad, ...]]:
-    """What `work` returned for each video, and those for which it raised DataError, in order."""
+    """Results of `work` by video, and the videos for which it raised DataError, in order."""
     todo = tuple(videos)
     done: dict[Video, Result] = {}
     bad: list[Bad] = []

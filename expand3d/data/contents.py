@@ -1,4 +1,4 @@
-"""What a machine has to know of a data set to train on it from its cache alone, without videos."""
+"""The contents of a data set: what a machine needs to train from its cache alone."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Contents:
 
     @classmethod
     def of(cls, store: CachedStore, report: CheckReport) -> Contents:
-        """What `store` is made of."""
+        """The contents of `store`."""
         return cls(store.manifest, store.shas, report.infos, store.bad)
 
     def report(self, *, fps: float) -> CheckReport:

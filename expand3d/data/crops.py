@@ -1,4 +1,4 @@
-"""Which square of a clip a view shows, and the view's pixels.
+"""Crops: the square of a clip that a view shows, and its pixels.
 
 A view's square is cut from the stored clip first and resized after, which costs a fraction of
 resizing whole frames and then cropping, for the same picture.

@@ -1,4 +1,4 @@
-"""Which clip is seen when, and which of its frames: pure functions of the seed and the clip.
+"""The order of clips, and the frames of each view: pure functions of the seed and the clip.
 
 Randomness is counter-based: every draw is keyed by what it is for (seed, epoch, clip), so that it
 depends neither on a worker's state nor on what was drawn before, and is the same after a resume.

@@ -1,4 +1,4 @@
-"""What is in each file: its SHA-256, computed once per change of the file."""
+"""Hashes of files' contents: SHA-256, computed once per change of the file."""
 
 from __future__ import annotations
 

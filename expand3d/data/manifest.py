@@ -1,4 +1,4 @@
-"""Which videos there are and what each shows: what `--data` names, read into one table.
+"""The manifest: the videos that `--data` names and what each shows, read into one table.
 
 Three forms are read:
 

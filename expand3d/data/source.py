@@ -1,4 +1,4 @@
-"""What `--data` names, and where decoded and generated data is kept."""
+"""Sources of data that `--data` may name, and the folders of decoded and generated data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which clips train, which choose (validation), and which never take part in choosing (test).
+"""Splits: clips that train, clips that choose (validation), clips that never choose (test).
 
 What the manifest says holds; what it leaves open is drawn: seeded, with the classes in proportion,
 and whole groups at a time, so that clips of one scene or person never stand on two sides.
@@ -174,7 +174,7 @@ def _draw_clips(clips: Sequence[int], labels: Sequence[int], fraction: float) ->
 def _given(
     manifest: Manifest, *, val_groups: Sequence[str], test_groups: Sequence[str]
 ) -> list[str | None]:
-    """What the manifest and the named groups decide; None for clips that are free."""
+    """The part that the manifest or the named groups give each clip; None where free."""
     known = sorted({video.group for video in manifest.videos if video.group is not None})
     wanted: dict[str, str] = {}
     for side, names in (("val", val_groups), ("test", test_groups)):

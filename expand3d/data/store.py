@@ -1,4 +1,4 @@
-"""What training needs of the data: decoded clips by number, with their labels."""
+"""Stores of decoded clips by number with their labels, all that training needs of the data."""
 
 from __future__ import annotations
 

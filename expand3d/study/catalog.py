@@ -1,4 +1,4 @@
-"""What a folder of studies holds."""
+"""The studies in a folder, one line of facts each."""
 
 from __future__ import annotations
 

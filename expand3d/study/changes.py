@@ -1,4 +1,4 @@
-"""What of a study's configuration may change when it goes on, and what it then is."""
+"""Changes that a study allows when it goes on, and the configuration that follows from them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Differences:
 
 
 def differences(old: StudyConfig, new: StudyConfig) -> Differences:
-    """Which keys differ, and which of them a study may change when it is resumed."""
+    """The keys that differ, sorted by whether a study may change them when it is resumed."""
     before, after = old.to_json(), new.to_json()
     changed = [key for key in before if before[key] != after[key]]
     return Differences(

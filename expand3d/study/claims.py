@@ -1,4 +1,4 @@
-"""Who works on what of a study, in the database of its record: one row a claim.
+"""Claims of processes on parts of a study, in its record's database: one row a claim.
 
 A claim is taken by inserting its row, so that the database lets in one of many. Its owner renews
 the row; one that did not for its `patience`, by the database's clock, is dead and its claim is
@@ -60,7 +60,7 @@ class Claim:
 
     @property
     def text(self) -> str:
-        """Who has it, in words."""
+        """The owner, in words."""
         return f"process {self.who.pid} on {self.who.host} (started {self.who.started})"
 
 
@@ -81,7 +81,7 @@ class Claims:
 
     @property
     def supported(self) -> bool:
-        """Whether this database can keep claims."""
+        """True where this database can keep claims."""
         return self._clock is not None
 
     def everyone(self) -> tuple[Claim, ...]:
@@ -106,11 +106,11 @@ class Claims:
         return tuple(c for c in self.everyone() if c.alive and c.owner != self.owner)
 
     def held(self, name: str) -> bool:
-        """Whether this process has the claim, as far as it knows."""
+        """True where this process has the claim, as far as it knows."""
         return name in self._held
 
     def take(self, name: str, *, place: str | None = None) -> bool:
-        """Whether the claim is this process's now: it was free, or its owner is dead.
+        """True where the claim is now this process's: it was free, or its owner is dead.
 
         An owner at the same `place`, a lock that this process holds, is dead too. ClaimLost where
         another claim of this process is gone.
@@ -144,7 +144,7 @@ class Claims:
         return True
 
     def losses(self, name: str) -> int:
-        """How many owners in a row had died with the claim when this process took it."""
+        """The number of owners in a row that had died with the claim when this process took it."""
         return self._held[name]
 
     def give(self, name: str) -> None:
@@ -168,7 +168,7 @@ class Claims:
 
     @contextmanager
     def holding(self, name: str, *, place: str | None = None) -> Iterator[bool]:
-        """Whether the claim could be taken; it is let go of in the end."""
+        """Yield True where the claim could be taken; let go of it in the end."""
         taken = self.take(name, place=place)
         try:
             yield taken
@@ -250,7 +250,7 @@ class Claims:
         self.doubtful = False
 
     def _seen(self, run: Any) -> int:
-        """How many claims of this process there are, all of them renewed."""
+        """The number of claims of this process, all of which this call renews."""
         mine = f"FROM {TABLE} WHERE study_id = :study AND owner = :owner ORDER BY name"
         if self._storage.engine.name != "sqlite":  # or two threads may wait for each other
             run(f"SELECT name {mine} FOR UPDATE")

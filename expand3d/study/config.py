@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +19,11 @@ from expand3d.core.plugins import EXECUTORS, STRATEGIES
 from expand3d.core.recipe import PROFILES, Recipe, get_profile
 from expand3d.study import rules
 from expand3d.study.folder import DEFAULT_ROOT, check_name, hide_password
+from expand3d.study.keys import of_data, of_running, of_search, of_training
 from expand3d.study.rules import Rule
 from expand3d.study.strategy_keys import EXPAND, refuse_unused
 
 BUNDLED = "bundled"
-
-
-def _key(help: str, rule: Rule, default: Any = dataclasses.MISSING) -> Any:
-    """A field with the text that `--help` shows and the rule that its value obeys."""
-    metadata = {"help": help, "rule": rule}
-    if isinstance(default, dict):
-        return field(default_factory=dict, metadata=metadata)
-    return field(default=default, metadata=metadata)
 
 
 def _recipe(value: Any) -> dict[str, Any]:
@@ -76,6 +69,8 @@ _RECIPE_RULES: Mapping[str, Rule] = {
 }
 
 
+#: The recipe's fields, for `--help`.
+_FIELDS = ", ".join(item.name for item in dataclasses.fields(Recipe) if item.name != "profile")
 #: Keys that are tables of recipe fields.
 TABLES = ("recipe", "final_recipe")
 
@@ -95,137 +90,161 @@ class StudyConfig:
     What names a family, a preset or a file is looked up when the study starts.
     """
 
-    budget: str = _key(
+    budget: str = of_search(
         "what one clip may cost: 4GFLOPs, 3.8Mparams, 2GiB, 25ms@cuda or several: 4G,25ms",
         rules.text("4GFLOPs"),
+        value="COST",
     )
-    name: str | None = _key(
-        "the study's name; made up if left out", rules.optional(check_name), None
+    name: str | None = of_running(
+        "the study's name; made up if left out", rules.optional(check_name), None, "NAME"
     )
-    data: str = _key("folder, list or CSV of labelled videos", rules.text("videos/"), BUNDLED)
-    prefix: str | None = _key(
-        "folder that the paths in a list start from", rules.optional(rules.text("videos/")), None
+    data: str = of_data(
+        "folder, list or CSV of labelled videos", rules.text("videos/"), BUNDLED, "PATH"
     )
-    family: str = _key("network family", rules.text("x3d"), "x3d")
-    start: str | None = _key(
+    prefix: str | None = of_data(
+        "folder that the paths in a list start from",
+        rules.optional(rules.text("videos/")),
+        None,
+        "DIR",
+    )
+    family: str = of_search("network family", rules.text("x3d"), "x3d", "FAMILY")
+    start: str | None = of_search(
         "where to expand from: a preset, STUDY:NUMBER for a trial, or an exported network.json; "
         "the family's base if left out",
         rules.optional(rules.text("x3d-xs")),
         None,
+        "NETWORK",
     )
-    profile: str = _key("how candidates are trained", rules.choice(PROFILES), "quick")
-    recipe: Mapping[str, Any] = _key("fields of the profile that differ", _recipe, {})
-    final_recipe: Mapping[str, Any] = _key(
-        "fields of profile final, for the winner's last training, that differ", _recipe, {}
+    profile: str = of_training("how candidates are trained", tuple(PROFILES), "quick")
+    recipe: Mapping[str, Any] = of_training(
+        f"fields of the profile that differ; may be given several times: {_FIELDS}",
+        _recipe,
+        {},
+        "FIELD=VALUE",
     )
-    seed: int = _key("seed of splits, weights and augmentation", rules.whole(0), 0)
-    strategy: str = _key(
-        f"who proposes networks: {', '.join(STRATEGIES)}",
-        rules.plugin(STRATEGIES),
-        EXPAND,
+    final_recipe: Mapping[str, Any] = of_training(
+        "fields of profile final, for the winner's last training, that differ",
+        _recipe,
+        {},
+        "FIELD=VALUE",
     )
-    trials: int = _key("networks that a sampler proposes in all", rules.whole(1), 30)
-    batch: int = _key("networks that a sampler proposes at once", rules.whole(1), 1)
-    training_limit: str | None = _key(
+    seed: int = of_training("seed of splits, weights and augmentation", rules.whole(0), 0)
+    strategy: str = of_search(
+        "who proposes networks: the expansion, or a sampler", STRATEGIES, EXPAND
+    )
+    trials: int = of_search("networks that a sampler proposes in all", rules.whole(1), 30)
+    batch: int = of_search("networks that a sampler proposes at once", rules.whole(1), 1)
+    training_limit: str | None = of_search(
         "propose no more once a sampler's trainings have taken this many multiply-adds, such as "
         "2.5TMACs (the plan and `report` count them)",
         rules.optional(rules.text("2.5TMACs")),
         None,
+        "COST",
     )
-    schedule: str = _key(
+    schedule: str = of_search(
         "fit: stop within the budget; paper: overshoot, then contract the last axis; "
         "paper-all: every axis",
-        rules.choice(("fit", "paper", "paper-all")),
+        ("fit", "paper", "paper-all"),
         "fit",
     )
-    beam: int = _key(
+    beam: int = of_search(
         "networks of a step of the expansion that the next one expands", rules.whole(1), 1
     )
-    growth: str = _key(
+    growth: str = of_search(
         "what a step of the expansion grows: single axes, all at once (compound), or both",
-        rules.choice(("single", "compound", "both")),
+        ("single", "compound", "both"),
         "single",
     )
-    ratio: float = _key("cost of a step over the step before", rules.number(1, open_low=True), 2.0)
-    first_clip: tuple[int, int] = _key(
-        "frames and stride when time is first expanded", rules.pair, (2, 14)
+    ratio: float = of_search(
+        "cost of a step over the step before", rules.number(1, open_low=True), 2.0
     )
-    select: str = _key(
+    first_clip: tuple[int, int] = of_search(
+        "frames and stride when time is first expanded", rules.pair, (2, 14), "FRAMESxSTRIDE"
+    )
+    select: str = of_search(
         "what decides a step; auto: nll below 1000 validation clips",
-        rules.choice(("auto", "top1", "nll")),
+        ("auto", "top1", "nll"),
         "auto",
     )
-    folds: int = _key("folds of cross-validation; 1 is a single split", rules.whole(1), 1)
-    repeats: int = _key("seeds that each candidate is trained with", rules.whole(1), 1)
-    fps: float = _key("target frame rate", rules.number(0, open_low=True), 30.0)
-    val: float | None = _key(
+    folds: int = of_training("folds of cross-validation; 1 is a single split", rules.whole(1), 1)
+    repeats: int = of_training("seeds that each candidate is trained with", rules.whole(1), 1)
+    fps: float = of_data("target frame rate", rules.number(0, open_low=True), 30.0)
+    val: float | None = of_data(
         "share of clips for validation, where the data names none",
         rules.optional(rules.number(0, 1, open_low=True)),
         None,
+        "SHARE",
     )
-    test: float | None = _key(
+    test: float | None = of_data(
         "share of clips for the test part, where the data names none",
         rules.optional(rules.number(0, 1)),
         None,
+        "SHARE",
     )
-    val_groups: tuple[str, ...] = _key("groups that form the validation part", rules.names, ())
-    test_groups: tuple[str, ...] = _key("groups that form the test part", rules.names, ())
-    skip_bad: bool = _key("go on without videos that cannot be read", rules.flag, False)
-    cache_cap: str = _key("most disk for decoded clips", rules.size, "20GiB")
-    final: bool = _key("train the winner once more with profile final", rules.flag, True)
-    device: str = _key(
+    val_groups: tuple[str, ...] = of_data(
+        "groups that form the validation part", rules.names, (), "GROUP"
+    )
+    test_groups: tuple[str, ...] = of_data(
+        "groups that form the test part", rules.names, (), "GROUP"
+    )
+    skip_bad: bool = of_data("go on without videos that cannot be read", rules.flag, False)
+    cache_cap: str = of_data("most disk for decoded clips", rules.size, "20GiB", "SIZE")
+    final: bool = of_training("train the winner once more with profile final", rules.flag, True)
+    device: str = of_running(
         "auto, cpu, cuda, cuda:N or mps",
         rules.pattern(r"auto|cpu|mps|cuda(:\d+)?", "auto, cpu, cuda, cuda:N or mps"),
         "auto",
+        "DEVICE",
     )
-    threads: int | None = _key(
+    threads: int | None = of_running(
         "CPU threads of a training; all cores, shared by the workers, if left out",
         rules.optional(rules.whole(1)),
         None,
     )
-    final_threads: int | None = _key(
+    final_threads: int | None = of_running(
         "CPU threads of the winner's last training; on a CPU those of all workers on this machine "
         "together if left out",
         rules.optional(rules.whole(1)),
         None,
     )
-    executor: str = _key(
+    executor: str = of_running(
         "who trains candidates: here, processes on this machine, or ray",
-        rules.plugin(EXECUTORS),
+        EXECUTORS,
         "here",
     )
-    workers: int | None = _key(
+    workers: int | None = of_running(
         "networks trained at the same time by processes or ray; one per device if left out",
         rules.optional(rules.whole(1)),
         None,
     )
-    devices: tuple[str, ...] = _key(
-        "devices that go round among the workers, such as cuda:0,cuda:1",
-        _devices,
-        (),
+    devices: tuple[str, ...] = of_running(
+        "devices that go round among the workers, such as cuda:0,cuda:1", _devices, (), "DEVICE"
     )
-    address: str | None = _key(
+    address: str | None = of_running(
         "HOST:PORT of a Ray cluster, or auto for the one that this machine is in; one is started "
         "here if left out",
         rules.optional(
             rules.pattern(r"auto|[^:/\s]+:\d+", "HOST:PORT such as 10.0.0.1:6379, or auto")
         ),
         None,
+        "HOST:PORT",
     )
-    time_limit: str | None = _key(
+    time_limit: str | None = of_running(
         "end cleanly after this time in all, resumed parts included, such as 2h",
         rules.optional(rules.duration),
         None,
+        "TIME",
     )
-    candidate_timeout: str | None = _key(
-        "give up on a candidate after this time", rules.optional(rules.duration), None
+    candidate_timeout: str | None = of_running(
+        "give up on a candidate after this time", rules.optional(rules.duration), None, "TIME"
     )
-    storage: str | None = _key(
+    storage: str | None = of_running(
         "URL of an Optuna storage for the record; NAME/study.db if left out",
         rules.optional(rules.pattern(r"\w+(\+\w+)?://.*", "a URL such as postgresql://host/db")),
         None,
+        "URL",
     )
-    root: str = _key("folder where studies live", rules.text("studies"), DEFAULT_ROOT)
+    root: str = of_running("folder where studies live", rules.text("studies"), DEFAULT_ROOT, "DIR")
 
     def __post_init__(self) -> None:
         for item in dataclasses.fields(self):
@@ -271,11 +290,11 @@ class StudyConfig:
         return {**data, **lists, **tables, "storage": storage}
 
     def training_recipe(self) -> Recipe:
-        """How candidates are trained: the profile with this study's fields."""
+        """The recipe of candidates: the profile with this study's fields."""
         return _profile_with(self.profile, self.recipe)
 
     def last_recipe(self) -> Recipe:
-        """How the winner is trained in the end: profile final with this study's fields.
+        """The recipe of the winner's last training: profile final with this study's fields.
 
         Whether clips may be mirrored is a fact of the data, so it holds here as for candidates.
         """

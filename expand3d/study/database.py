@@ -33,7 +33,7 @@ IDLE_MS = 60_000
 
 
 class Database:
-    """Where a record is kept: read through `engine`, written through Optuna.
+    """The database of a record: read through `engine`, written through Optuna.
 
     Looking at a file does not need Optuna, which takes longer to import than most files to read.
     """
@@ -82,7 +82,7 @@ class Database:
         return [name for (name,) in self.read("SELECT study_name FROM studies")]
 
     def attributes(self, study: int) -> dict[str, Any]:
-        """What the study as a whole has, by key."""
+        """The attributes of the study as a whole, by key."""
         rows = self.read(
             "SELECT kept.key, value_json FROM study_user_attributes AS kept "
             "WHERE study_id = :study ORDER BY study_user_attribute_id",
@@ -189,7 +189,7 @@ def _sqlite(path: Path) -> RDBStorage:
 
 
 def _connector(path: Path) -> Callable[[], sqlite3.Connection]:
-    """What connects to a file of any path; a URL would give '?', '#' and '{' in it a meaning."""
+    """A function that connects to a file of any path; '?', '#' and '{' mean something in a URL."""
 
     def connect() -> sqlite3.Connection:
         # The pool gives a connection to one thread at a time.

@@ -1,4 +1,4 @@
-"""Where the things of a study live, and what it may be called.
+"""A study's folder: where its files live, and what it may be called.
 
 `ROOT/NAME/` holds study.db (the record, unless it is in another storage), lock, checkpoints/ and
 weights/.
@@ -106,7 +106,7 @@ def find_study(name: str, root: str | Path = DEFAULT_ROOT) -> StudyFolder:
 def resume_command(
     name: str, *, root: str | Path = DEFAULT_ROOT, storage: str | None = None
 ) -> str:
-    """What to type to continue the study."""
+    """The command that continues the study."""
     words = ["expand3d resume", name]
     if str(root) != DEFAULT_ROOT:
         words.append(f"--root {root}")

@@ -61,7 +61,7 @@ class StudyLock:
 
 
 def place(folder: StudyFolder) -> str:
-    """Which lock this is among those of all machines; the file must be there."""
+    """The name of this lock among those of all machines; the file must be there."""
     boot = Path("/proc/sys/kernel/random/boot_id")
     machine = boot.read_text().strip() if boot.exists() else socket.gethostname()
     stat = folder.lock.stat()

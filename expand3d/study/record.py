@@ -256,12 +256,12 @@ class Record:
         self._attributes[key] = clean
 
     def contents(self) -> dict[str, Any] | None:
-        """What the data holds, as JSON, where the record was made to be shared among machines."""
+        """The data's contents as JSON, where the record was made to be shared among machines."""
         kept: dict[str, Any] = self._storage.optuna.get_study_system_attrs(self._study)
         return kept.get(CONTENTS)
 
     def latency(self, plan: Plan) -> Latency | None:
-        """What was measured of a network, trained or not; None where nobody has."""
+        """The measured latency of a network, trained or not; None where nobody has measured it."""
         found = self.attribute(f"{LATENCY}/{plan.digest}")
         return Latency.from_json(found) if found else None
 
@@ -290,11 +290,11 @@ class Record:
         self.set_attribute(CONFIG, {**config, **changes})
 
     def extensions(self) -> list[dict[str, Any]]:
-        """What `extend` has kept, first to last: "from" and "to" by key, "at", "networks"."""
+        """The extensions that `extend` kept, in order: "from" and "to" by key, "at", "networks"."""
         return list(self.attribute(EXTENSIONS) or [])
 
     def final(self) -> dict[str, Any] | None:
-        """What the training of the winner gave, as `set_final` kept it, or None."""
+        """The outcome of the winner's last training, as `set_final` kept it, or None."""
         found: dict[str, Any] | None = self.attribute(FINAL)
         return found
 
@@ -321,7 +321,7 @@ class Record:
 
 
 def _values(trial: Trial) -> tuple[float, float] | None:
-    """What Optuna is told: accuracy and MACs, or None for a trial without a score."""
+    """Accuracy and MACs, which Optuna is told; None for a trial without a score."""
     if trial.state != "complete":
         return None
     score = summarise(trial)

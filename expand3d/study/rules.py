@@ -1,4 +1,4 @@
-"""What a configuration value may be: small rules that return the value or say what is legal."""
+"""Rules for configuration values: each returns the value or says what is legal."""
 
 from __future__ import annotations
 
@@ -140,6 +140,15 @@ def apply(rule: Rule, key: str, value: Any) -> Any:
         raise ConfigError(f"{key} = {value!r} must be {error}") from None
     except ConfigError as error:
         raise ConfigError(f"{key} = {error}") from None
+
+
+def legal(rule: Rule) -> str:
+    """The values that a rule allows, in its own words, such as "a whole number of at least 1"."""
+    try:
+        rule(object())
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 def _guess(value: Any, options: tuple[str, ...]) -> str:

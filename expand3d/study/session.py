@@ -1,4 +1,4 @@
-"""Who is at work: the process, machine and versions behind a lock or a part of a run."""
+"""The process, machine and versions behind a lock or a part of a run."""
 
 from __future__ import annotations
 

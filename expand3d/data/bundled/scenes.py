@@ -256,5 +256,5 @@ def _shaking(rng: np.random.Generator) -> list[tuple[int, int]]:
 
 
 def _dimmed(brightness: float) -> Picture:
-    """What each of the 256 levels becomes."""
+    """The new level of each of the 256."""
     return np.clip(np.arange(256) * brightness, 0, 255).astype(np.uint8)
