@@ -1,4 +1,4 @@
-"""Who runs the candidates, by name; an executor's module is imported when it is asked for."""
+"""The executors, by name; an executor's module is imported when it is asked for."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ def configured(
     spend: int | None = None,
     price: Price = IN_MACS,
 ) -> StudyStrategy:
-    """What the configuration's strategy is on this data; `spend` as `Sampling` has it."""
+    """The configuration's strategy on this data; `spend` as `Sampling` has it."""
     if config.strategy in SAMPLERS:
         return Sampling(
             sampler=config.strategy,

@@ -37,7 +37,7 @@ from expand3d.training.step import (
 
 @dataclass(frozen=True)
 class _Job:
-    """What is trained: with the placement, all that the result depends on."""
+    """A training's network, clips and recipe: with the placement, all the result depends on."""
 
     plan: Plan
     store: ClipStore
@@ -49,7 +49,7 @@ class _Job:
 
 @dataclass(frozen=True)
 class _Limits:
-    """What may end a training early, and who is told how it goes."""
+    """The events that may end a training early, and the listener that hears how it goes."""
 
     stop: Callable[[], bool]
     timeout: float | None
@@ -177,7 +177,7 @@ class _Run:
     # Checkpoints
 
     def _belongs(self) -> dict[str, str]:
-        """What a checkpoint must agree in to be continued."""
+        """The identity that a checkpoint must share to be continued."""
         clips = [(self.job.store.keys[i], self.job.store.labels[i]) for i in self.job.train_indices]
         return {
             "plan": self.job.plan.digest,
@@ -286,7 +286,7 @@ class _Run:
         self.step += 1
 
     def _close_epoch(self, lr: float) -> bool:
-        """Whether this step ended an epoch; if so the curve has one row more."""
+        """True where this step ended an epoch; then the curve has one row more."""
         clips = len(self.job.train_indices)
         before = (self._visits() - self.recipe.batch) // clips
         if self._visits() // clips == before and self.step < self.steps:

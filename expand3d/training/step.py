@@ -26,7 +26,7 @@ class Ended(Exception):
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether `error` is how Python, torch on a CPU or CUDA says that memory ran out."""
+    """True where `error` is what Python, torch on a CPU or CUDA raises when memory runs out."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     signs = ("out of memory", "DefaultCPUAllocator", "can't allocate memory")
@@ -75,7 +75,7 @@ def set_lr(optimiser: torch.optim.Optimizer, lr: float) -> None:
 
 
 class Pass(NamedTuple):
-    """What a pass showed: its mean loss in nats, and how many of its clips were right."""
+    """The outcome of a pass: its mean loss in nats, and how many of its clips were right."""
 
     loss: float
     correct: int

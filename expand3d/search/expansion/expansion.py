@@ -190,7 +190,7 @@ class Expansion:
         return StepSummary(offer, trials, ranked, before, self.metric, self.seed, self.beam)
 
     def _offer(self, step: int, beam: Sequence[Candidate]) -> Offer | Done | Measure:
-        """What a step offers after the networks of `beam` were kept, best first."""
+        """The offer of a step after the networks of `beam` were kept, best first."""
         try:
             offer = self._offered(step, beam)
         except Unmeasured as missing:
@@ -225,12 +225,12 @@ class Expansion:
         return next_target(best.cost, aimed, start=start, ratio=self.ratio, budget=self.budget)
 
     def _can_grow(self, candidate: Candidate) -> bool:
-        """Whether the budget leaves the network enough for another step."""
+        """True where the budget leaves the network enough for another step."""
         aimed = (candidate.target or 0) if self.schedule == "fit" else 0
         return worth_a_step(candidate.cost, aimed, ratio=self.ratio, budget=self.budget)
 
     def _following(self, step: int, current: Candidate, target: int) -> Offer | Done:
-        """What comes after one network: contraction, growth to `target`, or nothing."""
+        """The offer after one network: contraction, growth to `target`, or nothing."""
         if current.role == "contract":
             return Done("the last expansion is contracted to lie under the budget")
         if not self._inside(current):
@@ -246,7 +246,7 @@ class Expansion:
         return self._expansion(step, current, target)
 
     def _inside(self, candidate: Candidate) -> bool:
-        """Whether the network is within every limit of the budget."""
+        """True where the network is within every limit of the budget."""
         inside = candidate.cost <= self.budget
         return inside and self.price.over(plan_from_json(candidate.plan)) is None
 
@@ -338,7 +338,7 @@ class Expansion:
 
 
 def _united(step: int, target: int, offers: Sequence[tuple[str, Offer]]) -> Offer:
-    """What several kept networks, by name, offer together."""
+    """The offers of several kept networks, by name, as one."""
     candidates: dict[str, Candidate] = {}
     exhausted = []
     for name, offer in offers:

@@ -68,7 +68,7 @@ class Teacher:
 
 @dataclass(frozen=True)
 class Task:
-    """What is transferred to what, on which clips: all that the result depends on."""
+    """A transfer's networks, clips, recipe and seed: all that the result depends on."""
 
     plan: Plan
     teacher: Teacher
@@ -79,7 +79,7 @@ class Task:
     seed: int
 
     def belongs(self) -> dict[str, str]:
-        """What two parts of one transfer agree in."""
+        """The identity that two parts of one transfer share."""
         store = self.store
         return {
             "plan": self.plan.digest,
@@ -94,7 +94,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Transferred:
-    """How well held-out pairs are told apart: half of `pairs` match, so chance is 0.5."""
+    """The accuracy on held-out pairs: half of `pairs` match, so chance is 0.5."""
 
     pairs: int
     accuracy: float
