@@ -1,4 +1,4 @@
-"""What an executor is: it answers tasks, and tells a listener what becomes of them."""
+"""The protocol of an executor: it answers tasks, and tells a listener what becomes of them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ EVALUATE = "expand3d.execute.evaluate:evaluate"
 
 @dataclass(frozen=True)
 class Setting:
-    """How the candidates of a run are trained side by side.
+    """The way in which the candidates of a run are trained side by side.
 
     `folder` is the study's. `workers` trainings go on at the same time, each with `threads` CPU
     threads on `device`, or on `devices` that go round among the workers. `address` is a Ray
@@ -61,16 +61,16 @@ class Task:
 
     @property
     def name(self) -> str:
-        """How the task's files begin."""
+        """The name that the task's files begin with."""
         return f"final-{self.candidate.digest}" if self.number is None else str(self.number)
 
     @property
     def title(self) -> str:
-        """How people call it."""
+        """The task's name for people."""
         return "the winner's last training" if self.number is None else f"trial {self.number}"
 
     def checkpoint(self, key: str) -> Path:
-        """Where the training `key` ("fold/repeat") keeps its state."""
+        """The file in which the training `key` ("fold/repeat") keeps its state."""
         return self.checkpoints / f"{self.name}-{key.replace('/', '-')}.pt"
 
     def checkpoint_of(self, job: Job) -> Path:
@@ -82,13 +82,13 @@ Tasks = Iterator[tuple[Task, Bench]]
 
 
 class Listener(Protocol):
-    """Who is told; all calls come from the thread that called `run`."""
+    """A receiver of news; all calls come from the thread that called `run`."""
 
     def note(self, text: str) -> None:
         """Something that people should know, such as a worker that was lost."""
 
     def progress(self, task: Task, progress: Progress) -> None:
-        """How far a training is."""
+        """A training goes on; `progress` says how far it is."""
 
     def trained(self, task: Task, key: str, training: Training) -> None:
         """One training of the task has ended; told once per key."""
@@ -111,7 +111,7 @@ class Executor(AbstractContextManager["Executor"], Protocol):
 
 
 def reason_of(error: BaseException) -> str:
-    """Why a candidate has no score, in one line, from what its training raised."""
+    """The reason why a candidate has no score, in one line, from what its training raised."""
     lines = str(error).strip().splitlines()
     what = "out of memory" if isinstance(error, MemoryError) else type(error).__name__
     return f"{what}: {lines[0]}" if lines else what

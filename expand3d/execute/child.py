@@ -1,4 +1,4 @@
-"""What answers a task: in the driver itself, or in a worker process at the end of a pipe.
+"""The side that answers a task: in the driver itself, or in a worker process at a pipe's end.
 
 A worker is `python -m expand3d.execute.child DESCRIPTOR` rather than a child of
 `multiprocessing`, which would import the user's main script again. It gets benches, tasks and

@@ -30,7 +30,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Bench:
-    """What every candidate of a study is trained on, and how: the same for all of them."""
+    """The data and the recipe that every candidate of a study is trained by, the same for all."""
 
     store: ClipStore
     recipe: Recipe

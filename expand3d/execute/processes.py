@@ -78,18 +78,18 @@ class _Worker:
             self.pipe.send(("stop",))
 
     def overdue(self, grace: float) -> bool:
-        """Whether its training has had its time and some more, and was not given up."""
+        """True where its training has had its time and some more, and was not given up."""
         if self.order is None or self.began is None or self.order.bench.timeout is None:
             return False
         return time.monotonic() - self.began > self.order.bench.timeout + grace
 
     def kill(self) -> str:
-        """How the process ended, which it has when this returns."""
+        """The way in which the process ended, which it has when this returns."""
         self.process.kill()
         return self.end()
 
     def end(self) -> str:
-        """How the process ended of which nothing more is to be heard."""
+        """The way in which the process ended; nothing more is to be heard of it."""
         self.pipe.close()
         try:
             code = self.process.wait(LEAVE)

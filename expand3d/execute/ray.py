@@ -68,7 +68,7 @@ class Ray:
 
     @property
     def _resources(self) -> dict[str, float]:
-        """What Tune reserves for one training."""
+        """The CPUs and GPUs that Tune reserves for one training."""
         gpus = 1 if self._setting.device == "cuda" else 0
         return {"cpu": self._setting.threads, "gpu": gpus}
 
@@ -273,13 +273,13 @@ class _Batch(_InDriver, Searcher):
             (self._folder / "stop").touch()
 
     def stopping(self) -> bool:
-        """Whether trials are to stop now, or have been asked to."""
+        """True where trials are to stop now, or have been asked to."""
         if self._stopped is None and self._stop():
             self.end(Interrupted("stopped while Ray's workers trained"))
         return self._stopped is not None
 
     def overdue(self) -> bool:
-        """Whether trials have been asked to stop and had the time for it."""
+        """True where trials have been asked to stop and had the time for it."""
         if not self.stopping() or self._stopped is None:
             return False
         return not self._live or time.monotonic() - self._stopped > self._setting.grace
@@ -327,7 +327,7 @@ def _our_signals() -> Iterator[None]:
 
 
 def _trial(config: dict[str, Any]) -> None:
-    """What Tune runs where it likes: a worker process as of `processes`, and its messages.
+    """The function that Tune runs where it likes: a worker process as of `processes`, its messages.
 
     The process in between ends a training that hangs and survives one that is killed, which the
     trial itself could not.
@@ -361,7 +361,7 @@ def _read(path: Path) -> tuple[Task, Any, Setting]:
 
 
 class _Flag:
-    """Whether a file is there, looked at once a second at most."""
+    """A file that is there or not, looked at once a second at most."""
 
     def __init__(self, path: Path) -> None:
         self._path, self._looked, self._there = path, 0.0, False

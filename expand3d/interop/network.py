@@ -1,4 +1,4 @@
-"""What is exported: one network with all that is needed to rebuild it and to train it again."""
+"""One network with all that is needed to rebuild it and to train it again, as it is exported."""
 
 from __future__ import annotations
 

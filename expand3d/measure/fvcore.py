@@ -1,4 +1,4 @@
-"""What fvcore counts on the built network: the check on the arithmetic cost, and its limits."""
+"""The counts of fvcore on the built network: the check on the arithmetic cost, and its limits."""
 
 from __future__ import annotations
 

@@ -112,13 +112,13 @@ def timed(
 
 
 def _agree(bursts: list[list[float]]) -> bool:
-    """Whether the medians of the two quietest bursts are near each other."""
+    """True where the medians of the two quietest bursts are near each other."""
     quietest, second = [*sorted(map(median, bursts)), math.inf, math.inf][:2]
     return len(bursts) > 1 and second <= AGREEMENT * quietest
 
 
 class _Probe:
-    """Whether the machine is as fast now as it has been, by a matrix product of one size."""
+    """A matrix product of one size, which tells if the machine is as fast now as it has been."""
 
     #: The shortest time of the probe in this process, by device and threads.
     _shortest: ClassVar[dict[tuple[str, int], float]] = {}

@@ -85,7 +85,7 @@ def _without_values() -> AbstractContextManager[Any]:
 
 
 def _alike(args: Any) -> bool:
-    """Whether what comes of `args`, element by element, has shape and type of the first."""
+    """True where what comes of `args`, element by element, has shape and type of the first."""
     first, *rest = args
     return first.is_floating_point() and all(
         isinstance(each, int | float) or (each.shape == first.shape and each.dtype == first.dtype)

@@ -1,4 +1,4 @@
-"""How long trainings take on this machine: rates fitted to a few networks that were timed.
+"""The speed of trainings on this machine: rates fitted to a few networks that were timed.
 
 A pass takes time for every element that a convolution writes (memory traffic, most of it in
 channel-wise 3D networks), for every multiply-add, for every layer that is called, however small,
@@ -93,7 +93,7 @@ def fit(timed: Sequence[Timed], *, clips: int) -> Pace:
 
 
 def _asks(plan: Plan, clips: int) -> NDArray[Any]:
-    """What one clip of a pass of `clips` asks for, in the order of the rates.
+    """The amounts that one clip of a pass of `clips` asks for, in the order of the rates.
 
     Elements that convolutions write, multiply-adds, its share of the calls of layers, itself.
     """

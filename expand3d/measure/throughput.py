@@ -1,4 +1,4 @@
-"""How fast networks train and are tested on this machine, from a few real steps.
+"""The speed at which networks train and are tested on this machine, from a few real steps.
 
 Trainings that go on side by side slow each other down, by up to a quarter on two cores: they share
 memory, caches and what the processor may heat up. So where a run trains several at a time, as many
@@ -55,7 +55,7 @@ class Throughput:
 
 @dataclass(frozen=True)
 class Site:
-    """Where trainings run: so many at a time, each with `threads` on one of `devices` in turn."""
+    """A place for trainings: so many at a time, each with `threads` on one of `devices` in turn."""
 
     devices: tuple[str, ...]
     threads: int
@@ -63,7 +63,7 @@ class Site:
 
 
 class Timed(NamedTuple):
-    """How fast one network is, timed in passes of so many clips."""
+    """The speed of one network, timed in passes of `clips` clips."""
 
     plan: Plan
     clips: int
@@ -100,7 +100,7 @@ def _one_by_one(
 
 
 def _together(plans: Sequence[Plan], recipe: Recipe, site: Site) -> tuple[Timed, ...]:
-    """What processes that time `plans` at the same time find; nothing where one of them fails."""
+    """The times of `plans`, by processes that run at once; nothing where one of them fails."""
     task = {
         "plans": [plan.to_json() for plan in plans],
         "recipe": recipe.to_json(),

@@ -1,4 +1,4 @@
-"""What a family is: its factors, how each axis grows, its presets, and how to cost and build it."""
+"""A family: its factors, how each axis grows, its presets, and how to cost and build it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Factor:
 
 @dataclass(frozen=True)
 class Limits:
-    """Where the data ends: no axis grows past these.
+    """The limits of the data: no axis grows past these.
 
     `crop` is the largest crop side in pixels (on a grid of 8), `duration` the longest clip in
     frames at the target frame rate, `first_clip` the frames and stride that the temporal axes
@@ -75,7 +75,7 @@ class Preset:
 
 @dataclass(frozen=True)
 class Source:
-    """How one codebase names a family's weights.
+    """One codebase's names of a family's weights.
 
     `marker` is a pattern that some of its names match and no other codebase's do. `rules` are
     pairs of a pattern for a whole name and what it becomes here (`re.fullmatch`, `Match.expand`);
@@ -88,7 +88,7 @@ class Source:
     ignored: tuple[str, ...] = ()
 
     def knows(self, names: Sequence[str]) -> bool:
-        """Whether these are this codebase's names."""
+        """True where these are this codebase's names."""
         return any(re.fullmatch(self.marker, name) for name in names)
 
     def rename(self, name: str) -> str | None:
@@ -99,7 +99,7 @@ class Source:
         return None
 
     def ignores(self, name: str) -> bool:
-        """Whether the tensor of that name has no place here."""
+        """True where the tensor of that name has no place here."""
         return any(re.fullmatch(pattern, name) for pattern in self.ignored)
 
 

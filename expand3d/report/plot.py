@@ -1,4 +1,4 @@
-"""What all pictures share: colours, style, layout, files, axes and the lines around the points."""
+"""Colours, style, layout, files, axes and the lines around the points, shared by all pictures."""
 
 from __future__ import annotations
 

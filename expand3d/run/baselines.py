@@ -42,7 +42,7 @@ ONLY_BASELINES = "baselines trained; the expansion is not finished"
 
 @dataclass(frozen=True)
 class Selection:
-    """Which published networks take part: all of `families`, or those in `names`.
+    """The published networks that take part: all of `families`, or those in `names`.
 
     `most` is the largest cost in multiply-adds; None is REACH x the study's budget, in what that
     limits first, and no limit for networks that are named.
@@ -195,7 +195,7 @@ def _planned(
 def _costs(
     selection: Selection, ready: Prepared, candidates: Sequence[Candidate]
 ) -> tuple[dict[str, int], Callable[[float], str]]:
-    """What networks cost, by digest, in what their limit counts, and how that is written.
+    """The costs of networks, by digest, in what their limit counts, and the way to write them.
 
     A latency that is not measured yet is guessed.
     """
@@ -211,7 +211,7 @@ def _listed(items: Iterable[str]) -> str:
 
 
 def _stretched(plan: Plan, report: CheckReport) -> list[str]:
-    """How clips are made to fit a network that asks for more than the data has."""
+    """Sentences on how clips are made to fit a network that asks for more than the data has."""
     texts = []
     if report.short_side and plan.crop > report.short_side:
         texts.append(
@@ -256,7 +256,7 @@ class _Comparing(Part):
         return FINISHED if self._expanded() else ONLY_BASELINES
 
     def _expanded(self) -> bool:
-        """Whether the study's expansion has nothing left to do."""
+        """True where the study's expansion has nothing left to do."""
         strategy, trials = self.ready.strategy, self.record.trials()
         if not isinstance(strategy.ask(trials), Done):
             return False

@@ -1,4 +1,4 @@
-"""What the budget of a study counts and allows, before anything is decoded or trained."""
+"""The amounts that the budget of a study allows, before anything is decoded or trained."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SURPRISE = 3.0
 
 @dataclass(frozen=True)
 class Means:
-    """What a study may spend: its price, and the latencies by digest that were measured for it."""
+    """The means of a study: its price, and the latencies by digest that were measured for it."""
 
     price: Price
     latencies: Mapping[str, Latency]
@@ -99,6 +99,6 @@ def held_to(limits: Limits, crop: int, price: Price) -> Limits:
 
 
 def overshooting(budget: Budget, ratio: float) -> Budget:
-    """What a schedule may train that overshoots: the first limit times `ratio`, and no other."""
+    """The budget of a schedule that overshoots: the first limit times `ratio`, and no other."""
     first = dataclasses.replace(budget.first, amount=round(budget.first.amount * ratio))
     return dataclasses.replace(budget, limits=(first,))

@@ -1,4 +1,4 @@
-"""What a run tells whoever looks on: nothing here decides anything."""
+"""The messages of a run to whoever looks on: nothing here decides anything."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PlannedStep:
-    """What a step, or the network called `name`, should take, before anything was trained.
+    """The forecast of a step, or of the network called `name`, before anything was trained.
 
     `target` is in what `quantity` counts; `memory` is the largest predicted peak in bytes of one
     training, None where it is not predicted.
@@ -75,19 +75,19 @@ class Watch:
         """The plan of what is to be done, before the first training of this process."""
 
     def measured(self, plan: Plan, latency: Latency) -> None:
-        """How long one clip takes a network that may be proposed."""
+        """A network that may be proposed was timed: `latency` is of one clip."""
 
     def step(self, candidates: Sequence[Candidate], done: Sequence[Trial]) -> None:
         """A step begins, or goes on after a resume: `done` were trained before."""
 
     def training(self, candidate: Candidate | None, progress: Progress) -> None:
-        """How far one training is; no candidate stands for the winner's last training."""
+        """A training goes on; no candidate stands for the winner's last training."""
 
     def finished(self, trial: Trial) -> None:
         """A candidate has its scores, or the reason why it has none."""
 
     def decided(self, step: int, text: str) -> None:
-        """What a step chose and how sure that is."""
+        """A step has chosen; `text` says what, and how sure that is."""
 
     def final(self, training: Training) -> None:
         """The winner's last training is done."""

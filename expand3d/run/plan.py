@@ -1,4 +1,4 @@
-"""What a run will take, before it starts: candidates, clip visits, multiply-adds and time."""
+"""The forecast of a run before it starts: candidates, clip visits, multiply-adds and time."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def forecast(
 def _ahead(
     ready: Prepared, offers: Sequence[Offer], history: Sequence[Trial], last: int | None
 ) -> tuple[tuple[Offer, ...], Candidate | None]:
-    """What the record does not answer of `offers`, and the network that is then trained last.
+    """The part of `offers` that the record does not answer, and the network trained last after it.
 
     One of the last candidates stands for a winner that is not known yet.
     """
@@ -74,7 +74,7 @@ def _ahead(
 def _pace_of_last(
     ready: Prepared, pace: Pace, winners: Sequence[Candidate], base: Candidate
 ) -> Pace:
-    """How fast one of `winners` is trained once more, measured where it has threads of its own.
+    """The pace of training one of `winners` once more, measured where it has threads of its own.
 
     More cores speed up large networks more than small ones, and nothing is trained beside it, so it
     is not computed from `pace`.
@@ -85,7 +85,7 @@ def _pace_of_last(
 
 
 def _site(ready: Prepared) -> Site:
-    """Where the candidates are trained, as far as it is this machine."""
+    """The place where the candidates are trained, as far as it is this machine."""
     from expand3d.measure.throughput import Site
 
     devices, threads = ready.config.devices or (ready.bench.device,), ready.bench.threads
@@ -95,7 +95,7 @@ def _site(ready: Prepared) -> Site:
 
 
 def _site_of_last(ready: Prepared) -> Site:
-    """Where the winner is trained once more, when all others are done."""
+    """The place where the winner is trained once more, when all others are done."""
     return dataclasses.replace(_site(ready), threads=ready.final.threads, at_a_time=1)
 
 

@@ -61,7 +61,7 @@ class Prepared:
     latencies: Mapping[str, Latency] = field(default_factory=dict)
 
     def identity(self) -> dict[str, Any]:
-        """What the record keeps of the data, to notice changes: content by clip, and skipped."""
+        """The data's content by clip, and what was skipped; the record notices changes by it."""
         return {
             "fingerprint": self.store.fingerprint,
             "classes": list(self.store.class_names),
@@ -205,7 +205,7 @@ def _family_and_start(
 
 
 def _limits(report: CheckReport, family: Family, start: Genotype, config: StudyConfig) -> Limits:
-    """Where the data ends: its median short side (on a grid of 8) and its median duration.
+    """The limits of the data: its median short side (on a grid of 8) and its median duration.
 
     What the start needs is always allowed, enlarged or padded if it must be.
     """
@@ -249,7 +249,7 @@ def clip_store(
 
 
 def parts_of(config: StudyConfig, manifest: Manifest) -> Splits:
-    """What trains, what chooses and what is only tested, as the data or the configuration says."""
+    """The parts that train, choose and are only tested, as the data or the configuration says."""
     return make_splits(
         manifest,
         seed=config.seed,
@@ -357,7 +357,7 @@ def _lines(
     parts: Splits,
     scored: int,
 ) -> tuple[tuple[str, str], ...]:
-    """What the run stands on, for people."""
+    """The facts that the run stands on, for people."""
     recipe = bench.recipe
     grouped = {store.groups[i] for job in bench.jobs for i in job.held_out} - {None}
     resolution = resolvable_difference(

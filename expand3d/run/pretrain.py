@@ -41,7 +41,7 @@ SCORE = "held-out pairs"
 
 @dataclass(frozen=True)
 class Pretraining:
-    """What is asked for. Of `config` only what concerns data, seed and device counts."""
+    """The pretraining that is wanted; of `config` only data, seed and device count."""
 
     config: StudyConfig
     student: Genotype
@@ -57,7 +57,7 @@ def pretrain(
     watch: Watch | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Mapping[str, Any] | None:
-    """How well the pretrained network tells held-out pairs apart; None where `stop` ended it.
+    """The pretrained network's scores on held-out pairs; None where `stop` ended it.
 
     `wanted.out` then holds the network with its weights, or the checkpoint from which the same
     call goes on. ExportError where the folder holds something else.

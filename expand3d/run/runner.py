@@ -48,7 +48,7 @@ TIME_LIMIT = "time limit"
 
 @dataclass(frozen=True)
 class Outcome:
-    """Which study a run drove, and how it ended: "finished", "interrupted" or "time limit"."""
+    """The study that a run drove, and its end: "finished", "interrupted" or "time limit"."""
 
     name: str
     root: str
@@ -71,7 +71,7 @@ class Outcome:
 
 @contextmanager
 def new_study(config: StudyConfig, watch: Watch) -> Iterator[Prepared]:
-    """What a new study stands on, while its lock is held; StudyError where the name is taken."""
+    """A new study, prepared, while its lock is held; StudyError where the name is taken."""
     name = config.name or made_up_name(study_names(config.root))
     config = dataclasses.replace(config, name=name).absolute()
     with StudyLock(study_folder(name, config.root).make()):
@@ -177,7 +177,7 @@ def _refuse_beside(record: Record) -> None:
 
 
 def executor(ready: Prepared) -> Executor:
-    """Who trains the candidates of a study, by its configuration."""
+    """The executor that trains the candidates of a study, by its configuration."""
     config = ready.config
     assert config.name is not None
     setting = Setting(
@@ -220,7 +220,7 @@ class Part(ABC):
 
     @abstractmethod
     def counts(self, trial: Trial) -> bool:
-        """Whether the time of this trial counts against the time limit."""
+        """True where the time of this trial counts against the time limit."""
 
     def stop(self) -> bool:
         return self._stop() or self._overdue()

@@ -1,4 +1,4 @@
-"""Where a search starts: a preset, a trial of another study, or an exported network."""
+"""The start of a search: a preset, a trial of another study, or an exported network."""
 
 from __future__ import annotations
 

@@ -101,7 +101,7 @@ def _present(record: Record) -> Iterator[None]:
 def _prepared(
     record: Record, *, root: str | Path, changes: Mapping[str, Any], watch: Watch
 ) -> Prepared:
-    """What the study stands on here; StudyError where workers cannot do what it needs."""
+    """The study, prepared here; StudyError where workers cannot do what it needs."""
     before = record.config()
     if strategy_from_json(record.attribute(STRATEGY), known=record.latency).price.clock:
         raise StudyError(

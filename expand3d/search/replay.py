@@ -90,7 +90,7 @@ class Point:
 
     @property
     def agrees(self) -> bool:
-        """Whether axes, cost to every digit, frames and stride are the published ones."""
+        """True where axes, cost to every digit, frames and stride are the published ones."""
         if self.published is None:
             return True
         candidate, factors = self.candidate, self.published.factors

@@ -1,4 +1,4 @@
-"""Which network is better, and how sure that is: paired statistics on the same held-out clips."""
+"""The choice of the better network, and its certainty: paired statistics on shared clips."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Comparison:
-    """How much better one network is than another: top-1 (0 to 1), or nats of log-loss less.
+    """The lead of one network over another: top-1 (0 to 1), or nats of log-loss less.
 
     `ci95` is the percentile interval and `p_better` the share of paired resamples in which the
     first is better, ties counted half. `units` says what was resampled ("24 clips").
@@ -106,7 +106,7 @@ def axes_of(candidate: Candidate) -> tuple[str, ...]:
 
 
 def label(candidate: Candidate) -> str:
-    """What a candidate is called in a sentence: its axes, its name, or its role."""
+    """A candidate's name in a sentence: its axes, its name, or its role."""
     if candidate.axis is None:
         return candidate.label or candidate.role
     axes = " = ".join(axes_of(candidate))
@@ -115,7 +115,7 @@ def label(candidate: Candidate) -> str:
 
 
 def standing(candidate: Candidate) -> str:
-    """Where a candidate stands in a study: 'step 3, gamma_w', or 'baseline NAME'."""
+    """A candidate's place in a study: 'step 3, gamma_w', or 'baseline NAME'."""
     if candidate.step is None:
         return f"{candidate.role} {label(candidate)}"
     return f"step {candidate.step}, {label(candidate)}"

@@ -1,4 +1,4 @@
-"""What a strategy is: a pure function from the record of trials to what should be trained next."""
+"""The protocol of a strategy: a pure function from the record of trials to the next trainings."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Done:
 
 @dataclass(frozen=True)
 class Measure:
-    """What comes next depends on the latency of `plan`, which the record does not have yet."""
+    """A latency that is wanted: that of `plan`, which the record lacks and the next step needs."""
 
     plan: Plan
 
@@ -244,7 +244,7 @@ def drive(
     watch: Callable[[Batch], None] = lambda batch: None,
     measure: Callable[[Plan], None] = unexpected,
 ) -> Done:
-    """Why the strategy ended: the one loop, whatever answers and wherever the record is.
+    """The reason why the strategy ended: the one loop, whatever answers and keeps the record.
 
     `trials` reads the record, `answer` adds a finished trial for each of some networks to it,
     begun in their order; `watch` is told of each batch before its candidates are answered;

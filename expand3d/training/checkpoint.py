@@ -55,7 +55,7 @@ class Checkpointer:
         self._cost = 0.0
 
     def due(self, *, epoch_end: bool) -> bool:
-        """Whether it is time: an epoch has ended, or `seconds` have passed within one."""
+        """True where it is time: an epoch has ended, or `seconds` have passed within one."""
         if self.path is None:
             return False
         since = time.monotonic() - self._written

@@ -1,4 +1,4 @@
-"""How much memory a training on a CPU takes: what the process holds of its own, at its peak.
+"""The memory of a training on a CPU: what the process holds of its own, at its peak.
 
 Pages of mapped files (clips in the cache, libraries) do not count: the system takes them back when
 it needs them.

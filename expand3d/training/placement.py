@@ -1,4 +1,4 @@
-"""Where a training runs and how its tensors lie: device, threads, memory layout, precision."""
+"""The place of a training and its tensors' layout: device, threads, memory format, precision."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class Placement:
         return footprint.peak()
 
     def environment(self) -> dict[str, Any]:
-        """What the record keeps of it."""
+        """The facts of it that the record keeps."""
         name = torch.cuda.get_device_name(self.device) if self.on_gpu else "cpu"
         return {
             "torch": str(torch.__version__),
@@ -87,7 +87,7 @@ class Placement:
 
 
 def place(recipe: Recipe, *, device: str = "cpu", threads: int | None = None) -> Placement:
-    """Where `recipe` runs on `device` ("cpu", "cuda", "cuda:1" or "auto"); ConfigError else.
+    """The placement of `recipe` on `device` ("cpu", "cuda", "cuda:1" or "auto"); ConfigError else.
 
     "auto" in the recipe means channels-last on a CPU, where it is 1.3 to 1.5 times faster, and on a
     GPU where channel-wise convolutions have kernels for it; and AMP on a GPU. `threads` None keeps

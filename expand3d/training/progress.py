@@ -17,7 +17,7 @@ Phase = Literal["train", "test"]
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a training stands: clip visits while it trains, views while it is tested.
+    """The state of a training: clip visits while it trains, views while it is tested.
 
     `loss` (nats) and `accuracy` are means over the epoch so far; in the test, accuracy is over the
     clips so far and loss and lr are 0. `clips_per_second` is of this phase in this process.

@@ -26,7 +26,7 @@ class Ended(Exception):
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether `error` is how Python, torch on a CPU or CUDA says that memory ran out."""
+    """True where `error` is what Python, torch on a CPU or CUDA raises when memory runs out."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     signs = ("out of memory", "DefaultCPUAllocator", "can't allocate memory")

@@ -1,4 +1,4 @@
-"""Which multipliers make pytorchvideo's `create_x3d` round to a plan's integers, if any do.
+"""The multipliers that make pytorchvideo's `create_x3d` round to a plan's integers, if any do.
 
 Multipliers are only a framework's spelling of a network; here the integers are given and the
 spelling is looked for. Every rounding rule is monotone, so the smallest multiplier whose integers
@@ -32,7 +32,7 @@ SMALLEST_CROP = 32
 
 @dataclass(frozen=True)
 class Rule:
-    """How create_x3d turns one of its arguments into the integers of one field of the plan."""
+    """A rounding rule: create_x3d turns one argument into the integers of one field of the plan."""
 
     field: str
     argument: str

@@ -74,7 +74,7 @@ class InceptionPlan(Plan):
 
 
 def factors() -> dict[str, Factor]:
-    """What both families turn."""
+    """The factors that both families turn."""
     return gammas.table(
         gammas.frame_stride(),
         gammas.frames(grid=TEMPORAL_STRIDE),

@@ -174,7 +174,7 @@ class _Sums(NamedTuple):
 
 
 def _sums(plan: X3DPlan, crop: int) -> _Sums:
-    """What `_operators` adds up to, stage by stage."""
+    """The sums over `_operators`, stage by stage."""
     side = -(-crop // 2)
     at, width = plan.frames * side * side, plan.stem
     weights = width * (3 * 9 + STEM_TEMPORAL_KERNEL)

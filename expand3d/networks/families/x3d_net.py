@@ -86,7 +86,7 @@ class Bottleneck(nn.Module):
         return torch.relu_(self._shortcut(x) + y)
 
     def _hooked(self) -> bool:
-        """Whether somebody wants to see a convolution called."""
+        """True where a hook waits for the call of a convolution."""
         convs = (self.shortcut, self.expand, self.channelwise, self.project)
         return any(conv._forward_hooks for conv in convs)
 

@@ -25,7 +25,7 @@ class LayeredFamily(Family):
 
     @abstractmethod
     def integers(self, genotype: Genotype) -> Mapping[str, Any]:
-        """What `plan_type` has beside `Plan`'s own fields; the only place that rounds."""
+        """The fields of `plan_type` beside `Plan`'s own; the only place that rounds."""
 
     @abstractmethod
     def layers(self, plan: Any, *, dropout: float = 0.5) -> Seq:

@@ -37,7 +37,7 @@ def library() -> ctypes.CDLL | None:
 
 
 def available() -> bool:
-    """Whether the loops can be called here."""
+    """True where the loops can be called here."""
     return library() is not None
 
 
@@ -68,7 +68,7 @@ def call(name: str, *arguments: Tensor | None, clips: int, sizes: tuple[int, ...
 
 
 def _dense(x: Tensor) -> bool:
-    """Whether a loop that walks through memory meets the numbers of `x` in its order."""
+    """True where a loop that walks through memory meets the numbers of `x` in its order."""
     layout = torch.channels_last_3d if x.dim() == 5 else torch.contiguous_format
     return x.is_contiguous(memory_format=layout)
 

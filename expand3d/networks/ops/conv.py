@@ -90,7 +90,7 @@ class FramewiseConv3d(nn.Conv3d):
 
 
 def strided(x: Tensor, conv: nn.Conv3d) -> Tensor:
-    """What a 1x1x1 `conv` reads of NCTHW `x`, channels-last.
+    """The part of NCTHW `x` that a 1x1x1 `conv` reads, channels-last.
 
     Sliced first: the backward pass of a strided 1x1 convolution corrupts memory (torch 2.13).
     """
@@ -127,7 +127,7 @@ def pointwise_backward(grad: Tensor, x: Tensor, weight: Tensor, *, of_input: boo
 
 
 def _multiplied(x: Tensor, weight: Tensor) -> bool:
-    """Whether a 1x1x1 convolution of NCTHW `x` is a matrix product, which is faster."""
+    """True where a 1x1x1 convolution of NCTHW `x` is a matrix product, which is faster."""
     return min(weight.shape[:2]) >= WIDE or len(x) * places(x) <= ROWS
 
 
@@ -187,7 +187,7 @@ def from_rows(y: Tensor, shape: torch.Size) -> Tensor:
 
 
 def plain(x: Tensor) -> bool:
-    """Whether torch's own operators are to be used on NCTHW `x`.
+    """True where torch's own operators are to be used on NCTHW `x`.
 
     So it is off the CPU, under tracing and in lower precision, and in inference on few frames, for
     which one call a layer is faster than several. torch's meta device, where memory is counted,
@@ -255,7 +255,7 @@ def _convolve(x: Tensor, weight: Tensor, stride: int) -> Tensor:
 
 
 def _looped(x: Tensor, weight: Tensor) -> bool:
-    """Whether compiled loops convolve over time alone."""
+    """True where compiled loops convolve over time alone."""
     over_time = weight.shape[3:] == (1, 1)
     return over_time and x.dtype == torch.float32 and kernels.available()
 
@@ -341,7 +341,7 @@ def _images(x: Tensor) -> Tensor:
 
 
 def keep_freed_memory() -> bool:
-    """Whether the C library now keeps freed memory for the next tensor, as glibc can.
+    """True where the C library now keeps freed memory for the next tensor, as glibc can.
 
     By default glibc returns every block above 32 MB to the system, and each step faults its pages
     in again: a quarter of a training step at 4 x 112. Kept memory fragments, so that the peak of a

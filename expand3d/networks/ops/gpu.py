@@ -28,7 +28,7 @@ _LAYOUT = torch.channels_last_3d
 
 
 def channelwise_path(device: torch.device | str, *, autocast: bool = False) -> str:
-    """What ChannelwiseConv3d runs there in float32, float16 or bfloat16, in a word.
+    """The path of ChannelwiseConv3d there in float32, float16 or bfloat16, in a word.
 
     "triton": kernels of our own; "aten": torch's; "torch": `ops.conv`, in plain torch;
     "compiled": that, and X3D's blocks by compiled loops (expand3d.networks.ops.x3d_block).

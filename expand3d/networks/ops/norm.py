@@ -24,7 +24,7 @@ Moments = tuple[Tensor, Tensor]
 
 
 def batch_norm(x: Tensor, norm: nn.BatchNorm3d) -> Tensor:
-    """What `norm` makes of NCTHW `x`; in training it updates the running statistics."""
+    """NCTHW `x` normalised by `norm`; in training it updates the running statistics."""
     return batch_norm_moments(x, norm)[0]
 
 

@@ -26,7 +26,7 @@ _LAYOUT = torch.channels_last_3d
 
 
 def usable(x: Tensor, *norms: nn.Module) -> bool:
-    """Whether the loops compute what follows NCTHW `x` through `norms`.
+    """True where the loops compute what follows NCTHW `x` through `norms`.
 
     They take float32 on a CPU, in training, or without gradients in eval mode.
     """
@@ -116,7 +116,7 @@ def _stats(norm: nn.BatchNorm3d, mean: Tensor, var: Tensor) -> _Stats:
 
 
 def _frozen(norm: nn.BatchNorm3d) -> tuple[Tensor | None, ...]:
-    """What a loop needs of `norm` in eval mode."""
+    """The tensors and the epsilon of `norm` that a loop needs in eval mode."""
     return norm.weight, norm.bias, norm.running_mean, norm.running_var, _epsilon(norm.eps)
 
 

@@ -1,4 +1,4 @@
-"""How torchvision and pytorchvideo name the weights of 3D ResNets, in terms of `resnet.py`."""
+"""The names of 3D ResNets' weights in torchvision and pytorchvideo, in terms of `resnet.py`."""
 
 from __future__ import annotations
 

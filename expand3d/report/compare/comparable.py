@@ -1,4 +1,4 @@
-"""Whether studies scored the same thing, and in what else they differ."""
+"""The check that studies scored the same thing, and the list of what else they differ in."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def refuse_different(views: Sequence[StudyView]) -> None:
 
 
 def _differences(a: StudyView, b: StudyView) -> Iterator[tuple[str, str]]:
-    """What forbids a comparison, and what would allow it."""
+    """Pairs of a difference that forbids a comparison and of what would allow it."""
     same_data = "name studies of the same data"
     if a.classes != b.classes:
         if len(a.classes) != len(b.classes):

@@ -46,7 +46,7 @@ class ComparedStudy:
 
     @property
     def strategy(self) -> str:
-        """Who proposed, with its variants, such as 'expand (growth both, beam 3)'."""
+        """The strategy that proposed, with its variants, such as 'expand (growth both, beam 3)'."""
         return strategy_text(config_of(self.view))
 
     @cached_property
@@ -64,7 +64,7 @@ class ComparedStudy:
 
     @cached_property
     def curve(self) -> tuple[Reached, ...]:
-        """Where the study stood after each trial, in order of number.
+        """The study's state after each trial, in order of number.
 
         A trial adds what its trainings cost (see Spent: one that ended with its process left no
         count) and, once it is complete, its point. Nothing was reached before the first.
@@ -83,11 +83,11 @@ class ComparedStudy:
 
     @property
     def end(self) -> Reached:
-        """Where the study stands now."""
+        """The study's state now."""
         return self.curve[-1]
 
     def hypervolume_at(self, training_macs: int) -> float:
-        """What was reached by the trials that were paid for with `training_macs` or less."""
+        """The hypervolume of the trials that were paid for with `training_macs` or less."""
         return max(
             (step.hypervolume for step in self.curve if step.training_macs <= training_macs),
             default=0.0,
@@ -95,7 +95,7 @@ class ComparedStudy:
 
     @cached_property
     def spent(self) -> Spent:
-        """What all trainings took that count."""
+        """The sums over all trainings that count."""
         return spent(self.view.asked)
 
     @property
@@ -139,7 +139,7 @@ class StudyComparison:
 
     @cached_property
     def resolution(self) -> Resolution:
-        """Which difference in top-1 these clips can show."""
+        """The difference in top-1 that these clips can show."""
         scores = self.first.complete[0].scores().values()
         groups = {found[0].group for found in scores} - {None}
         return resolvable_difference(self.clips, groups=len(groups) or None)

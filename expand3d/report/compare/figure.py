@@ -35,7 +35,7 @@ NEAR = 0.16
 
 @dataclass(frozen=True)
 class Look:
-    """How a study is drawn: no two of the first 72 alike, and colour is never alone."""
+    """A study's colour, marker and dashes: no two of the first 72 alike, colour is never alone."""
 
     color: str
     marker: str

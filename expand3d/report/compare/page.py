@@ -63,7 +63,7 @@ def _lead(comparison: StudyComparison) -> str:
 
 
 def _cards(comparison: StudyComparison) -> Iterator[Card]:
-    """What to take away: the lead at equal training, in the end, in top-1; what clips resolve."""
+    """Numbers to take away: the lead at equal training, in the end, in top-1; the resolution."""
     equal = comparison.equal_training
     then = max(comparison.studies, key=lambda study: study.hypervolume_at(equal))
     end = max(comparison.studies, key=lambda study: study.end.hypervolume)
@@ -126,7 +126,7 @@ def _cost(study: ComparedStudy) -> str:
 
 
 def _notes(comparison: StudyComparison) -> Iterator[str]:
-    """What a reader has to know, the first thing first."""
+    """Sentences that a reader has to know, the first thing first."""
     view = comparison.first
     if comparison.unlike:
         yield f"{comparison.unlike}: such differences are mixed with those of the strategies."

@@ -57,7 +57,7 @@ SIDES = ((1, 0), (-1, 0), (0, 1), (0, -1), (0.8, 1), (-0.8, 1), (0.8, -1), (-0.8
 
 
 def kind(result: Result) -> str:
-    """Which of KINDS the result's test protocol is."""
+    """The key of KINDS that the result's test protocol belongs to."""
     clips, _, crops = result.protocol.partition("x")
     if result.views is None:
         return "unknown"
@@ -231,7 +231,7 @@ def _names(axes: Axes, half: Sequence[Result], cost: str, colours: Mapping[str, 
 def _middle(
     size: Pixels, own: Pixels, others: Pixels, taken: Pixels, frame: Pixels, dot: float
 ) -> Pixels:
-    """Where a name of `size` stands best: near an own marker, on nothing, and not misread."""
+    """The best middle (pixels) of a name of `size`: near an own marker, on nothing, not misread."""
     best, least = own[0], math.inf
     for marker in own:
         for reach in (6 * dot, 10 * dot, 16 * dot):

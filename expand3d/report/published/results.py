@@ -53,7 +53,7 @@ class Result:
 
     @property
     def understated(self) -> bool:
-        """Whether the true cost is higher: flow is not counted, or a smaller crop was counted."""
+        """True where the true cost is higher: flow is uncounted, or a smaller crop was counted."""
         counted, tested = self.crop_counted or 0, self.crop_tested or 0
         return self.input != "rgb" or 0 < counted < tested
 
@@ -85,7 +85,7 @@ def reference(results: Sequence[Result]) -> tuple[Result, ...]:
 
 
 def differences(result: Result, peers: Iterable[Result]) -> tuple[str, ...]:
-    """What keeps `result` from being compared with any of `peers`, in a fixed order; () is fair.
+    """The respects that make `result` unlike all `peers`, in a fixed order; () is fair.
 
     views and pretraining differ where no peer shares them; crop where the printed cost was counted
     at another crop than the accuracy was measured at, or the source does not say; optical flow
@@ -103,7 +103,7 @@ def differences(result: Result, peers: Iterable[Result]) -> tuple[str, ...]:
 
 
 def _crop_fault(result: Result) -> str:
-    """What is wrong between the crops of a printed cost and of its accuracy; empty if nothing."""
+    """The fault between the crops of a printed cost and of its accuracy; empty if there is none."""
     if result.gmacs is None:
         return ""
     if result.crop_counted is None or result.crop_tested is None:
@@ -141,7 +141,7 @@ def pretraining_text(pretraining: str) -> str:
 
 
 def not_drawn(result: Result, cost: str) -> str:
-    """Why the picture against `cost` leaves `result` out; the empty string where it does not."""
+    """The reason why the picture against `cost` leaves `result` out; empty where it does not."""
     if result.role == "ablation":
         return "an ablation"
     if result.role == "unconfirmed":

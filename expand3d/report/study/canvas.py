@@ -1,4 +1,4 @@
-"""What stands around the points of a report's picture: axes, headings, budget."""
+"""The surroundings of the points of a report's picture: axes, headings, budget."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def _line(text: str, axes: Axes, *, above: float) -> None:
 
 
 def _caption(view: StudyView) -> str | None:
-    """What all points have in common, where published networks stand among them."""
+    """A line that says what all points have in common, where published networks are among them."""
     if not any(trial.number in view.scores for trial in view.baselines) or view.recipe is None:
         return None
     return (

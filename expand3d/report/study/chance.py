@@ -1,4 +1,4 @@
-"""How likely an accuracy is by guessing alone."""
+"""The probability of an accuracy by guessing alone."""
 
 from __future__ import annotations
 

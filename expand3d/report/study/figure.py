@@ -137,7 +137,7 @@ def _path(view: StudyView, axes: Axes) -> None:
 
 
 def symbol(candidate: Candidate) -> str:
-    """What a step changed, as the paper writes factors: a gamma with its letter."""
+    """The axes that a step changed, as the paper writes factors: a gamma with its letter."""
     axes = axes_of(candidate)
     if not axes:
         return "base"

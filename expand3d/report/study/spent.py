@@ -1,4 +1,4 @@
-"""What the trainings of trials took: multiply-adds, time and where it went, and memory."""
+"""The cost of the trainings of trials: multiply-adds, time and where it went, and memory."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Spent:
 
 
 def spent(trials: Sequence[Trial]) -> Spent:
-    """What the trainings of `trials` took together."""
+    """The cost of the trainings of `trials`, together."""
     trainings = [training for trial in trials for training in trial.trainings.values()]
     peaks = [
         (training.peak_memory, trial.provenance.get("predicted_memory"))

@@ -87,7 +87,7 @@ class StudyView:
 
     @cached_property
     def scores(self) -> dict[int, Summary]:
-        """What each complete trial's trainings add up to, by its number."""
+        """The summary of each complete trial's trainings, by its number."""
         found = {trial.number: summarise(trial) for trial in self.trials if _complete(trial)}
         return {number: score for number, score in found.items() if score is not None}
 
@@ -159,12 +159,12 @@ class StudyView:
 
     @property
     def hypervolume(self) -> float:
-        """What the frontier dominates up to (chance, twice the budget), in accuracy x decades."""
+        """The area under the frontier up to (chance, twice the budget), in accuracy x decades."""
         return hypervolume(self._points, Point(self.chance, 2 * self.budget))
 
     @property
     def timed_on(self) -> str | None:
-        """What latencies were measured on, or None where none was."""
+        """The hardware and threads that latencies were measured on, or None where none was."""
         found = (trial.candidate.latency for trial in self.trials)
         return next((f"{lat.hardware}, {lat.threads} threads" for lat in found if lat), None)
 
@@ -178,7 +178,7 @@ class StudyView:
 
     @property
     def tested(self) -> str | None:
-        """How every trial was tested: '2 x 1' is two clips of a video, one crop of each."""
+        """The views of every trial's test: '2 x 1' is two clips of a video, one crop of each."""
         return f"{self.recipe.test_views} x {self.recipe.test_crops}" if self.recipe else None
 
     def trial(self, number: int) -> Trial:
@@ -186,7 +186,7 @@ class StudyView:
         return next(trial for trial in self.trials if trial.number == number)
 
     def origin(self, trial: Trial) -> str:
-        """Where a network comes from: its step and axis, or the baseline that it is, or both."""
+        """The origin of a network: its step and axis, or the baseline that it is, or both."""
         text, name = standing(trial.candidate), self.names.get(trial.number)
         return f"{text} = {name}" if name and trial.candidate.step is not None else text
 
@@ -271,7 +271,7 @@ def _facts(
     trials: tuple[Trial, ...],
     sessions: tuple[Session, ...],
 ) -> dict[str, str]:
-    """What the numbers stand on, by title, in words."""
+    """The facts behind the numbers, by title, in words."""
     recipe = config.training_recipe().to_json()
     made = [trial.provenance for trial in trials]
     facts = {
@@ -293,7 +293,7 @@ def _facts(
 
 
 def _extensions(record: Record) -> dict[str, str]:
-    """When the study was given larger limits, by title, in words."""
+    """The dates and limits of the study's extensions, by title, in words."""
     return {
         f"Extended {number}": ", ".join(
             f"{key} {step['from'][key]} to {value}" for key, value in step["to"].items()

@@ -53,7 +53,7 @@ def _guess(
     low: int,
     high: int,
 ) -> int:
-    """Where the target should lie, strictly between `low` and `high`."""
+    """The next place to try for the target, strictly between `low` and `high`."""
     if high < len(sizes) and attempt % 3 == 2:  # guesses may creep up from one side
         return (low + high) // 2
     below = max((p for p in points if p[1] < target), default=points[0])

@@ -68,7 +68,7 @@ class _Reach:
         return self.price.of(self.plan(setting))
 
     def away(self, setting: Genotype, aim: float) -> float:
-        """How far a setting's cost is from `aim`, as a logarithm."""
+        """The distance of a setting's cost from `aim`, as a logarithm."""
         return abs(math.log(self.cost(setting) / aim))
 
     def settings(self, axis: str, now: Genotype) -> list[Genotype]:
@@ -121,7 +121,7 @@ def _mended(reach: _Reach, axes: tuple[str, ...], now: Genotype, target: int) ->
 
 
 def parents(beam: Sequence[Candidate]) -> list[str]:
-    """What the networks of a beam are called where they are grown further, each differently."""
+    """The names of a beam's networks where they are grown further, each differently."""
     axes = [parent.axis or parent.role for parent in beam]
     often = Counter(axes)
     return [

@@ -216,7 +216,7 @@ class Expansion(StrategyBase):
         return StepSummary(offer, trials, ranked, before, self.metric, self.seed, self.beam)
 
     def _offer(self, step: int, beam: Sequence[Candidate]) -> Offer | Done | Measure:
-        """What a step offers after the networks of `beam` were kept, best first."""
+        """The offer of a step after the networks of `beam` were kept, best first."""
         try:
             offer = self._offered(step, beam)
         except Unmeasured as missing:
@@ -251,12 +251,12 @@ class Expansion(StrategyBase):
         return next_target(best.cost, aimed, start=start, ratio=self.ratio, budget=self.budget)
 
     def _can_grow(self, candidate: Candidate) -> bool:
-        """Whether the budget leaves the network enough for another step."""
+        """True where the budget leaves the network enough for another step."""
         aimed = (candidate.target or 0) if self.schedule == "fit" else 0
         return worth_a_step(candidate.cost, aimed, ratio=self.ratio, budget=self.budget)
 
     def _following(self, step: int, current: Candidate, target: int) -> Offer | Done:
-        """What comes after one network: contraction, growth to `target`, or nothing."""
+        """The offer after one network: contraction, growth to `target`, or nothing."""
         if current.role == "contract":
             return Done("the last expansion is contracted to lie under the budget")
         if not self.inside(current):
@@ -350,7 +350,7 @@ class Expansion(StrategyBase):
 
 
 def _united(step: int, target: int, offers: Sequence[tuple[str, Offer]]) -> Offer:
-    """What several kept networks, by name, offer together."""
+    """The offers of several kept networks, by name, as one."""
     candidates: dict[str, Candidate] = {}
     exhausted = []
     for name, offer in offers:

@@ -1,5 +1,6 @@
-"""Which setting of one axis costs what the step wants: solved on the arithmetic cost twin, or on
-measured latencies where those are what the steps count.
+"""The setting of one axis that costs what the step wants.
+
+It is solved on the arithmetic cost twin, or on measured latencies where steps count those.
 
 Real rounding throughout: only settings that a family can resolve are considered, so a solution is
 the network that will be trained, and its closeness to the target is exact.
@@ -177,7 +178,7 @@ def contract(
 
 
 def _end(family: Family, axis: str, genotype: Genotype, limits: Limits, num_classes: int) -> str:
-    """Why an axis ends here: the limit whose lifting would let it go on, or its own range."""
+    """The reason why an axis ends: the limit whose lifting would let it go on, or its own range."""
     plan = family.resolve(genotype, num_classes=num_classes)
     reach = len(list(family.grow(axis, genotype, limits)))
     wider = dataclasses.replace(limits, crop=2 * max(limits.crop, plan.crop))

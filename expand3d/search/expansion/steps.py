@@ -49,7 +49,7 @@ class StepSummary:
 
     @property
     def pending(self) -> bool:
-        """Whether a candidate is still to be trained."""
+        """True where a candidate is still to be trained."""
         return None in self.trials
 
     @property

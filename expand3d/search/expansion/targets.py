@@ -1,4 +1,4 @@
-"""What the steps of an expansion aim at: the start's cost x ratio, x ratio^2, ..., the budget.
+"""The targets of an expansion's steps: the start's cost x ratio, x ratio^2, ..., the budget.
 
 A fixed ladder rather than a growth of each winner. An axis at the end of the data wins with less
 than a whole step; if the next step grew from its cost, it would train a whole round of networks
@@ -35,7 +35,7 @@ def next_target(cost: int, aimed: int, *, start: int, ratio: float, budget: int)
 
 
 def worth_a_step(cost: int, aimed: int, *, ratio: float, budget: int) -> bool:
-    """Whether the budget leaves a network of `cost` enough for another step.
+    """True where the budget leaves a network of `cost` enough for another step.
 
     5% are enough, but not where its own step `aimed` at the budget: it has then got what the
     rounding of its axis allows, and a second round of trainings there has to promise more.

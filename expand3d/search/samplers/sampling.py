@@ -143,7 +143,7 @@ class Sampling(StrategyBase):
         return rank(inside, self.metric)[0] if inside else None
 
     def futures(self, history: Sequence[Trial] = ()) -> tuple[tuple[Offer, ...], ...]:
-        """How a run may go: the base, and as many networks as will be proposed, costliest first.
+        """A run as it may go: the base, then as many networks as will be proposed, costliest first.
 
         Those that `history` has are among them. Random networks stand in for a model's, so that
         there is one future only.
@@ -208,7 +208,7 @@ class Sampling(StrategyBase):
         return replace(self, price=self.price.guessed(start))
 
     def _spent(self, candidates: Iterable[Candidate], part: int = 1) -> bool:
-        """Whether training these has used up what may be spent, or one of so many parts of it."""
+        """True where training these has used up the limit, or one of so many parts of it."""
         return self.spend is not None and part * sum(c.macs for c in candidates) >= self.spend
 
     def _exact(self, verdict: Verdict) -> Verdict:
@@ -218,7 +218,7 @@ class Sampling(StrategyBase):
         return verdict.priced(self.price.of(verdict.plan), self.budget)
 
     def _fits(self, verdict: Verdict) -> bool:
-        """Whether a network that arithmetic allows is within a limit of measured latency too."""
+        """True where a network that arithmetic allows is within a limit of measured latency too."""
         assert verdict.plan is not None
         return self._exact(verdict).reason is None and self.price.over(verdict.plan) is None
 
@@ -273,7 +273,7 @@ class Sampling(StrategyBase):
     def _modelled(
         self, step: int, scored: Sequence[Trial], taken: Collection[str]
     ) -> Iterator[Verdict]:
-        """What the sampler suggests, until it has suggested too much in a row that is no use."""
+        """The sampler's suggestions, until too many in a row are of no use."""
         gains = [estimate(trial).gain(self.metric) for trial in scored]
         networks = [
             Trained(trial.candidate.genotype, trial.candidate.cost, gain)
@@ -304,7 +304,7 @@ class Sampling(StrategyBase):
         return "qmc" if self.sampler == "qmc" else "random"
 
     def _started(self, trained: Sequence[Trial], scored: int) -> bool:
-        """Whether enough of the trained networks have a score for the sampler to be asked.
+        """True where enough of the trained networks have a score for the sampler to be asked.
 
         A training limit may end the search long before `trials`, so that a part of it counts as
         the same part of them does. What is spent only grows: once asked, a sampler stays asked.
@@ -317,7 +317,7 @@ class Sampling(StrategyBase):
         return used and scored >= LEAST_STARTUP
 
     def _blocked(self) -> str:
-        """Why nothing is left to propose."""
+        """The reason why nothing is left to propose."""
         slow = " or too slow" if self.price.clock else ""
         if self.sampler == "grid":
             return f"all {len(self.space.grid(self.trials))} networks of the grid are trained{slow}"

@@ -135,12 +135,12 @@ class Space:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What a network can have too much of."""
+        """The names of what a network can have too much of."""
         also = (limit.quantity.key for limit in self.price.also if limit.quantity is not LATENCY)
         return ("cost", "crop", "duration", *also)
 
     def judge(self, genotype: Genotype) -> Verdict:
-        """What the network costs and which limit it exceeds; arithmetic, no torch."""
+        """The network's cost and the limit that it exceeds, if any; arithmetic, no torch."""
         try:
             plan = self._family.resolve(genotype, num_classes=self.num_classes)
         except FactorError:
@@ -167,7 +167,7 @@ class Space:
             yield from _legal(self, order, seed, block)[0]
 
     def refused(self, order: Order, seed: int, *, blocks: int) -> Counter[str]:
-        """How many points of a sequence exceed which limit."""
+        """The number of points of a sequence that exceed a limit, by limit."""
         found: Counter[str] = Counter()
         for block in range(blocks):
             found.update(dict(_legal(self, order, seed, block)[1]))
