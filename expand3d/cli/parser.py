@@ -46,7 +46,8 @@ class Parser(argparse.ArgumentParser):
         return tuple(flag for flag in listed if flag.startswith("--"))
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
-        if action.choices is not None and value not in action.choices:
+        own = isinstance(value, str) and ":" in value  # package.module:NAME, judged where it loads
+        if action.choices is not None and value not in action.choices and not own:
             raise argparse.ArgumentError(
                 action,
                 f"{value!r} must be one of {', '.join(map(str, action.choices))}"

@@ -10,6 +10,7 @@ from expand3d.core.genotype import Genotype
 from expand3d.core.result import ClipScore, Training
 from expand3d.core.trial import Candidate, Trial
 from expand3d.cost.budget import parse_budget
+from expand3d.networks import get_family
 from expand3d.networks.family import Limits
 from expand3d.report.study.view import StudyView
 from expand3d.search.samplers.sampling import Sampling
@@ -57,9 +58,8 @@ def clip_scores(hits: int, *, clips: int = 10, first: int = 0) -> tuple[ClipScor
 
 
 def _trial(number: int, network: Made) -> Trial:
-    candidate = Candidate(
-        Genotype("x3d", {}), {}, f"{number}{network.role}", network.macs, 0, None, network.role
-    )
+    plan = get_family("x3d").resolve(get_family("x3d").base, num_classes=10 + number)
+    candidate = Candidate(Genotype("x3d", {}), plan, network.macs, 0, None, network.role)
     ok = network.hits is not None
     run = Training(
         status="ok" if ok else "diverged",

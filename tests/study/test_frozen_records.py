@@ -33,6 +33,11 @@ def of(trials: list[dict[str, Any]], keys: tuple[str, ...]) -> list[dict[str, An
     return [{key: trial[key] for key in keys} for trial in trials]
 
 
+def status(view: StudyView) -> Any:
+    """The status of a study as `status --json` prints it."""
+    return json.loads(json.dumps(status_json(view)))
+
+
 def stored_scores(record: Record) -> dict[str, Any]:
     """Every clip's score by trial and training, in the order of columns that is frozen."""
     return {
@@ -54,7 +59,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 @pytest.mark.parametrize("name", ["finished", "killed"])
 def test_plans_costs_choices_and_scores_are_those_that_were_recorded(name: str, root: str) -> None:
     wanted, view = expected(name), load_view(name, root=root)
-    found = status_json(view)
+    found = status(view)
     for key in ("study", "state", "family", "budget", "budget_text", "quantity", "metric"):
         assert found[key] == wanted[key]
     for keys in (OFFERED, COSTS, SCORES, TIMES):
@@ -73,7 +78,7 @@ def test_plans_costs_choices_and_scores_are_those_that_were_recorded(name: str, 
 
 def test_the_last_training_is_read(root: str) -> None:
     wanted = expected("finished")["final"]
-    found = status_json(load_view("finished", root=root))["final"]
+    found = status(load_view("finished", root=root))["final"]
     for key in ("status", "reason", "clips", "top1", "top1_ci", "p_value_against_chance"):
         assert found[key] == wanted[key]
     final = Record.open("finished", root=root).final()
@@ -102,7 +107,7 @@ def test_what_was_killed_is_resumed_to_its_end(root: str) -> None:
     changes = {"data": str(FROZEN / "videos/manifest.csv")}
     outcome = resume_study("killed", root=root, changes=changes)
     assert outcome.finished
-    wanted, found = expected("resumed"), status_json(load_view("killed", root=root))
+    wanted, found = expected("resumed"), status(load_view("killed", root=root))
     assert found["state"] == "finished"
     for keys in (OFFERED, COSTS, ("state", "reason", "clip_visits", "training_macs")):
         assert of(found["trials"], keys) == of(wanted["trials"], keys)
