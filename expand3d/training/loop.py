@@ -22,6 +22,7 @@ from expand3d.data.store import ClipStore
 from expand3d.networks import get_family
 from expand3d.training import checkpoint as checkpoints
 from expand3d.training.batches import Batch, ahead, train_batch
+from expand3d.training.finite import require_finite
 from expand3d.training.placement import Placement, place
 from expand3d.training.progress import Meter, Phase, Progress, Reporter
 from expand3d.training.scoring import Scorer, score_clips
@@ -119,6 +120,7 @@ def _outcome(run: _Run) -> tuple[Status, str | None, tuple[ClipScore, ...]]:
     """Train and test; what went wrong where there is no score."""
     try:
         run.fit()
+        require_finite(run.model)
         return "ok", None, run.test()
     except Ended as ended:
         return ended.status, str(ended), ()

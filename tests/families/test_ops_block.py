@@ -196,7 +196,7 @@ def test_without_the_loops_a_network_gives_the_same_logits(tmp_path: Path) -> No
     """In a process of its own, since what is loaded stays."""
     code = (
         "import torch, expand3d\n"
-        "from expand3d.networks import kernels\n"
+        "from expand3d.networks.ops import compiled as kernels\n"
         "torch.manual_seed(0)\n"
         "plan = expand3d.resolve(expand3d.get_preset('x3d-xs').genotype.replace(gamma_s=0.5))\n"
         "net = expand3d.build(plan, dropout=0.0)\n"
