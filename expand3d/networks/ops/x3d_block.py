@@ -23,6 +23,9 @@ from expand3d.networks.ops import conv as ops
 from expand3d.networks.ops.norm import update_running
 
 _LAYOUT = torch.channels_last_3d
+#: Where a mean is more standard deviations than this from the origin of the squares, their sum has
+#: lost the variance's last digits to the mean's, as many as FAR squared has; they are summed anew.
+FAR = 4.0
 
 
 def usable(x: Tensor, *norms: nn.Module) -> bool:
@@ -95,17 +98,42 @@ class _Stats(NamedTuple):
 @torch.no_grad()
 def _stats_of(x: Tensor, norm: nn.BatchNorm3d) -> _Stats:
     """The statistics of the batch, which the running ones learn of."""
-    clips, channels = x.shape[:2]
-    rows = ops.places(x)
-    # Sums of differences from some value of the channel: near enough to the mean to round little.
+    # Sums of differences from some value of the channel: mostly near enough to the mean.
     origin = x[0, :, 0, 0, 0].contiguous()
-    sums, squares = _sums(x), _sums(x)
-    kernels.call("moments", x, origin, sums, squares, clips=clips, sizes=(rows, channels))
-    mean = sums.sum(0) / (clips * rows)
-    var = squares.sum(0) / (clips * rows) - mean * mean
-    mean = mean + origin
-    update_running(norm, mean, var, clips * rows)
+    _, mean, var = _moments(x, origin, *_sums_from(x, origin))
+    update_running(norm, mean, var, len(x) * ops.places(x))
     return _stats(norm, mean, var)
+
+
+def _sums_from(x: Tensor, origin: Tensor) -> tuple[Tensor, Tensor]:
+    """Sums and squares of x - origin, per clip and channel."""
+    sums, squares = _sums(x), _sums(x)
+    sizes = (ops.places(x), x.shape[1])
+    kernels.call("moments", x, origin, sums, squares, clips=len(x), sizes=sizes)
+    return sums, squares
+
+
+def _moments(
+    x: Tensor, origin: Tensor | None, sums: Tensor, squares: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Means per clip and channel, and per channel mean and biased variance of `x`, in float64.
+
+    `sums` and `squares` are those of x - origin; None stands for 0.
+    """
+    means, mean, var = _combined(x, sums, squares)
+    if not x.is_meta and bool((mean * mean > FAR**2 * var).any()):
+        origin = (mean if origin is None else mean + origin).float()
+        means, mean, var = _combined(x, *_sums_from(x, origin))
+    if origin is not None:
+        means, mean = means + origin, mean + origin
+    return means, mean, var.clamp_min(0)
+
+
+def _combined(x: Tensor, sums: Tensor, squares: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Means per clip and channel, mean and variance per channel, of what was summed."""
+    means = sums / ops.places(x)
+    mean = means.mean(0)
+    return means, mean, squares.sum(0) / (len(x) * ops.places(x)) - mean * mean
 
 
 def _stats(norm: nn.BatchNorm3d, mean: Tensor, var: Tensor) -> _Stats:
@@ -256,9 +284,7 @@ class _Inner(torch.autograd.Function):
         taps = _taps(kernel)
         y, sums, squares = _convolve(x, stats.scale, stats.shift, taps, stride)
         clips, places = len(y), ops.places(y)
-        means = sums / places  # per clip
-        mean = means.mean(0)
-        var = squares.sum(0) / (clips * places) - mean * mean
+        means, mean, var = _moments(y, None, sums, squares)
         update_running(norm, mean, var, clips * places)
         after = _stats(norm, mean, var)
         pooled = (means * weight.double() * after.inverse).float()
