@@ -14,6 +14,8 @@ from typing import IO, Any
 import torch
 
 from expand3d.core import files
+from expand3d.core.errors import WeightsError
+from expand3d.training.finite import describe, not_finite
 
 #: Free space that a checkpoint must leave on the disk, in bytes.
 SPARE_DISK = 64 * 2**20
@@ -36,8 +38,15 @@ def discard(path: Path) -> None:
 
 
 def save_weights(model: torch.nn.Module, path: Path) -> None:
-    """Write the network's state dict as safetensors, under the network's own names."""
+    """Write the network's state dict as safetensors, under the network's own names.
+
+    WeightsError where a number in it is not finite: nobody can use such weights.
+    """
     from safetensors.torch import save
+
+    broken = not_finite(model)
+    if broken:
+        raise WeightsError(f"{path.name} is not written: {describe(broken)}")
 
     tensors = {name: value.cpu().contiguous() for name, value in model.state_dict().items()}
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -19,6 +19,7 @@ from expand3d.core.result import Interrupted
 from expand3d.data.frames import derived_seed
 from expand3d.training import checkpoint as checkpoints
 from expand3d.training.batches import ahead
+from expand3d.training.finite import require_finite
 from expand3d.training.placement import Placement
 from expand3d.training.progress import Meter, Phase, Progress, Reporter, StepLog
 from expand3d.training.step import (
@@ -218,7 +219,10 @@ class Loop(Generic[N, B, S]):
     # Training
 
     def fit(self) -> None:
-        """Train to step `last` and save; Interrupted or Ended where that is not to be."""
+        """Train to step `last` and save; Interrupted or Ended where that is not to be.
+
+        Ended too, as diverged, where a weight is no finite number in the end, whatever the loss.
+        """
         passes, total = self.task.passes, self.last * self.recipe.batch
         self.network.train()
         reporter = self._reporter("train", done=self.visits, total=total)
@@ -237,6 +241,7 @@ class Loop(Generic[N, B, S]):
                 epoch_end = self._close_epoch(lr)
                 if self.step == self.last or self.writer.due(epoch_end=epoch_end):
                     self._save()
+        require_finite(self.network)
 
     def _one_step(self, batches: list[B], lr: float) -> None:
         # Dropout is a function of (seed, step), so that no random state has to be carried over.

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from expand3d.networks.ops import x3d_block as ops_block
-from expand3d.networks.ops.conv import ChannelwiseConv3d, FramewiseConv3d, plain, pointwise_pair
+from expand3d.networks.ops.conv import (
+    ChannelwiseConv3d,
+    FramewiseConv3d,
+    is_pointwise,
+    never_ours,
+    plain,
+    pointwise_pair,
+)
 from expand3d.networks.ops.norm import batch_norm
+from expand3d.networks.ops.untouched import untouched, untouched_norm, watched
 from expand3d.networks.ops.x3d_block_torch import norm_swish_project
 
 if TYPE_CHECKING:
@@ -21,9 +29,15 @@ def _pointwise(inputs: int, outputs: int, *, stride: int = 1, bias: bool = False
 
 
 def _norm_relu(x: Tensor, norm: nn.BatchNorm3d) -> Tensor:
-    if ops_block.usable(x, norm):
+    if ops_block.usable(x, norm) and untouched_norm(x, norm, x.shape[1]):
         return ops_block.norm_relu(x, norm)
-    return torch.relu_(batch_norm(x, norm))
+    return _relu(batch_norm(x, norm), norm)
+
+
+def _relu(y: Tensor, norm: nn.Module) -> Tensor:
+    """ReLU of what `norm` gave, in its place unless somebody else may have seen that."""
+    in_place = type(norm) is nn.BatchNorm3d and not watched(norm)
+    return torch.relu_(y) if in_place else torch.relu(y)
 
 
 class SqueezeExcite(nn.Module):
@@ -39,6 +53,28 @@ class SqueezeExcite(nn.Module):
 
     def gate(self, mean: Tensor) -> Tensor:
         return torch.sigmoid(self.excite(torch.relu(self.squeeze(mean))))
+
+    def untouched(self, x: Tensor, channels: int) -> bool:
+        """Whether the two layers are as they were made, for `x` of so many channels."""
+        squeeze: Any = self._modules["squeeze"]
+        excite: Any = self._modules["excite"]
+        return (
+            untouched(x, squeeze, FramewiseConv3d)
+            and untouched(x, excite, FramewiseConv3d)
+            and is_pointwise(squeeze, channels, squeeze.out_channels, bias=True)
+            and is_pointwise(excite, squeeze.out_channels, channels, bias=True)
+        )
+
+
+#: What a block's parts are; its BatchNorms apart.
+_PARTS: dict[str, tuple[type[nn.Module], ...]] = {
+    "shortcut": (nn.Identity, FramewiseConv3d),
+    "expand": (FramewiseConv3d,),
+    "channelwise": (ChannelwiseConv3d,),
+    "se": (nn.Identity, SqueezeExcite),
+    "swish": (nn.SiLU,),
+    "project": (FramewiseConv3d,),
+}
 
 
 class Bottleneck(nn.Module):
@@ -71,13 +107,13 @@ class Bottleneck(nn.Module):
         self.project_bn = nn.BatchNorm3d(outputs)
 
     def forward(self, x: Tensor) -> Tensor:
+        untouched = not never_ours(x) and self._untouched(x)
         norms = (self.expand_bn, self.channelwise_bn, self.project_bn)
-        hooked = self._hooked()
-        if not hooked and ops_block.usable(x, *norms):
+        if untouched and ops_block.usable(x, *norms):
             return self._compiled(x)
-        y = torch.relu_(batch_norm(self.expand(x), self.expand_bn))
+        y = _relu(batch_norm(self.expand(x), self.expand_bn), self.expand_bn)
         y = self.channelwise(y)
-        if hooked or plain(x) or not self.training:
+        if not untouched or plain(x) or not self.training:
             y = self.project(self.swish(self.se(self.channelwise_bn(y))))
         else:
             gate = self.se.gate if isinstance(self.se, SqueezeExcite) else None
@@ -85,10 +121,32 @@ class Bottleneck(nn.Module):
         y = batch_norm(y, self.project_bn)
         return torch.relu_(self._shortcut(x) + y)
 
-    def _hooked(self) -> bool:
-        """True where a hook waits for the call of a convolution."""
-        convs = (self.shortcut, self.expand, self.channelwise, self.project)
-        return any(conv._forward_hooks for conv in convs)
+    def _untouched(self, x: Tensor) -> bool:
+        """True where loops and fused operators compute what the modules would, called on `x`."""
+        parts: Any = self._modules  # read as they are, like all that is asked on every call
+        for name, kinds in _PARTS.items():
+            if not untouched(x, parts[name], *kinds):
+                return False
+        expand, project = parts["expand"], parts["project"]
+        shortcut, se = parts["shortcut"], parts["se"]
+        inputs, inner, outputs = x.shape[1], expand.out_channels, project.out_channels
+        return (
+            untouched_norm(x, parts["expand_bn"], inner)
+            and untouched_norm(x, parts["channelwise_bn"], inner)
+            and untouched_norm(x, parts["project_bn"], outputs)
+            and is_pointwise(expand, inputs, inner)
+            and is_pointwise(project, inner, outputs)
+            and parts["channelwise"].is_spatial(inner)
+            and (type(se) is nn.Identity or se.untouched(x, inner))
+            and (
+                type(shortcut) is nn.Identity
+                or is_pointwise(shortcut, inputs, outputs, strides=True)
+            )
+            and (
+                untouched(x, parts["shortcut_bn"], nn.Identity)
+                or untouched_norm(x, parts["shortcut_bn"], outputs)
+            )
+        )
 
     def _compiled(self, x: Tensor) -> Tensor:
         """`forward` by compiled loops."""
@@ -112,13 +170,10 @@ class Bottleneck(nn.Module):
         if isinstance(norm, nn.BatchNorm3d) and not norm.training:
             return self.expand(x), ops_block.pointwise_norm(x, shortcut, norm)
         expanded, y = pointwise_pair(x, self.expand, shortcut)
-        return expanded, batch_norm(y, norm) if isinstance(norm, nn.BatchNorm3d) else y
+        return expanded, batch_norm(y, norm)
 
     def _shortcut(self, x: Tensor) -> Tensor:
-        x = self.shortcut(x)
-        if isinstance(self.shortcut_bn, nn.BatchNorm3d):
-            x = batch_norm(x, self.shortcut_bn)
-        return x
+        return batch_norm(self.shortcut(x), self.shortcut_bn)
 
 
 class Stem(nn.Module):

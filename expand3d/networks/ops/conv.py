@@ -20,6 +20,7 @@ from torch.nn import functional as F
 
 from expand3d.networks.ops import compiled as kernels
 from expand3d.networks.ops.gpu import HAS_TRITON, channelwise_autocast
+from expand3d.networks.ops.untouched import never_ours, transformed
 
 #: Gradients are summed over pieces of the input of about this size: the temporaries of one stay in
 #: the cache, and short sums round less.
@@ -53,13 +54,26 @@ class ChannelwiseConv3d(nn.Conv3d):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.device.type == "cuda" and HAS_TRITON and not torch.jit.is_tracing():
+        if _on_triton(x):
             return channelwise_autocast(x, self.weight, self.stride[1])
         if never_ours(x) or (_few(x) and not _looped(x, self.weight)):
             return super().forward(x)
         x = x.contiguous(memory_format=torch.channels_last_3d)
         out: Tensor = _Channelwise.apply(x, self.weight, self.stride[1])
         return out
+
+    def is_spatial(self, channels: int) -> bool:
+        """Whether it is 3x3x3, of so many channels, and strides are 1 or 2 over space."""
+        weight = self._parameters["weight"]
+        return (
+            weight is not None
+            and weight.shape == (channels, 1, 3, 3, 3)
+            and self.stride in ((1, 1, 1), (1, 2, 2))
+            and self.dilation == (1, 1, 1)
+            and self.padding == (1, 1, 1)
+            and self.padding_mode == "zeros"
+            and self._parameters["bias"] is None
+        )
 
 
 class FramewiseConv3d(nn.Conv3d):
@@ -126,6 +140,21 @@ def pointwise_backward(grad: Tensor, x: Tensor, weight: Tensor, *, of_input: boo
     return from_rows(found[0], x.shape) if of_input else found[1].unsqueeze(2)
 
 
+def is_pointwise(
+    conv: nn.Conv3d, inputs: int, outputs: int, *, bias: bool = False, strides: bool = False
+) -> bool:
+    """Whether `conv` is a 1x1x1 convolution of such channels, with a bias or strides as said."""
+    weight = conv._parameters["weight"]
+    return (
+        weight is not None
+        and weight.shape == (outputs, inputs, 1, 1, 1)
+        and conv.groups == 1
+        and conv.padding == (0, 0, 0)
+        and (conv._parameters["bias"] is not None) == bias
+        and (strides or conv.stride == (1, 1, 1))
+    )
+
+
 def _multiplied(x: Tensor, weight: Tensor) -> bool:
     """True where a 1x1x1 convolution of NCTHW `x` is a matrix product, which is faster."""
     return min(weight.shape[:2]) >= WIDE or len(x) * places(x) <= ROWS
@@ -189,25 +218,14 @@ def from_rows(y: Tensor, shape: torch.Size) -> Tensor:
 def plain(x: Tensor) -> bool:
     """True where torch's own operators are to be used on NCTHW `x`.
 
-    So it is off the CPU, under tracing and in lower precision, and in inference on few frames, for
-    which one call a layer is faster than several. torch's meta device, where memory is counted,
-    stands for the CPU.
+    So it is where nothing is ever ours, and in inference on few frames, for which one call a layer
+    is faster than several.
     """
-    return _few(x) or never_ours(x)
+    return never_ours(x) or _few(x)
 
 
 def _few(x: Tensor) -> bool:
     return not torch.is_grad_enabled() and x.shape[0] * x.shape[2] < FRAMES
-
-
-def never_ours(x: Tensor) -> bool:
-    """`plain`, but for inference on few frames."""
-    return (
-        x.device.type not in ("cpu", "meta")
-        or torch.is_autocast_enabled("cpu")
-        or torch.jit.is_tracing()
-        or torch.compiler.is_compiling()
-    )
 
 
 class _Channelwise(torch.autograd.Function):
@@ -239,6 +257,12 @@ class _Channelwise(torch.autograd.Function):
         return grad_x, grad_weight, None
 
 
+def _on_triton(x: Tensor) -> bool:
+    """Whether a GPU's own operator convolves `x`; a symbolic trace has no tensor."""
+    on_gpu = isinstance(x, Tensor) and x.device.type == "cuda" and HAS_TRITON
+    return on_gpu and not torch.jit.is_tracing() and not transformed()
+
+
 def _convolve(x: Tensor, weight: Tensor, stride: int) -> Tensor:
     channels, _, taps, *spatial = weight.shape
     if spatial != [1, 1]:
@@ -257,7 +281,7 @@ def _convolve(x: Tensor, weight: Tensor, stride: int) -> Tensor:
 def _looped(x: Tensor, weight: Tensor) -> bool:
     """True where compiled loops convolve over time alone."""
     over_time = weight.shape[3:] == (1, 1)
-    return over_time and x.dtype == torch.float32 and kernels.available()
+    return over_time and x.dtype == weight.dtype == torch.float32 and kernels.available()
 
 
 def _temporal_backward(grad: Tensor, x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:

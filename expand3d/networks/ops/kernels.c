@@ -50,19 +50,20 @@ INLINE v8 head_(v8 x, long count) {
   return x;
 }
 
-/* x where y > 0, else 0. */
+/* 0 where y <= 0, else x: where y is no number too, so that ReLU hides none. */
 INLINE v8 where_(v8 x, v8 y) {
   const v8 zero = {0};
-  return (v8)((i8)x & (i8)(y > zero));
+  return (v8)((i8)x & ~(i8)(y <= zero));
 }
 
-/* 1 / (1 + exp(-x)); the power of 2 times a polynomial of the rest, to about 2e-7 relative. */
+/* 1 / (1 + exp(-x)); the power of 2 times a polynomial of the rest, to about 2e-7 relative. What is no
+ * number has no power of 2 and passes through the polynomial. */
 INLINE v8 sigmoid_(v8 x) {
   v8 z = x * -1.44269504088896341f;
   i8 low = (i8)(z < -125.f), high = (i8)(z > 125.f);
   z = (v8)(((i8)z & ~(low | high)) | ((i8)(v8){-125, -125, -125, -125, -125, -125, -125, -125} & low) |
            ((i8)(v8){125, 125, 125, 125, 125, 125, 125, 125} & high));
-  i8 k = __builtin_convertvector(z + 126.5f, i8) - 126;
+  i8 k = __builtin_convertvector((v8)((i8)(z + 126.5f) & (i8)(z == z)), i8) - 126;
   v8 f = (z - __builtin_convertvector(k, v8)) * 0.69314718056f;
   v8 p = f * (1.f / 5040) + 1.f / 720;
   p = p * f + 1.f / 120;
@@ -184,7 +185,8 @@ LOOP(norm_relu) {
   return 0;
 }
 
-/* masked = grad where out > 0; per clip and channel its sum, and that of masked * (x - mean). */
+/* masked = 0 where out <= 0, else grad; per clip and channel its sum, and that of
+ * masked * (x - mean). */
 LOOP(relu_backward) {
   const float *grad_ = p[0], *out_ = p[1], *x_ = p[2], *mean = p[3];
   float *masked_ = p[4];
@@ -688,7 +690,7 @@ LOOP(infer) {
       for (long h = 0; h < hidden; h++) {
         float v = squeeze_bias[h];
         for (long c = 0; c < channels; c++) v += squeeze[h * channels + c] * pooled[c];
-        opened[h] = v > 0 ? v : 0;
+        opened[h] = v <= 0 ? 0 : v;
       }
       for (long c = 0; c < channels; c++) {
         v8 v = {excite_bias[c]};

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from expand3d.networks.ops import conv as ops
+from expand3d.networks.ops.untouched import untouched_norm
 
 #: Below so many rows torch's sums are short enough, and our calls would take longer than the work.
 ROWS = 512
@@ -23,16 +24,22 @@ SUMS = 32
 Moments = tuple[Tensor, Tensor]
 
 
-def batch_norm(x: Tensor, norm: nn.BatchNorm3d) -> Tensor:
-    """NCTHW `x` normalised by `norm`; in training it updates the running statistics."""
+def batch_norm(x: Tensor, norm: nn.Module) -> Tensor:
+    """NCTHW `x` normalised by `norm`; in training it updates the running statistics.
+
+    Whatever stands in a BatchNorm's place, or is not as `nn.BatchNorm3d(channels)` makes it, is
+    called.
+    """
     return batch_norm_moments(x, norm)[0]
 
 
-def batch_norm_moments(x: Tensor, norm: nn.BatchNorm3d) -> tuple[Tensor, Moments | None]:
+def batch_norm_moments(x: Tensor, norm: nn.Module) -> tuple[Tensor, Moments | None]:
     """`batch_norm`, and mean and biased variance per channel if torch did not take them."""
-    rows = x.numel() // x.shape[1]
-    if ops.plain(x) or not norm.training or rows < ROWS:
+    ours = norm.training and not ops.plain(x) and untouched_norm(x, norm, x.shape[1])
+    rows = x.numel() // x.shape[1] if ours else 0
+    if rows < ROWS:
         return norm(x), None
+    assert isinstance(norm, nn.BatchNorm3d)
     x = x.contiguous(memory_format=torch.channels_last_3d)
     with torch.no_grad():
         mean, var = moments(x)

@@ -12,25 +12,29 @@ and y = w x' + b, the gradient of x is w / std (g - mean(g) - x' mean(g x')).
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from expand3d.networks.ops import compiled as kernels
 from expand3d.networks.ops import conv as ops
 from expand3d.networks.ops.norm import update_running
 
 _LAYOUT = torch.channels_last_3d
+#: Where a mean is more standard deviations than this from the origin of the squares, their sum has
+#: lost the variance's last digits to the mean's, as many as FAR squared has; they are summed anew.
+FAR = 4.0
 
 
 def usable(x: Tensor, *norms: nn.Module) -> bool:
-    """True where the loops compute what follows NCTHW `x` through `norms`.
+    """True where the loops compute what follows NCTHW `x` through `norms`, which are untouched.
 
     They take float32 on a CPU, in training, or without gradients in eval mode.
     """
-    if x.dtype != torch.float32 or not kernels.available() or ops.never_ours(x):
+    if ops.never_ours(x) or x.dtype != torch.float32 or not kernels.available():
         return False
     if all(norm.training for norm in norms):
         return True
@@ -41,7 +45,7 @@ def norm_relu(x: Tensor, norm: nn.BatchNorm3d, residual: Tensor | None = None) -
     """ReLU of what `norm` makes of NCTHW `x`, plus `residual` of the same shape before it."""
     x = x.contiguous(memory_format=_LAYOUT)
     if residual is not None:
-        residual = residual.contiguous(memory_format=_LAYOUT)
+        residual = residual.expand_as(x).contiguous(memory_format=_LAYOUT)
     if not norm.training:
         out, sizes = _like(x), (ops.places(x), x.shape[1])
         kernels.call("infer_relu", x, *_frozen(norm), residual, out, clips=len(x), sizes=sizes)
@@ -64,23 +68,35 @@ def inner(
     norm: nn.BatchNorm3d,
     channelwise: nn.Conv3d,
     channelwise_norm: nn.BatchNorm3d,
-    gate: nn.Module | None,
+    gate: Any,
     project: Tensor,
 ) -> Tensor:
     """From the output of a block's first 1x1x1 convolution to that of its last, both NCTHW.
 
-    BatchNorm, ReLU, the 3x3x3 convolution, BatchNorm, the gate's factor per clip and channel (from
-    N x C x 1 x 1 x 1 means), Swish, and `project`, O x C x 1 x 1 x 1.
+    BatchNorm, ReLU, the 3x3x3 convolution, BatchNorm, the factor of `gate`, a SqueezeExcite or
+    None, Swish, and `project`, O x C x 1 x 1 x 1.
     """
     x = x.contiguous(memory_format=_LAYOUT)
     if not norm.training:
         return _infer(x, norm, channelwise, channelwise_norm, gate, project)
-    modules = (channelwise.stride[1], channelwise_norm, gate.gate if gate is not None else None)
+    settings = (channelwise.stride[1], channelwise_norm)
     learned = (norm, channelwise, channelwise_norm)
     tensors = [each for module in learned for each in module.parameters()]
-    factors = list(gate.parameters()) if gate is not None else []
-    out: Tensor = _Inner.apply(x, _stats_of(x, norm), modules, project, *tensors, *factors)
+    factors = _layers(gate) if gate is not None else ()
+    out: Tensor = _Inner.apply(x, _stats_of(x, norm), settings, project, *tensors, *factors)
     return out
+
+
+def _layers(gate: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Weight and bias of a SqueezeExcite's two layers."""
+    return gate.squeeze.weight, gate.squeeze.bias, gate.excite.weight, gate.excite.bias
+
+
+def _gate(pooled: Tensor, layers: Sequence[Tensor]) -> Tensor:
+    """SqueezeExcite's factor of N x C means, without its modules."""
+    squeeze, squeeze_bias, excite, excite_bias = layers
+    hidden = torch.relu(F.linear(pooled, squeeze.flatten(1), squeeze_bias))
+    return torch.sigmoid(F.linear(hidden, excite.flatten(1), excite_bias))
 
 
 class _Stats(NamedTuple):
@@ -95,17 +111,42 @@ class _Stats(NamedTuple):
 @torch.no_grad()
 def _stats_of(x: Tensor, norm: nn.BatchNorm3d) -> _Stats:
     """The statistics of the batch, which the running ones learn of."""
-    clips, channels = x.shape[:2]
-    rows = ops.places(x)
-    # Sums of differences from some value of the channel: near enough to the mean to round little.
+    # Sums of differences from some value of the channel: mostly near enough to the mean.
     origin = x[0, :, 0, 0, 0].contiguous()
-    sums, squares = _sums(x), _sums(x)
-    kernels.call("moments", x, origin, sums, squares, clips=clips, sizes=(rows, channels))
-    mean = sums.sum(0) / (clips * rows)
-    var = squares.sum(0) / (clips * rows) - mean * mean
-    mean = mean + origin
-    update_running(norm, mean, var, clips * rows)
+    _, mean, var = _moments(x, origin, *_sums_from(x, origin))
+    update_running(norm, mean, var, len(x) * ops.places(x))
     return _stats(norm, mean, var)
+
+
+def _sums_from(x: Tensor, origin: Tensor) -> tuple[Tensor, Tensor]:
+    """Sums and squares of x - origin, per clip and channel."""
+    sums, squares = _sums(x), _sums(x)
+    sizes = (ops.places(x), x.shape[1])
+    kernels.call("moments", x, origin, sums, squares, clips=len(x), sizes=sizes)
+    return sums, squares
+
+
+def _moments(
+    x: Tensor, origin: Tensor | None, sums: Tensor, squares: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Means per clip and channel, and per channel mean and biased variance of `x`, in float64.
+
+    `sums` and `squares` are those of x - origin; None stands for 0.
+    """
+    means, mean, var = _combined(x, sums, squares)
+    if not x.is_meta and bool((mean * mean > FAR**2 * var).any()):
+        origin = (mean if origin is None else mean + origin).float()
+        means, mean, var = _combined(x, *_sums_from(x, origin))
+    if origin is not None:
+        means, mean = means + origin, mean + origin
+    return means, mean, var.clamp_min(0)
+
+
+def _combined(x: Tensor, sums: Tensor, squares: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Means per clip and channel, mean and variance per channel, of what was summed."""
+    means = sums / ops.places(x)
+    mean = means.mean(0)
+    return means, mean, squares.sum(0) / (len(x) * ops.places(x)) - mean * mean
 
 
 def _stats(norm: nn.BatchNorm3d, mean: Tensor, var: Tensor) -> _Stats:
@@ -122,8 +163,8 @@ def _frozen(norm: nn.BatchNorm3d) -> tuple[Tensor | None, ...]:
 
 @functools.cache
 def _epsilon(value: float) -> Tensor:
-    # Whatever device is torch's default at the first call.
-    return torch.tensor([value], device="cpu")
+    # Whatever device and type are torch's defaults at the first call.
+    return torch.tensor([value], dtype=torch.float32, device="cpu")
 
 
 def _sums(x: Tensor) -> Tensor:
@@ -177,13 +218,13 @@ def _infer(
 ) -> Tensor:
     """`inner` in eval mode, where no gradient is wanted."""
     stride = channelwise.stride[1]
-    y, learned, hidden = _room(x, stride), (None,) * 4, 0
+    y, hidden = _room(x, stride), 0
+    learned: tuple[Tensor | None, ...] = (None,) * 4
     if gate is not None:
         hidden = len(gate.squeeze.weight)
-        layers = (gate.squeeze, gate.excite)
-        learned = tuple(each for one in layers for each in (one.weight.flatten(1), one.bias))
+        learned = tuple(each.flatten().contiguous() for each in _layers(gate))
     arguments = (
-        *(x, *_frozen(norm), channelwise.weight.flatten(1)),
+        *(x, *_frozen(norm), channelwise.weight.flatten(1).contiguous()),
         *(*_frozen(channelwise_norm), *learned, y),
     )
     sizes = (*x.shape[2:], x.shape[1], stride, hidden)
@@ -247,29 +288,29 @@ class _Inner(torch.autograd.Function):
         ctx: Any,
         x: Tensor,
         stats: _Stats,
-        modules: tuple[int, nn.BatchNorm3d, Callable[[Tensor], Tensor] | None],
+        settings: tuple[int, nn.BatchNorm3d],
         project: Tensor,
         *learned: Tensor,
     ) -> Tensor:
-        stride, norm, gate = modules
+        stride, norm = settings
         norm_weight, _, kernel, weight, bias, *factors = learned
         taps = _taps(kernel)
         y, sums, squares = _convolve(x, stats.scale, stats.shift, taps, stride)
         clips, places = len(y), ops.places(y)
-        means = sums / places  # per clip
-        mean = means.mean(0)
-        var = squares.sum(0) / (clips * places) - mean * mean
+        means, mean, var = _moments(y, None, sums, squares)
         update_running(norm, mean, var, clips * places)
         after = _stats(norm, mean, var)
         pooled = (means * weight.double() * after.inverse).float()
         pooled = pooled + (bias.double() - mean * weight.double() * after.inverse).float()
         opened: Tensor | None = None
-        if gate is not None:
-            with torch.set_grad_enabled(any(ctx.needs_input_grad)):
-                # SE works on a number per clip and channel; autograd keeps its own small graph.
-                pooled.requires_grad_(any(ctx.needs_input_grad))
-                opened = gate(pooled[:, :, None, None, None])
-        factor = opened.detach().flatten(1) if opened is not None else torch.ones_like(pooled)
+        if factors:
+            # SE works on a number per clip and channel; autograd keeps its own small graph, of
+            # leaves that have no hooks: those of the parameters run once, behind this function.
+            wanted = any(ctx.needs_input_grad)
+            factors = [each.detach().requires_grad_(wanted) for each in factors]
+            with torch.set_grad_enabled(wanted):
+                opened = _gate(pooled.requires_grad_(wanted), factors)
+        factor = opened.detach() if opened is not None else torch.ones_like(pooled)
         scale, shift = after.scale * factor, after.shift * factor
         swish = _norm_swish(y, scale, shift)
         ctx.graph = (pooled, opened, factors)
@@ -304,7 +345,7 @@ class _Inner(torch.autograd.Function):
         grad_factors: list[Tensor] = []
         pooled, opened, factors = ctx.graph
         if opened is not None:
-            grad_factor = (w * product + bias.double() * total).float().view_as(opened)
+            grad_factor = (w * product + bias.double() * total).float()
             # Kept as long as this node is, which a caller may ask to go backward through again.
             inputs = [pooled, *factors]
             found = torch.autograd.grad(opened, inputs, grad_factor, retain_graph=True)

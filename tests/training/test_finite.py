@@ -1,0 +1,57 @@
+"""A training is not "ok", and no file of weights is written, with numbers that are not finite."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from test_loop import run
+from torch import nn
+from train_toys import make_plan, make_recipe
+
+from expand3d.core.errors import WeightsError
+from expand3d.training import loop
+from expand3d.training.checkpoint import save_weights
+
+
+@pytest.mark.parametrize("lr", [1e5, 1e9])
+def test_a_learning_rate_far_too_high_is_no_success(lr: float, tmp_path: Path) -> None:
+    weights = tmp_path / "w"
+    training = run(make_plan(), make_recipe(lr=lr), weights_out=weights)
+    assert training.status == "diverged" and training.scores == ()
+    assert not weights.exists()
+
+
+@pytest.mark.parametrize("broken", ["head.fc.weight", "stem.bn.running_var"])
+def test_the_last_step_may_not_break_the_weights(
+    broken: str, tmp_path: Path, monkeypatch: Any
+) -> None:
+    """The loss is asked before a step: what the last one breaks, no loss shows."""
+    original = loop._Run._one_step
+
+    def breaking(self: Any, *args: Any) -> None:
+        original(self, *args)
+        if self.step == self.steps:
+            with torch.no_grad():
+                self.model.state_dict()[broken].view(-1)[0] = math.inf
+
+    monkeypatch.setattr(loop._Run, "_one_step", breaking)
+    training = run(make_plan(), make_recipe(), weights_out=tmp_path / "w")
+    assert training.status == "diverged"
+    assert training.reason is not None and broken in training.reason
+    assert not (tmp_path / "w").exists()
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_weights_that_are_not_finite_are_not_written(value: float, tmp_path: Path) -> None:
+    layer, path = nn.Linear(2, 2), tmp_path / "w.safetensors"
+    save_weights(layer, path)
+    before = path.read_bytes()
+    with torch.no_grad():
+        layer.bias[1] = value
+    with pytest.raises(WeightsError, match=r"w\.safetensors .* 1 tensors .*bias"):
+        save_weights(layer, path)
+    assert path.read_bytes() == before
