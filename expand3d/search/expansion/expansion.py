@@ -94,8 +94,19 @@ class Expansion:
         self._base()  # refuses a budget below it
 
     def ask(self, history: Sequence[Trial]) -> Ask:
-        """The candidates of the first step that `history` leaves open, or Done with the reason."""
-        return self._walk(history)[1]
+        """The candidates of the first step that `history` leaves open, or Done with the reason.
+
+        Measure where a step, or `result` in the end, depends on a latency that nobody knows.
+        """
+        asked = self._walk(history)[1]
+        if isinstance(asked, Done):
+            try:  # those of a smaller budget, or of an earlier version, may lack one
+                for trial in history:
+                    if trial.state == "complete":
+                        self._inside(trial.candidate)
+            except Unmeasured as missing:
+                return Measure(missing.plan)
+        return asked
 
     def steps(self, history: Sequence[Trial]) -> tuple[StepSummary, ...]:
         """Every step that `history` has reached, the open one included."""
@@ -104,12 +115,13 @@ class Expansion:
     def result(self, history: Sequence[Trial]) -> Trial | None:
         """The best trained network within the budget; of equal estimates the cheaper.
 
-        A baseline counts only where a step offers the same network.
+        A baseline counts only where a step offers the same network. Before `ask` is Done a network
+        whose latency is not known yet counts as over its limit.
         """
         inside = [
             trial
             for trial in history
-            if trial.state == "complete" and self._inside(trial.candidate)
+            if trial.state == "complete" and self._surely_inside(trial.candidate)
         ]
         if any(trial.candidate.role == BASELINE for trial in inside):
             steps = self.steps(history)
@@ -250,6 +262,13 @@ class Expansion:
         inside = candidate.cost <= self.budget
         return inside and self.price.over(plan_from_json(candidate.plan)) is None
 
+    def _surely_inside(self, candidate: Candidate) -> bool:
+        """Whether the network is known to be within every limit."""
+        try:
+            return self._inside(candidate)
+        except Unmeasured:
+            return False
+
     def _base(self) -> Candidate:
         return base_candidate(
             self.start or self._family.base,
@@ -324,6 +343,10 @@ class Expansion:
         role: str,
         parent: Candidate,
     ) -> Candidate:
+        # A network that `result` may ask about is measured before it is trained, as everywhere;
+        # only a ceiling has done that already.
+        if self.price.of(found.plan) <= self.budget:
+            self.price.over(found.plan)
         return Candidate(
             genotype=found.genotype,
             plan=found.plan.to_json(),
