@@ -232,6 +232,8 @@ def _stretched(plan: Plan, report: CheckReport) -> list[str]:
 class _Comparing(Part):
     """The published networks that take part."""
 
+    part = "baselines"
+
     def __init__(
         self,
         record: Record,

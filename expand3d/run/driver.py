@@ -106,6 +106,8 @@ def _show_rest(record: Record, ready: Prepared, watch: Watch) -> None:
 class Expanding(Part):
     """The expansion, and the last training of its winner."""
 
+    part = "search"
+
     def work(self) -> str:
         self._search()
         self.train_winner()

@@ -38,6 +38,8 @@ TRIAL = "trial"
 CONFIG = "config"
 FINAL = "final"
 SESSION = "session"
+#: The seconds of the session with the number that follows.
+WORKED = "worked"
 #: What was measured of the network with the digest that follows.
 LATENCY = "latency"
 #: Which data the study began with, and the strategy with the limits that the data set it.
@@ -318,6 +320,18 @@ class Record:
         """Keep how this part of the run ended: "finished", "interrupted", "time limit" or why."""
         session = self.sessions()[number].stop(reason)
         self.set_attribute(f"{SESSION}/{number}", session.to_json())
+
+    def worked(self) -> list[dict[str, Any]]:
+        """What `put_worked` has kept; older sessions have nothing."""
+        keys = [key for key in self._attributes if key.startswith(f"{WORKED}/")]
+        return [self._attributes[key] for key in keys]
+
+    def put_worked(self, session: int, value: Mapping[str, Any]) -> None:
+        """Keep how many "seconds" a session has been at its "part", in place of what was kept.
+
+        "before" are the seconds of that part that no session has counted.
+        """
+        self.set_attribute(f"{WORKED}/{session}", dict(value))
 
 
 def _values(trial: Trial) -> tuple[float, float] | None:
