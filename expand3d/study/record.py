@@ -300,6 +300,18 @@ class Record:
         found: dict[str, Any] | None = self.attribute(FINAL)
         return found
 
+    def last_trained(self) -> int | None:
+        """Number of the trial whose last training is had; None where it failed or never was."""
+        final = self.final()
+        return final["trial"] if final and not self.last_failure() else None
+
+    def last_failure(self) -> str | None:
+        """Why the training of the winner gave nothing, where it was the last thing tried."""
+        training = (self.final() or {}).get("training")
+        if training is None or training["status"] == "ok":
+            return None
+        return f"{training['status']}: {training['reason']}"
+
     def set_final(self, value: Mapping[str, Any]) -> None:
         """Keep what the training of the winner gave (its result, the path of its weights)."""
         self.set_attribute(FINAL, dict(value))
