@@ -230,6 +230,8 @@ def _stretched(plan: Plan, report: CheckReport) -> list[str]:
 class _Comparing(Part):
     """The published networks that take part."""
 
+    part = "baselines"
+
     def __init__(
         self,
         record: Record,
@@ -260,6 +262,7 @@ class _Comparing(Part):
         strategy, trials = self.ready.strategy, self.record.trials()
         if not isinstance(strategy.ask(trials), Done):
             return False
-        final, best = self.record.final(), strategy.result(trials)
-        trained = final is not None and best is not None and final["trial"] == best.number
-        return trained or not self.ready.config.final
+        if not self.ready.config.final:
+            return True
+        best = strategy.result(trials)
+        return best is not None and self.record.last_trained() == best.number

@@ -93,8 +93,8 @@ def plan_resumed(
 
 def _show_rest(record: Record, ready: Prepared, watch: Watch) -> None:
     """The plan of what a study has left to do, what its record answers not counted."""
-    trials, final = record.trials(), record.final()
-    plan = forecast(ready, trials, last=final["trial"] if final else None)
+    trials = record.trials()
+    plan = forecast(ready, trials, last=record.last_trained())
     if plan.steps or plan.final:
         count = f"{len(answers(trials))} networks, which are not counted below"
         watch.planned(dataclasses.replace(plan, lines=(*plan.lines, ("recorded", count))))
@@ -104,6 +104,8 @@ def _show_rest(record: Record, ready: Prepared, watch: Watch) -> None:
 
 class Expanding(Part):
     """The expansion, and the last training of its winner."""
+
+    part = "search"
 
     def work(self) -> str:
         self._search()
@@ -149,19 +151,21 @@ class Expanding(Part):
         winner = self.ready.strategy.result(self.record.trials())
         if winner is None:
             raise StudyError(f"no network was trained within {self.ready.budget.text}")
-        before = self.record.final()
-        trained = before is not None and before["trial"] == winner.number
+        trained = self.record.last_trained() == winner.number
         return None if trained or not self.ready.config.final else winner
 
     def train_winner(self) -> None:
-        """Train the result once more on everything but the test part, and keep its weights."""
+        """Train the result once more on everything but the test part, and keep its weights.
+
+        StudyError where that fails: unlike a candidate it has to be had, so resuming tries again.
+        """
         winner = self.untrained_winner()
         if winner is None:
             return
-        before, name = self.record.final(), WINNER_WEIGHTS
-        if before:  # a smaller budget's winner, whose weights stay until these are there
+        before = self.record.final()
+        if before and before["trial"] != winner.number:  # a smaller budget's winner
             self.record.set_attribute(f"{FINAL}/{before['trial']}", before)
-            name = f"winner-{winner.number}.safetensors"
+        name = self._weights_of_last(winner)
         training = self._last_training(winner.candidate, name)
         self.record.set_final(
             {
@@ -173,8 +177,24 @@ class Expanding(Part):
                 "weights": name if training.status == "ok" else None,
             }
         )
-        self._clear_checkpoints()
+        if training.status != "out of memory":  # which another device may go on from
+            self._clear_checkpoints()
         self.watch.final(training)
+        if training.status != "ok":
+            raise StudyError(
+                f"the winner's last training gave nothing: {training.status}: {training.reason}; "
+                f"expand3d resume {self.record.name} tries again"
+            )
+
+    def _weights_of_last(self, winner: Trial) -> str:
+        """Name of the winner's weights; those of a smaller budget's winner stay."""
+        others = (
+            self.record.attribute(f"{FINAL}/{trial.number}")
+            for trial in self.record.trials()
+            if trial.number != winner.number
+        )
+        taken = any(kept and kept["weights"] == WINNER_WEIGHTS for kept in others)
+        return f"winner-{winner.number}.safetensors" if taken else WINNER_WEIGHTS
 
     def _last_training(self, candidate: Candidate, weights: str) -> Training:
         folder, plan = self.record.folder, candidate.plan
@@ -189,7 +209,7 @@ class Expanding(Part):
         )
         last = _Last(self.watch)
         self.executor.run(iter([(task, bench)]), last, self.stop)
-        if last.training is None:  # unlike a candidate it has to be had: resuming tries again
+        if last.training is None:
             raise StudyError(f"the winner's last training gave nothing: {last.failure}")
         return last.training
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from expand3d.core.errors import StudyError, UserError
 from expand3d.core.genotype import Plan
@@ -27,6 +26,7 @@ from expand3d.networks import get_family
 from expand3d.run.events import Watch
 from expand3d.run.extend import growth
 from expand3d.run.prepare import Prepared, cached_side, prepare, refuse_changed_data
+from expand3d.run.time_limit import WorkTime, trained_seconds
 from expand3d.search.strategies import (
     strategy_from_json,
     strategy_to_json,
@@ -194,6 +194,9 @@ def executor(ready: Prepared) -> Executor:
 class Part(ABC):
     """One process's part of a study, under its lock; what is to be done is a subclass's `work`."""
 
+    #: What the part is called where the record adds up its time.
+    part: ClassVar[str]
+
     def __init__(
         self,
         record: Record,
@@ -208,11 +211,7 @@ class Part(ABC):
         self.executor = executor
         self._stop = stop
         self._stores: dict[int, CachedStore] = {}
-        # Budgets are totals: what earlier processes trained counts too.
-        spent = sum(_wall_time(trial) for trial in record.trials() if self.counts(trial))
-        limit = ready.config.time_limit
-        left = None if limit is None else parse_duration(limit) - spent
-        self._deadline = None if left is None else time.monotonic() + left
+        self.time: WorkTime | None = None  # until the session begins
 
     @abstractmethod
     def work(self) -> str:
@@ -220,21 +219,34 @@ class Part(ABC):
 
     @abstractmethod
     def counts(self, trial: Trial) -> bool:
-        """True where the time of this trial counts against the time limit."""
+        """True where this part of the study trains such trials."""
 
     def stop(self) -> bool:
+        if self.time is not None:
+            self.time.tick()
         return self._stop() or self._overdue()
 
     def _overdue(self) -> bool:
-        return self._deadline is not None and time.monotonic() > self._deadline
+        return self.time is not None and self.time.overdue
 
     def go(self) -> Outcome:
         with alone(self.record):
             return self.session()
 
     def begin_session(self) -> int:
-        """Number of this process's session, now in the record."""
-        return self.record.start_session()
+        """Number of this process's session, now in the record, and its time begins.
+
+        Budgets are totals: the time of earlier processes counts too.
+        """
+        number, limit = self.record.start_session(), self.ready.config.time_limit
+        self.time = WorkTime(
+            self.record,
+            number,
+            part=self.part,
+            before=trained_seconds([t for t in self.record.trials() if self.counts(t)]),
+            limit=None if limit is None else parse_duration(limit),
+        )
+        return number
 
     def session(self) -> Outcome:
         """Do what is left to do, and keep how that ended."""
@@ -252,6 +264,8 @@ class Part(ABC):
             reason = str(error)
             raise
         finally:
+            assert self.time is not None, "begun with the session"
+            self.time.keep()
             self.record.stop_session(session, reason)
         config = self.ready.config
         assert config.name is not None
@@ -375,12 +389,6 @@ class _Recording:
             failure = f"{failed[0].status}: {failed[0].reason}"
         state: State = "failed" if failure else "complete"
         self._watch.finished(self._record.finish(task.number, state, failure))
-
-
-def _wall_time(trial: Trial) -> float:
-    """Seconds that a trial has taken of its run, beside the others that were trained with it."""
-    seconds = sum(training.seconds for training in trial.trainings.values())
-    return seconds / int(trial.provenance.get("workers", 1))
 
 
 def _discard(checkpoint: Path) -> None:

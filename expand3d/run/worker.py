@@ -227,6 +227,11 @@ class _Worker(Expanding):
         if not self._waited:
             self.watch.note("nothing is free: waiting for other workers")
         self._waited = True
+        assert self.time is not None, "waits only in its session"
+        with self.time.left_out():
+            self._until_changed(before)
+
+    def _until_changed(self, before: tuple[Claim, ...]) -> None:
         while self._standing(self.record.claims.everyone()) == self._standing(before):
             if self.stop():
                 raise Interrupted("stopped while others were at work")

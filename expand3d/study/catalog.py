@@ -40,12 +40,18 @@ def state_of(record: Record) -> tuple[StudyState, str | None]:
     if not sessions:
         return "new", None
     last = sessions[-1]
-    for session in sessions:  # one worker may find the study finished, and another die before
-        if session.reason == FINISHED and (session.stopped or "") > last.started:
-            return "finished", FINISHED
+    finished = last.reason == FINISHED or any(
+        # One worker may find the study finished, and another die before.
+        session.reason == FINISHED and (session.stopped or "") > last.started
+        for session in sessions
+    )
+    if finished and (failure := record.last_failure()):  # earlier versions called that finished
+        return "stopped", f"the winner's last training failed: {failure}"
+    if finished:
+        return "finished", FINISHED
     if last.stopped is None:
         return "killed", f"process {last.pid} on {last.host} died"
-    return ("finished" if last.reason == FINISHED else "stopped"), last.reason
+    return "stopped", last.reason
 
 
 def elsewhere(record: Record) -> tuple[Claim, ...]:

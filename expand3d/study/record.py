@@ -38,6 +38,8 @@ TRIAL = "trial"
 CONFIG = "config"
 FINAL = "final"
 SESSION = "session"
+#: The seconds of the session with the number that follows.
+WORKED = "worked"
 #: What was measured of the network with the digest that follows.
 LATENCY = "latency"
 #: Which data the study began with, and the strategy with the limits that the data set it.
@@ -298,6 +300,18 @@ class Record:
         found: dict[str, Any] | None = self.attribute(FINAL)
         return found
 
+    def last_trained(self) -> int | None:
+        """Number of the trial whose last training is had; None where it failed or never was."""
+        final = self.final()
+        return final["trial"] if final and not self.last_failure() else None
+
+    def last_failure(self) -> str | None:
+        """Why the training of the winner gave nothing, where it was the last thing tried."""
+        training = (self.final() or {}).get("training")
+        if training is None or training["status"] == "ok":
+            return None
+        return f"{training['status']}: {training['reason']}"
+
     def set_final(self, value: Mapping[str, Any]) -> None:
         """Keep what the training of the winner gave (its result, the path of its weights)."""
         self.set_attribute(FINAL, dict(value))
@@ -318,6 +332,18 @@ class Record:
         """Keep how this part of the run ended: "finished", "interrupted", "time limit" or why."""
         session = self.sessions()[number].stop(reason)
         self.set_attribute(f"{SESSION}/{number}", session.to_json())
+
+    def worked(self) -> list[dict[str, Any]]:
+        """What `put_worked` has kept; older sessions have nothing."""
+        keys = [key for key in self._attributes if key.startswith(f"{WORKED}/")]
+        return [self._attributes[key] for key in keys]
+
+    def put_worked(self, session: int, value: Mapping[str, Any]) -> None:
+        """Keep how many "seconds" a session has been at its "part", in place of what was kept.
+
+        "before" are the seconds of that part that no session has counted.
+        """
+        self.set_attribute(f"{WORKED}/{session}", dict(value))
 
 
 def _values(trial: Trial) -> tuple[float, float] | None:

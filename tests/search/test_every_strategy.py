@@ -47,7 +47,7 @@ def digests(trials: tuple[Trial, ...] | list[Trial]) -> list[str]:
 
 def forget() -> None:
     """Take away what is remembered within a process, as a new process would."""
-    for remembered in (space._legal, space._near_misses, space._grid, space._dimensions):
+    for remembered in (space._legal, space._near_misses, space._grids, space._dimensions):
         remembered.cache_clear()
 
 

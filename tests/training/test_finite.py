@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 import torch
-from test_loop import run
 from torch import nn
-from train_toys import make_plan, make_recipe
 
 from expand3d.core.errors import WeightsError
 from expand3d.training import loop
 from expand3d.training.checkpoint import save_weights
+from tests.helpers.train_toys import make_plan, make_recipe
+from tests.training.test_loop import run
 
 
 @pytest.mark.parametrize("lr", [1e5, 1e9])
@@ -30,15 +30,15 @@ def test_the_last_step_may_not_break_the_weights(
     broken: str, tmp_path: Path, monkeypatch: Any
 ) -> None:
     """The loss is asked before a step: what the last one breaks, no loss shows."""
-    original = loop._Run._one_step
+    original = loop.Loop._one_step
 
     def breaking(self: Any, *args: Any) -> None:
         original(self, *args)
         if self.step == self.steps:
             with torch.no_grad():
-                self.model.state_dict()[broken].view(-1)[0] = math.inf
+                self.network.state_dict()[broken].view(-1)[0] = math.inf
 
-    monkeypatch.setattr(loop._Run, "_one_step", breaking)
+    monkeypatch.setattr(loop.Loop, "_one_step", breaking)
     training = run(make_plan(), make_recipe(), weights_out=tmp_path / "w")
     assert training.status == "diverged"
     assert training.reason is not None and broken in training.reason

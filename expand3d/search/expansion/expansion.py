@@ -122,8 +122,19 @@ class Expansion(StrategyBase):
         self.base()  # refuses a budget below it
 
     def ask(self, history: Sequence[Trial]) -> Ask:
-        """The candidates of the first step that `history` leaves open, or Done with the reason."""
-        return self._walk(history)[1]
+        """The candidates of the first step that `history` leaves open, or Done with the reason.
+
+        Measure where a step, or `result` in the end, depends on a latency that nobody knows.
+        """
+        asked = self._walk(history)[1]
+        if isinstance(asked, Done):
+            try:  # those of a smaller budget, or of an earlier version, may lack one
+                for trial in history:
+                    if trial.state == "complete":
+                        self.inside(trial.candidate)
+            except Unmeasured as missing:
+                return Measure(missing.plan)
+        return asked
 
     def steps(self, history: Sequence[Trial]) -> tuple[StepSummary, ...]:
         """Every step that `history` has reached, the open one included."""
@@ -132,10 +143,13 @@ class Expansion(StrategyBase):
     def result(self, history: Sequence[Trial]) -> Trial | None:
         """The best trained network within the budget; of equal estimates the cheaper.
 
-        A baseline counts only where a step offers the same network.
+        A baseline counts only where a step offers the same network. Before `ask` is Done a network
+        whose latency is not known yet counts as over its limit.
         """
         inside = [
-            trial for trial in history if trial.state == "complete" and self.inside(trial.candidate)
+            trial
+            for trial in history
+            if trial.state == "complete" and self._surely_inside(trial.candidate)
         ]
         if any(trial.candidate.role == BASELINE for trial in inside):
             steps = self.steps(history)
@@ -271,6 +285,13 @@ class Expansion(StrategyBase):
             return Done(f"{cost} is within 5% of the step's target")
         return self._expansion(step, current, target)
 
+    def _surely_inside(self, candidate: Candidate) -> bool:
+        """True where the network is known to be within every limit."""
+        try:
+            return self.inside(candidate)
+        except Unmeasured:
+            return False
+
     @property
     def _all_axes(self) -> tuple[str, ...]:
         return self.axes or self._family.axes
@@ -337,6 +358,10 @@ class Expansion(StrategyBase):
         role: str,
         parent: Candidate,
     ) -> Candidate:
+        # A network that `result` may ask about is measured before it is trained, as everywhere;
+        # only a ceiling has done that already.
+        if self.price.of(found.plan) <= self.budget:
+            self.price.over(found.plan)
         return Candidate(
             genotype=found.genotype,
             plan=found.plan,

@@ -8,7 +8,7 @@ latency is limited, what arithmetic and a guess allow is measured, once, before 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
@@ -104,24 +104,54 @@ class Sampling(StrategyBase):
         base = self.base()
         if base.digest not in known:
             return Batch((base,), f"the base, {self.price.quantity.text(base.cost)}")
-        mine = answers([trial for trial in history if trial.candidate.role == self.sampler])
-        own = sorted(mine.values(), key=lambda trial: (_step(trial), trial.candidate.digest))
-        trained = [known[base.digest], *own]
-        last = max(map(_step, own), default=0)
-        before = [trial for trial in trained if _step(trial) < last]
-        if last and len(trained) < min(self.trials, len(before) + self.batch):
-            # The batch is not finished, unless there were fewer networks than it wanted.
-            others = known.keys() - {t.candidate.digest for t in own if _step(t) == last}
-            asked = self._propose(last, before, set(others))
-            if isinstance(asked, Batch) and any(c.digest not in known for c in asked.candidates):
-                return asked
+        mine = [trial for trial in history if trial.candidate.role == self.sampler]
+        own = {trial.candidate.digest: trial.candidate for trial in mine}
+        finished = sorted(answers(mine).values(), key=lambda t: (_step(t), t.candidate.digest))
+        trained = [known[base.digest], *finished]
+        last = max((candidate.step or 0 for candidate in own.values()), default=0)
+        if last and (unfinished := self._unfinished(last, own, known, trained)):
+            return unfinished
         if len(trained) >= self.trials:
             everything = f"all {self.trials} networks of {self.sampler} are trained"
             return Done(f"{everything}; only a larger --trials adds some")
         if self._spent(trial.candidate for trial in trained):
             reached = f"{len(trained)} networks of {self.sampler}"
             return Done(f"{reached} have reached the training limit")
-        return self._propose(last + 1, trained, set(known))
+        return self._propose(last + 1, trained, set(known), own.keys())
+
+    def _unfinished(
+        self,
+        step: int,
+        own: Mapping[str, Candidate],
+        known: Mapping[str, Trial],
+        trained: Sequence[Trial],
+    ) -> Batch | None:
+        """Batch number `step`, the last one begun; None where all of it is finished.
+
+        What it was is proposed again. Where a baseline has answered one of its networks meanwhile,
+        a model suggests others: only as many of those are taken as the batch still lacks.
+        """
+        batch = {digest: c for digest, c in own.items() if c.step == step}
+        before = [trial for trial in trained if trial.candidate.digest not in batch]
+        lacking = min(self.batch, self.trials - len(before)) - len(batch)
+        begun = {digest: c for digest, c in batch.items() if digest not in known}
+        if lacking <= 0 and not begun:
+            return None
+        asked = self._propose(step, before, set(known.keys() - batch.keys()), own.keys())
+        wanted: list[Candidate] = []
+        for candidate in asked.candidates if isinstance(asked, Batch) else ():
+            if candidate.digest in batch:
+                begun.pop(candidate.digest, None)
+            elif lacking > 0:
+                lacking -= 1
+            else:
+                continue
+            wanted.append(candidate)
+        wanted += [begun[digest] for digest in sorted(begun)]
+        if all(candidate.digest in known for candidate in wanted):
+            return None  # there were fewer networks than it wanted
+        note = asked.note if isinstance(asked, Batch) else f"{self.sampler}: what was begun"
+        return Batch(tuple(wanted), note)
 
     def steps(self, history: Sequence[Trial]) -> tuple[StepSummary, ...]:
         """No steps: a sampler compares all networks at the end."""
@@ -152,7 +182,7 @@ class Sampling(StrategyBase):
         self = self._guessed()
         known = answers(history)
         found = {c.digest: c for t in known.values() if (c := t.candidate).role == self.sampler}
-        sequence = (verdict for verdict in self._sequence() if self._fits(verdict))
+        sequence = (verdict for verdict in self._sequence(found) if self._fits(verdict))
         while (
             len(found) < self.trials - 1
             and not self._spent((base, *found.values()))
@@ -233,34 +263,37 @@ class Sampling(StrategyBase):
             **self.price.fields(verdict.plan),
         )
 
-    def _propose(self, step: int, trained: Sequence[Trial], taken: set[str]) -> Ask:
+    def _propose(
+        self, step: int, trained: Sequence[Trial], taken: set[str], own: Collection[str]
+    ) -> Batch | Done:
         """Batch number `step` after those that trained `trained`; Done where nothing is new.
 
-        `taken` are the digests of networks that need no training.
+        `taken` are the digests of networks that need no training, `own` of those that the sampler
+        has begun.
         """
         size = min(self.batch, self.trials - len(trained))
         found: list[Candidate] = []
-        for verdict in self._verdicts(step, trained, taken):
+        for verdict in self._verdicts(step, trained, taken, own):
             candidate = self._candidate(verdict, step)
             found.append(candidate)
             taken.add(candidate.digest)
             if len(found) == size:
                 break
         if not found:
-            return Done(self._blocked())
+            return Done(self._blocked(own))
         first = len(trained) + 1
         numbers = f"{first}" if size == 1 else f"{first} to {first + len(found) - 1}"
         return Batch(tuple(found), f"{self.sampler}: network {numbers} of {self.trials}")
 
     def _verdicts(
-        self, step: int, trained: Sequence[Trial], taken: Collection[str]
+        self, step: int, trained: Sequence[Trial], taken: Collection[str], own: Collection[str]
     ) -> Iterator[Verdict]:
         """Legal networks that are not `taken`, which grows meanwhile."""
         scored = [trial for trial in trained if trial.state == "complete"]
         if self.sampler in ATTEMPTS and self._started(trained, len(scored)):
             yield from self._modelled(step, scored, taken)
         slow = 0
-        for verdict in self._sequence():
+        for verdict in self._sequence(own):
             if _digest(verdict) in taken:
                 slow = 0
                 continue
@@ -293,11 +326,19 @@ class Sampling(StrategyBase):
                 left -= 1
                 model.refuse(asked, verdict)
 
-    def _sequence(self) -> Iterator[Verdict]:
+    def _sequence(self, own: Collection[str]) -> Iterator[Verdict]:
         """Legal networks that no result changes: the grid, Sobol points, or random ones."""
         if self.sampler == "grid":
-            return iter(self.space.grid(self.trials))
+            return iter(self._grid(own))
         return self.space.legal(self._order, self.seed, blocks=BLOCKS)
+
+    def _grid(self, own: Collection[str]) -> tuple[Verdict, ...]:
+        """The finest grid that `trials` allow for, beside the base and what is begun or trained.
+
+        So a grid that is extended, to more trials or a larger budget, is trained up to its
+        costliest network, although those of the grid before count. Training it changes nothing.
+        """
+        return self.space.grid(self.trials, beside=frozenset({self.base().digest, *own}))
 
     @property
     def _order(self) -> Order:
@@ -316,11 +357,11 @@ class Sampling(StrategyBase):
         used = self._spent((trial.candidate for trial in trained), STARTUP_SHARE)
         return used and scored >= LEAST_STARTUP
 
-    def _blocked(self) -> str:
+    def _blocked(self, own: Collection[str]) -> str:
         """The reason why nothing is left to propose."""
         slow = " or too slow" if self.price.clock else ""
         if self.sampler == "grid":
-            return f"all {len(self.space.grid(self.trials))} networks of the grid are trained{slow}"
+            return f"all {len(self._grid(own))} networks of the grid are trained{slow}"
         refused = self.space.refused(self._order, self.seed, blocks=BLOCKS)
         known = sum(1 for _ in self.space.legal(self._order, self.seed, blocks=BLOCKS))
         reasons = [f"{count:,} exceed the limit of {name}" for name, count in refused.most_common()]

@@ -177,13 +177,17 @@ class Space:
         """Networks that exceed a limit: of one block of random points those that do so least."""
         return _near_misses(self, count)
 
-    def grid(self, most: int) -> tuple[Verdict, ...]:
+    def grid(self, most: int, *, beside: frozenset[str] = frozenset()) -> tuple[Verdict, ...]:
         """The legal networks of the finest grid that has at most `most`, cheapest first.
 
         Levels run evenly (by ratio where `log`) over each dimension, both ends included; they are
-        added to the dimensions in turn.
+        added to the dimensions in turn. With the networks `beside` it, by digest, there are at
+        most so many too; none where nothing is left for the coarsest grid.
         """
-        return _grid(self, most)
+        for found in reversed(_grids(self, most)):
+            if len(found.keys() | beside) <= most:
+                return tuple(found.values())
+        return ()
 
 
 def _levels(dimension: Dimension, count: int) -> list[int]:
@@ -254,10 +258,13 @@ def _near_misses(space: Space, count: int) -> tuple[Verdict, ...]:
 
 
 @lru_cache(maxsize=8)
-def _grid(space: Space, most: int) -> tuple[Verdict, ...]:
-    """`Space.grid`, remembered."""
+def _grids(space: Space, most: int) -> tuple[Mapping[str, Verdict], ...]:
+    """Ever finer grids of at most `most` networks, the coarsest a single one; by digest.
+
+    Each is cheapest first.
+    """
     levels, stuck = [1] * len(space.dimensions), set[int]()
-    best = _corners(space, levels)
+    grids = [_corners(space, levels)]
     while len(stuck) < len(levels):
         for turn, dimension in enumerate(space.dimensions):
             if turn in stuck:
@@ -269,8 +276,9 @@ def _grid(space: Space, most: int) -> tuple[Verdict, ...]:
             if not fits or len(found) > most:
                 stuck.add(turn)
             else:
-                levels, best = finer, found
-    return tuple(sorted(best.values(), key=lambda v: (v.price, v.plan.digest if v.plan else "")))
+                levels = finer
+                grids.append(found)
+    return tuple(grids)
 
 
 def _corners(space: Space, levels: list[int]) -> dict[str, Verdict]:
@@ -291,7 +299,7 @@ def _corners(space: Space, levels: list[int]) -> dict[str, Verdict]:
     for verdict in kept:
         assert verdict.plan is not None
         found.setdefault(verdict.plan.digest, verdict)
-    return found
+    return dict(sorted(found.items(), key=lambda item: (item[1].price, item[0])))
 
 
 @lru_cache(maxsize=64)
