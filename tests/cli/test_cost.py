@@ -254,7 +254,11 @@ def test_no_heavy_library_is_loaded(words: list[str]) -> None:
     assert done.stdout.strip() == ""
 
 
-def test_latency_is_measured_where_it_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+def test_latency_is_measured_where_it_is_asked_for(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, seconds in {"WARM_UP": 0.05, "LOOK": 0.05, "LEAST": 0.1, "MOST": 0.5}.items():
+        monkeypatch.setattr(f"expand3d.measure.latency.{name}_SECONDS", seconds)
     tiny = ["cost", "--family", "x3d", "--set", "crop=32", "--num-classes", "3"]
     assert main([*tiny, "--latency", "--threads", "1", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)["latency"]

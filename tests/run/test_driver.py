@@ -169,7 +169,8 @@ def test_killed_at_any_moment_nothing_is_lost_or_trained_twice(
     assert scores(Record.open("tiny", root=config.root)) == scores(whole)
 
 
-@pytest.mark.parametrize("executor", ["processes", pytest.param("ray", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("executor", ["processes", "ray"])
 def test_worker_processes_give_the_study_that_one_process_gives(
     config: StudyConfig, whole: Record, executor: str
 ) -> None:
