@@ -29,6 +29,7 @@ from expand3d.study.folder import study_folder
 from expand3d.study.lock import StudyLock, holder
 from expand3d.study.record import Record
 from tests.helpers.study_config import stop_after, tiny
+from tests.helpers.waiting import HANGS, wait_for
 
 
 def finished(config: StudyConfig, **options: Any) -> Record:
@@ -361,7 +362,7 @@ def test_run_status_and_resume_on_the_command_line(
 
 
 @pytest.mark.parametrize(
-    "executor", ["here", "processes", pytest.param("ray", marks=pytest.mark.slow)]
+    "executor", ["here", *(pytest.param(e, marks=pytest.mark.slow) for e in ("processes", "ray"))]
 )
 def test_sigterm_stops_cleanly_and_prints_the_resume_command(
     config: StudyConfig, tmp_path: Path, executor: str
@@ -371,17 +372,10 @@ def test_sigterm_stops_cleanly_and_prints_the_resume_command(
     words += ["--recipe", "clip_visits=4000", "--recipe", "batch=8", "--recipe", "bn_batch=8"]
     words += ["--executor", executor]
     process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    database = Path(config.root, "tiny", "study.db")
     checkpoints = Path(config.root, "tiny", "checkpoints")
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and process.poll() is None:
-        # Ray takes seconds from a begun trial to the training, which then leaves a checkpoint soon.
-        begun = database.exists() and _trials(config) > 0
-        if begun and (executor != "ray" or any(checkpoints.glob("*.pt"))):
-            break
-        time.sleep(0.2)
+    wait_for(lambda: any(checkpoints.glob("*.pt")), process=process)
     process.send_signal(signal.SIGTERM)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=HANGS)
     assert process.returncode == 130, err
     assert f"expand3d resume tiny --root {config.root}" in out
     assert any(checkpoints.glob("*.pt"))
@@ -396,10 +390,3 @@ def _wait_for_driver(process: subprocess.Popen[bytes], config: StudyConfig) -> b
             return True
         time.sleep(0.05)
     return False
-
-
-def _trials(config: StudyConfig) -> int:
-    try:
-        return len(Record.open("tiny", root=config.root).trials())
-    except StudyError:
-        return 0
