@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from expand3d.cli.main import main
+from tests.helpers.study_config import with_short_looks
 
 GOLDEN = Path(__file__).parents[1] / "networks/families/golden/x3d_pytorchvideo_complexity.csv"
 Capture = pytest.CaptureFixture[str]
@@ -257,8 +258,7 @@ def test_no_heavy_library_is_loaded(words: list[str]) -> None:
 def test_latency_is_measured_where_it_is_asked_for(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, seconds in {"WARM_UP": 0.05, "LOOK": 0.05, "LEAST": 0.1, "MOST": 0.5}.items():
-        monkeypatch.setattr(f"expand3d.measure.latency.{name}_SECONDS", seconds)
+    with_short_looks(monkeypatch)
     tiny = ["cost", "--family", "x3d", "--set", "crop=32", "--num-classes", "3"]
     assert main([*tiny, "--latency", "--threads", "1", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)["latency"]

@@ -11,12 +11,12 @@ from expand3d.study.config import StudyConfig
 
 
 def tiny(videos: Path, root: Path) -> StudyConfig:
-    """Base and one step of four candidates, each of four optimiser steps."""
+    """Base and one step of four candidates, each of two optimiser steps."""
     return StudyConfig(
         budget="0.04GFLOPs",
         data=str(videos),
         name="tiny",
-        recipe={"clip_visits": 32, "batch": 8, "bn_batch": 8, "test_views": 1},
+        recipe={"clip_visits": 16, "batch": 8, "bn_batch": 8, "test_views": 1},
         threads=1,
         root=str(root),
         final=False,
@@ -27,6 +27,12 @@ def stop_after(calls: int) -> Callable[[], bool]:
     """False so many times, then True."""
     left = iter(range(calls))
     return lambda: next(left, None) is None
+
+
+def with_short_looks(patch: pytest.MonkeyPatch) -> None:
+    """Latencies are measured in a moment, and are as bad as that."""
+    for name, seconds in {"WARM_UP": 0.05, "LOOK": 0.05, "LEAST": 0.1, "MOST": 0.5}.items():
+        patch.setattr(f"expand3d.measure.latency.{name}_SECONDS", seconds)
 
 
 def without_timing(patch: pytest.MonkeyPatch) -> None:

@@ -29,7 +29,7 @@ from expand3d.study.record import Record
 from tests.helpers.made_videos import greys, write_video
 from tests.helpers.study_config import stop_after, tiny, without_timing
 
-SHORT = {"clip_visits": 32, "batch": 8, "bn_batch": 8, "test_views": 1}
+SHORT = {"clip_visits": 16, "batch": 8, "bn_batch": 8, "test_views": 1}
 #: The base, and four networks at what the budget leaves; or four of twice its cost.
 SMALL, LARGE = "0.03GFLOPs", "0.04GFLOPs"
 

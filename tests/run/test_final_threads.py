@@ -125,7 +125,7 @@ def test_the_plan_times_the_last_training_with_its_own_threads(
         # A second a visit with one thread, half of it with two, up to the largest timed size;
         # what is less than 1.5 times as large as that is not timed and takes so much longer.
         assert final is not None and seconds <= final.seconds < 1.5 * seconds
-        assert base.seconds == pytest.approx(32)
+        assert base.seconds == pytest.approx(16)
         said = dict(watch.overview.lines)["training"]
         assert ("1 threads, the last training 2" in said) == (not fields)
         assert set(timed) == ({1} if fields else {1, 2})

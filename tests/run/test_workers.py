@@ -28,11 +28,12 @@ from expand3d.study.claims import Claim
 from expand3d.study.config import StudyConfig
 from expand3d.study.record import Record
 from tests.helpers.postgres_server import postgres_server
+from tests.helpers.study_config import with_short_looks
 from tests.helpers.waiting import HANGS, wait_for
 
 #: Seconds; much longer than a busy machine keeps a thread waiting.
 DEAD_AFTER = 6.0
-SHORT = {"clip_visits": 32, "batch": 8, "bn_batch": 8, "test_views": 1}
+SHORT = {"clip_visits": 16, "batch": 8, "bn_batch": 8, "test_views": 1}
 
 
 def sampled(config: StudyConfig, **changes: Any) -> StudyConfig:
@@ -191,8 +192,12 @@ def test_a_worker_stops_cleanly_and_lets_go_of_what_it_had(
 
 
 def test_a_worker_is_refused_beside_a_driver_and_where_latency_counts(
-    config: StudyConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    config: StudyConfig,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    with_short_looks(monkeypatch)
     refused: list[str] = []
 
     def join() -> bool:
