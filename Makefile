@@ -28,11 +28,14 @@ lint: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# One process a core; who has nothing left to do takes over from the others.
+PYTEST := $(BIN)/python -m pytest -q --numprocesses auto --dist worksteal
+
 test: lint
-	$(BIN)/python -m pytest -q
+	$(PYTEST)
 
 test-all: lint
-	$(BIN)/python -m pytest -q -m 'not peers'
+	$(PYTEST) -m 'not peers'
 
 # pytorchvideo lives in an environment of its own: see tests/peers/README.md.
 test-peers:

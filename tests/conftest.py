@@ -12,6 +12,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Threads that wait for each other must not spin: other tests want the processor.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 # How long examples take to make depends on what else the machine does; that fails no test.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])

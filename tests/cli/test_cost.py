@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from expand3d.cli.main import main
+from tests.helpers.study_config import with_short_looks
 
 GOLDEN = Path(__file__).parents[1] / "networks/families/golden/x3d_pytorchvideo_complexity.csv"
 Capture = pytest.CaptureFixture[str]
@@ -254,7 +255,10 @@ def test_no_heavy_library_is_loaded(words: list[str]) -> None:
     assert done.stdout.strip() == ""
 
 
-def test_latency_is_measured_where_it_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+def test_latency_is_measured_where_it_is_asked_for(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_short_looks(monkeypatch)
     tiny = ["cost", "--family", "x3d", "--set", "crop=32", "--num-classes", "3"]
     assert main([*tiny, "--latency", "--threads", "1", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)["latency"]

@@ -264,7 +264,7 @@ def test_two_processes_build_one_cache(tmp_path: Path) -> None:
         assert worker.stdin
         worker.stdin.write("go\n")
         worker.stdin.flush()
-    answers = [worker.communicate(timeout=60)[0] for worker in workers]
+    answers = [worker.communicate()[0] for worker in workers]
     total = sum(int(store.frames(n).sum(dtype="int64")) for n in range(12))
     assert answers == [f"{store.fingerprint} {total}\n"] * 2
     assert contents(shared) == contents(alone)

@@ -21,6 +21,7 @@ from expand3d.execute import get_executor
 from expand3d.execute.base import Executor, Setting
 from expand3d.study.config import StudyConfig
 from tests.helpers.stages import Stage, Told, bench
+from tests.helpers.waiting import HANGS, wait_for
 
 SLOW = pytest.mark.slow
 EVERY = ["here", "processes", pytest.param("ray", marks=SLOW)]
@@ -39,7 +40,7 @@ def never() -> bool:
     return False
 
 
-def after(done: Callable[[], bool], seconds: float = 60) -> Callable[[], bool]:
+def after(done: Callable[[], bool], seconds: float = HANGS) -> Callable[[], bool]:
     """True from the moment that `done` is; fails where that takes too long."""
     until = time.monotonic() + seconds
 
@@ -139,8 +140,8 @@ def test_a_training_that_kills_its_workers_fails_for_that_reason(name: str, home
 
 @pytest.mark.parametrize("name", APART)
 def test_a_training_that_hangs_is_ended_from_outside(name: str, home: Path) -> None:
-    stage, told = Stage(home, ["hang", "train", "train"], timeout=1.0), Told()
-    with opened(name, home, grace=1.0) as executor:
+    stage, told = Stage(home, ["hang", "train", "train"], timeout=2.0), Told()
+    with opened(name, home, grace=3.0) as executor:
         executor.run(stage.tasks(), told, never)
     assert told.ended_[1] is None and told.ended_[2] is None
     assert told.ended_[0] is not None and told.ended_[0].startswith("timeout: ")
@@ -230,15 +231,9 @@ def test_workers_end_with_a_driver_that_is_killed(own: str, home: Path) -> None:
     code = DRIVER.format(home=str(home), name=own)
     driver = subprocess.Popen([sys.executable, "-c", code], env=environment())
     log = home / "log"
-    until = time.monotonic() + 60
-    while not (log.exists() and len(log.read_text().splitlines()) == 2):
-        assert driver.poll() is None and time.monotonic() < until
-        time.sleep(0.05)
+    wait_for(lambda: log.exists() and len(log.read_text().splitlines()) == 2, process=driver)
     pids = [int(line.split()[-1]) for line in log.read_text().splitlines()]
     assert len({*pids, driver.pid}) == 3
     driver.send_signal(signal.SIGKILL)
     driver.wait()
-    until = time.monotonic() + 20
-    while not all(gone(pid) for pid in pids):
-        assert time.monotonic() < until, "a worker outlives its driver"
-        time.sleep(0.05)
+    wait_for(lambda: all(gone(pid) for pid in pids), said=lambda: "a worker outlives its driver")

@@ -18,6 +18,7 @@ from expand3d.core.genotype import Plan
 from expand3d.core.result import ClipScore, Interrupted, Training
 from expand3d.execute.evaluate import Bench, Job
 from expand3d.training.progress import Progress
+from tests.helpers.waiting import HANGS
 
 EVALUATE = "tests.helpers.deeds:evaluate"
 #: Steps of a training; after each, its number is in the checkpoint.
@@ -72,16 +73,16 @@ def _do(deed: str, key: str, step: int, start: int, stop: Callable[[], bool]) ->
         case "orphan once" if key == "1/0" and start == 0 and step == 1:
             time.sleep(2)  # the training before has been told of by then
             os.kill(os.getppid(), signal.SIGKILL)
-            time.sleep(60)
+            time.sleep(HANGS)
         case "orphan":
             os.kill(os.getppid(), signal.SIGKILL)
-            time.sleep(60)
+            time.sleep(HANGS)
         case "pause":
             time.sleep(2)
         case "hang":
             time.sleep(3600)
         case "slow" if step == 1 and start == 0:
-            until = time.monotonic() + 60
+            until = time.monotonic() + HANGS
             while not stop() and time.monotonic() < until:
                 time.sleep(0.05)
 

@@ -10,11 +10,12 @@ import signal
 import socket
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.helpers.waiting import HANGS, wait_for
 
 
 def _tool(name: str) -> str:
@@ -61,18 +62,18 @@ class Server:
 
     def stop(self) -> None:
         self._process.send_signal(signal.SIGINT)
-        self._process.wait(30)
+        self._process.wait(HANGS)
 
     def _wait(self) -> None:
         import psycopg
 
-        for _ in range(150):
-            assert self._process.poll() is None, (self._home / "log").read_text()
+        def answers() -> bool:
             with contextlib.suppress(psycopg.OperationalError):
                 psycopg.connect(self.url).close()
-                return
-            time.sleep(0.1)
-        raise AssertionError((self._home / "log").read_text())
+                return True
+            return False
+
+        wait_for(answers, process=self._process, said=(self._home / "log").read_text)
 
 
 @contextlib.contextmanager

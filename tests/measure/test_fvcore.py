@@ -61,16 +61,15 @@ def check(plan: X3DPlan) -> None:
     assert cost.activations == conv_outputs(network, plan)
 
 
-@pytest.mark.parametrize("block", range(4))
-def test_equal_operator_by_operator_on_40_random_networks(block: int) -> None:
-    for seed in range(10 * block, 10 * block + 10):
+def test_equal_operator_by_operator_on_random_networks() -> None:
+    for seed in range(10):
         check(random_plan(seed))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("block", range(10))
-def test_equal_operator_by_operator_on_500_random_networks(block: int) -> None:
-    for seed in range(1000 + 50 * block, 1050 + 50 * block):
+def test_equal_operator_by_operator_on_540_random_networks(block: int) -> None:
+    for seed in range(10 + 54 * block, 64 + 54 * block):
         check(random_plan(seed))
 
 

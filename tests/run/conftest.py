@@ -8,7 +8,7 @@ import pytest
 
 from expand3d.study.config import StudyConfig
 from tests.helpers.made_videos import write_data_set
-from tests.helpers.study_config import tiny
+from tests.helpers.study_config import tiny, without_timing
 
 
 @pytest.fixture(scope="session")
@@ -25,6 +25,12 @@ def clip_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def _cache(clip_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EXPAND3D_CACHE", str(clip_cache))
+
+
+@pytest.fixture(autouse=True)
+def _without_timing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only fixtures of a module, and commands in processes of their own, time networks."""
+    without_timing(monkeypatch)
 
 
 @pytest.fixture

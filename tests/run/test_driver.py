@@ -29,6 +29,7 @@ from expand3d.study.folder import study_folder
 from expand3d.study.lock import StudyLock, holder
 from expand3d.study.record import Record
 from tests.helpers.study_config import stop_after, tiny
+from tests.helpers.waiting import HANGS, wait_for
 
 
 def finished(config: StudyConfig, **options: Any) -> Record:
@@ -73,8 +74,8 @@ def test_a_run_records_base_candidates_choice_and_what_made_them(whole: Record) 
     for trial in trials:
         assert trial.state == "complete"
         (training,) = trial.trainings.values()
-        assert training.clip_visits == 32
-        assert training.training_macs == 3 * 32 * trial.candidate.macs
+        assert training.clip_visits == 16
+        assert training.training_macs == 3 * 16 * trial.candidate.macs
         assert len(training.scores) == 4  # 20% of 24 clips, whole groups of two
         provenance = trial.provenance
         assert provenance["threads"] == 1 and provenance["device"] == "cpu"
@@ -98,7 +99,7 @@ def test_the_record_is_an_ordinary_optuna_study(whole: Record) -> None:
     assert study.trials[0].params["gamma_t"] == 1
 
 
-@pytest.mark.parametrize("calls", [1, 9, 14])
+@pytest.mark.parametrize("calls", [1, pytest.param(9, marks=pytest.mark.slow), 14])
 def test_a_stopped_and_resumed_study_equals_an_uninterrupted_one(
     config: StudyConfig, whole: Record, calls: int
 ) -> None:
@@ -117,7 +118,7 @@ def test_a_stopped_and_resumed_study_equals_an_uninterrupted_one(
 def test_the_winner_is_trained_again_and_scored_on_the_test_part_only(
     config: StudyConfig, executor: str
 ) -> None:
-    short = {"clip_visits": 32, "batch": 8, "bn_batch": 8, "test_views": 1}
+    short = {"clip_visits": 16, "batch": 8, "bn_batch": 8, "test_views": 1}
     config = dataclasses.replace(config, executor=executor)
     record = finished(dataclasses.replace(config, final=True, final_recipe=short))
     final = record.final()
@@ -169,7 +170,8 @@ def test_killed_at_any_moment_nothing_is_lost_or_trained_twice(
     assert scores(Record.open("tiny", root=config.root)) == scores(whole)
 
 
-@pytest.mark.parametrize("executor", ["processes", pytest.param("ray", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("executor", ["processes", "ray"])
 def test_worker_processes_give_the_study_that_one_process_gives(
     config: StudyConfig, whole: Record, executor: str
 ) -> None:
@@ -319,7 +321,7 @@ def test_the_plan_counts_what_is_then_trained(config: StudyConfig) -> None:
     record = finished(config, watch=Look())
     (plan,) = seen
     assert plan.candidates == len(record.trials())
-    assert sum(row.clip_visits for row in plan.steps) == 32 * plan.candidates
+    assert sum(row.clip_visits for row in plan.steps) == 16 * plan.candidates
     macs = sum(t.training_macs for trial in record.trials() for t in trial.trainings.values())
     assert sum(row.training_macs for row in plan.steps) == macs
     assert plan.seconds > 0
@@ -360,7 +362,7 @@ def test_run_status_and_resume_on_the_command_line(
 
 
 @pytest.mark.parametrize(
-    "executor", ["here", "processes", pytest.param("ray", marks=pytest.mark.slow)]
+    "executor", ["here", *(pytest.param(e, marks=pytest.mark.slow) for e in ("processes", "ray"))]
 )
 def test_sigterm_stops_cleanly_and_prints_the_resume_command(
     config: StudyConfig, tmp_path: Path, executor: str
@@ -370,17 +372,10 @@ def test_sigterm_stops_cleanly_and_prints_the_resume_command(
     words += ["--recipe", "clip_visits=4000", "--recipe", "batch=8", "--recipe", "bn_batch=8"]
     words += ["--executor", executor]
     process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    database = Path(config.root, "tiny", "study.db")
     checkpoints = Path(config.root, "tiny", "checkpoints")
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and process.poll() is None:
-        # Ray takes seconds from a begun trial to the training, which then leaves a checkpoint soon.
-        begun = database.exists() and _trials(config) > 0
-        if begun and (executor != "ray" or any(checkpoints.glob("*.pt"))):
-            break
-        time.sleep(0.2)
+    wait_for(lambda: any(checkpoints.glob("*.pt")), process=process)
     process.send_signal(signal.SIGTERM)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=HANGS)
     assert process.returncode == 130, err
     assert f"expand3d resume tiny --root {config.root}" in out
     assert any(checkpoints.glob("*.pt"))
@@ -395,10 +390,3 @@ def _wait_for_driver(process: subprocess.Popen[bytes], config: StudyConfig) -> b
             return True
         time.sleep(0.05)
     return False
-
-
-def _trials(config: StudyConfig) -> int:
-    try:
-        return len(Record.open("tiny", root=config.root).trials())
-    except StudyError:
-        return 0

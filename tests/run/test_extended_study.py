@@ -27,9 +27,9 @@ from expand3d.run.events import Overview, Watch
 from expand3d.study.config import StudyConfig
 from expand3d.study.record import Record
 from tests.helpers.made_videos import greys, write_video
-from tests.helpers.study_config import stop_after, tiny
+from tests.helpers.study_config import stop_after, tiny, without_timing
 
-SHORT = {"clip_visits": 32, "batch": 8, "bn_batch": 8, "test_views": 1}
+SHORT = {"clip_visits": 16, "batch": 8, "bn_batch": 8, "test_views": 1}
 #: The base, and four networks at what the budget leaves; or four of twice its cost.
 SMALL, LARGE = "0.03GFLOPs", "0.04GFLOPs"
 
@@ -78,6 +78,7 @@ def alone(
     """Where a study lies that had the larger budget from the beginning."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EXPAND3D_CACHE", str(clip_cache))
+        without_timing(patch)
         config = tiny(videos, tmp_path_factory.mktemp("alone"))
         assert run_study(dataclasses.replace(config, budget=LARGE)) is not None
         yield config.root

@@ -50,8 +50,8 @@ def test_the_last_training_has_what_the_workers_had(
 
 def side_by_side(config: StudyConfig, **fields: Any) -> StudyConfig:
     """Two workers of one thread; the last training's two are named, as a machine may have one."""
-    two = {"executor": "processes", "workers": 2, "final_threads": 2}
-    return dataclasses.replace(config, final=True, final_recipe=SHORT, **{**two, **fields})
+    two = {"executor": "processes", "workers": 2, "final_threads": 2, "final_recipe": SHORT}
+    return dataclasses.replace(config, final=True, **{**two, **fields})
 
 
 def outcome(record: Record) -> tuple[Any, ...]:
@@ -61,9 +61,17 @@ def outcome(record: Record) -> tuple[Any, ...]:
     return final["trial"], final["training"]["scores"], weights
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        pytest.param({"executor": "here", "workers": None}, id="here"),
+        pytest.param({}, id="processes", marks=pytest.mark.slow),
+    ],
+)
 def test_interrupted_and_resumed_elsewhere_it_keeps_its_threads_bit_for_bit(
-    config: StudyConfig,
+    config: StudyConfig, fields: dict[str, Any]
 ) -> None:
+    fields = {"final_recipe": {**SHORT, "clip_visits": 16}, **fields}  # two steps
     seen: list[int] = []
 
     class Look(Watch):
@@ -71,9 +79,10 @@ def test_interrupted_and_resumed_elsewhere_it_keeps_its_threads_bit_for_bit(
             if candidate is None:
                 seen.append(progress.visits_done)
 
+    config = dataclasses.replace(config, budget="20MFLOPs")  # the base alone fits
     whole = dataclasses.replace(config, name="whole")
-    assert run_study(side_by_side(whole)) is not None
-    stopped = run_study(side_by_side(config), watch=Look(), stop=lambda: bool(seen))
+    assert run_study(side_by_side(whole, **fields)) is not None
+    stopped = run_study(side_by_side(config, **fields), watch=Look(), stop=lambda: bool(seen))
     assert stopped is not None and not stopped.finished
     begun = Record.open("tiny", root=config.root)
     assert begun.final() is None and begun.config().final_threads == 2
@@ -116,7 +125,7 @@ def test_the_plan_times_the_last_training_with_its_own_threads(
         # A second a visit with one thread, half of it with two, up to the largest timed size;
         # what is less than 1.5 times as large as that is not timed and takes so much longer.
         assert final is not None and seconds <= final.seconds < 1.5 * seconds
-        assert base.seconds == pytest.approx(32)
+        assert base.seconds == pytest.approx(16)
         said = dict(watch.overview.lines)["training"]
         assert ("1 threads, the last training 2" in said) == (not fields)
         assert set(timed) == ({1} if fields else {1, 2})

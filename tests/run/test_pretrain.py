@@ -7,7 +7,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -17,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from expand3d.cli.main import main
 from expand3d.core.errors import WeightsError
 from expand3d.core.genotype import Genotype
+from expand3d.core.process import environment
 from expand3d.interop.json_folder import load_export, write
 from expand3d.interop.network import ExportedNetwork
 from expand3d.networks import get_family, get_preset
@@ -94,17 +94,30 @@ def test_the_folder_is_an_exported_network_with_its_log(finished: Path, teacher:
     assert rows[0].keys() == {"step", "clip_visits", "loss", "pair_accuracy", "lr"}
 
 
+#: The command in a process that is killed as soon as it has written a checkpoint.
+KILLED = """
+import os, signal, sys
+from expand3d.cli.main import main
+from expand3d.training.checkpoint import Checkpointer
+
+write = Checkpointer.write
+
+def write_and_die(self, state):
+    write(self, state)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+Checkpointer.write = write_and_die
+sys.exit(main(sys.argv[1:]))
+"""
+
+
 def test_a_killed_pretraining_goes_on_to_the_same_bits(
     finished: Path, videos: Path, teacher: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "killed"
-    command = [sys.executable, "-m", "expand3d", *words(videos, teacher, out)]
-    killed = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 60
-    while not (out / "checkpoint.pt").exists() and time.monotonic() < deadline:
-        time.sleep(0.001)
-    killed.send_signal(signal.SIGKILL)
-    killed.wait()
+    command = [sys.executable, "-c", KILLED, *words(videos, teacher, out)]
+    killed = subprocess.run(command, env=environment(), stderr=subprocess.DEVNULL)
+    assert killed.returncode == -signal.SIGKILL
     assert (out / "checkpoint.pt").exists() and not (out / "network.json").exists()
     assert main(words(videos, teacher, out)) == 0
     for name in ("weights.safetensors", "pretrain.jsonl"):

@@ -45,7 +45,7 @@ def test_a_sampler_runs_is_stopped_resumed_reported_and_exported(
         def planned(self, overview: Overview) -> None:
             plans.append(overview)
 
-    short = {"clip_visits": 32, "batch": 8, "bn_batch": 8, "test_views": 1}
+    short = {"clip_visits": 16, "batch": 8, "bn_batch": 8, "test_views": 1}
     whole = dataclasses.replace(sampled(config), final=True, final_recipe=short)
     outcome = run_study(whole, watch=Look())
     assert outcome is not None and outcome.finished

@@ -28,9 +28,12 @@ from expand3d.study.claims import Claim
 from expand3d.study.config import StudyConfig
 from expand3d.study.record import Record
 from tests.helpers.postgres_server import postgres_server
+from tests.helpers.study_config import with_short_looks
+from tests.helpers.waiting import HANGS, wait_for
 
-DEAD_AFTER = 3.0
-SHORT = {"clip_visits": 32, "batch": 8, "bn_batch": 8, "test_views": 1}
+#: Seconds; much longer than a busy machine keeps a thread waiting.
+DEAD_AFTER = 6.0
+SHORT = {"clip_visits": 16, "batch": 8, "bn_batch": 8, "test_views": 1}
 
 
 def sampled(config: StudyConfig, **changes: Any) -> StudyConfig:
@@ -84,29 +87,36 @@ class Crowd:
 
     def until(self, pid: int, text: str) -> None:
         """Waits until a worker has said something."""
-        for _ in range(1200):
-            if text in self.said(pid):
-                return
-            time.sleep(0.05)
-        raise AssertionError(self.said(pid))
+        (process,) = (process for process in self.processes if process.pid == pid)
+        wait_for(lambda: text in self.said(pid), process=process, said=lambda: self.said(pid))
 
     def busy(self) -> list[Claim]:
         """Who trains a network now."""
         claims = opened(self.config).claims.others()
         return [claim for claim in claims if claim.name.startswith(NETWORK)]
 
-    def someone_else_busy(self, *but: int) -> int:
-        """The pid of a worker that has just begun to train a network, none of `but`."""
-        for _ in range(1200):
+    def suspended(self, *but: int) -> int:
+        """The pid of a worker that is suspended in the middle of a network, none of `but`."""
+
+        def caught() -> int | None:
             for claim in self.busy():
-                if claim.who.pid not in but:
-                    return claim.who.pid
-            time.sleep(0.05)
-        raise AssertionError("\n".join(self.said(process.pid) for process in self.processes))
+                pid = claim.who.pid
+                if pid in but:
+                    continue
+                os.kill(pid, signal.SIGSTOP)
+                with contextlib.suppress(StudyError):  # suspended in the middle of a write
+                    if pid in [claim.who.pid for claim in self.busy()]:
+                        return pid
+                os.kill(pid, signal.SIGCONT)
+            return None
+
+        pid = wait_for(caught, said=lambda: "\n".join(self.said(p.pid) for p in self.processes))
+        assert pid is not None
+        return pid
 
     def ended(self, pid: int) -> int:
         (process,) = (process for process in self.processes if process.pid == pid)
-        return process.wait(180)
+        return process.wait(HANGS)
 
     def close(self) -> None:
         for process in self.processes:
@@ -149,7 +159,7 @@ def test_one_of_two_workers_is_killed_and_one_driver_could_not_tell(
     assert create_study(shared) == "tiny"
     workers = crowd(shared)
     left = {workers.start(), workers.start()}
-    dead = workers.someone_else_busy()
+    dead = workers.suspended()
     with pytest.raises(StudyError, match=r"'tiny' is being trained by a worker, process \d+ on "):
         resume_study("tiny", root=config.root)
     os.kill(dead, signal.SIGKILL)
@@ -182,8 +192,12 @@ def test_a_worker_stops_cleanly_and_lets_go_of_what_it_had(
 
 
 def test_a_worker_is_refused_beside_a_driver_and_where_latency_counts(
-    config: StudyConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    config: StudyConfig,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    with_short_looks(monkeypatch)
     refused: list[str] = []
 
     def join() -> bool:
@@ -313,12 +327,11 @@ def test_on_postgresql_of_four_workers_two_are_killed_and_one_sleeps(
         words = ["--data", str(home / "videos" / videos.name)]
         cache = str(home / "cache")
         pids.add(workers.start(*words, root=str(home / "studies"), EXPAND3D_CACHE=cache))
-    first = workers.someone_else_busy()
+    first = workers.suspended()
     os.kill(first, signal.SIGKILL)
-    second = workers.someone_else_busy(first)
+    second = workers.suspended(first)
     os.kill(second, signal.SIGKILL)
-    asleep = workers.someone_else_busy(first, second)
-    os.kill(asleep, signal.SIGSTOP)
+    asleep = workers.suspended(first, second)
     (last,) = pids - {first, second, asleep}
     workers.until(last, f"taken over from process {asleep} on")
     os.kill(asleep, signal.SIGCONT)

@@ -39,6 +39,10 @@ from tests.helpers.strategies import (
 X3D = get_family("x3d")
 #: Of two samplers that learn and run alike, one stands for both where a test is slow.
 QUICK = tuple(name for name in STRATEGIES.using("batch") if name != "gp")
+#: A Gaussian process takes seconds per network, so one test holds it to the contract at once.
+ASKED_OFTEN = [*(n for n in NAMES if n not in TRIALS)]
+ASKED_OFTEN += [pytest.param(name, marks=pytest.mark.slow) for name in TRIALS]
+SAMPLERS_ASKED = [*QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in TRIALS)]
 
 
 def digests(trials: tuple[Trial, ...] | list[Trial]) -> list[str]:
@@ -56,7 +60,7 @@ def batch_of(asked: Batch | Done) -> tuple[Candidate, ...]:
     return asked.candidates
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ASKED_OFTEN)
 def test_an_ask_depends_on_what_is_recorded_not_on_its_order(name: str) -> None:
     strategy, history = make(name), whole(name)
     cuts = range(len(history) + 1) if name not in TRIALS else [len(history) - 1]
@@ -71,7 +75,7 @@ def test_an_ask_depends_on_what_is_recorded_not_on_its_order(name: str) -> None:
             assert isinstance(asked, Done)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ASKED_OFTEN)
 def test_cut_anywhere_and_continued_from_json_it_ends_as_if_never_cut(name: str) -> None:
     history = whole(name)
     cut = len(history) - 2
@@ -107,7 +111,7 @@ def test_only_legal_networks_within_budget_and_data_and_none_twice(name: str) ->
     assert accuracy(result.candidate.genotype) == pytest.approx(best)
 
 
-@pytest.mark.parametrize("name", STRATEGIES.using("batch"))
+@pytest.mark.parametrize("name", SAMPLERS_ASKED)
 def test_a_sampler_starts_with_the_base_and_ends_after_its_trials(name: str) -> None:
     strategy, history = make(name), whole(name)
     assert history[0].candidate.role == "base"

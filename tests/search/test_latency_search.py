@@ -155,7 +155,12 @@ def test_few_networks_are_measured_and_none_that_is_far_too_slow() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["25ms", "0.3GFLOPs,25ms", "25ms,3Mparams"], ids=["alone", "beside", "with"]
+    "text",
+    [
+        pytest.param("25ms", id="alone", marks=pytest.mark.slow),
+        pytest.param("0.3GFLOPs,25ms", id="beside"),
+        pytest.param("25ms,3Mparams", id="with"),
+    ],
 )
 def test_cut_anywhere_it_goes_on_as_if_never_cut(text: str) -> None:
     """A resumed study reads what was measured, and measures only what is missing."""
@@ -303,8 +308,14 @@ def test_samplers_propose_within_a_time_that_is_measured_first(name: str, text: 
     assert len(lab.order) <= 6 * len(history)
 
 
-@pytest.mark.parametrize("name", ["tpe", "nsga3", "grid", "random"])
-@pytest.mark.parametrize("batch", [1, 4])
+@pytest.mark.parametrize(
+    ("name", "batch"),
+    [
+        *((name, batch) for name in ("nsga3", "grid", "random") for batch in (1, 4)),
+        ("tpe", 1),
+        pytest.param("tpe", 4, marks=pytest.mark.slow),
+    ],
+)
 def test_cut_after_any_measurement_a_sampler_goes_on_as_if_never_cut(name: str, batch: int) -> None:
     lab = Lab()
     whole = run(timed(name, lab, batch=batch), lab)

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import pytest
@@ -22,8 +23,13 @@ from expand3d.study.lock import StudyLock
 from expand3d.study.record import Record
 from tests.helpers.made_up_trials import candidate, config, training
 from tests.helpers.postgres_server import postgres_server
+from tests.helpers.waiting import wait_for
 
-SOON = 0.4
+
+def asleep(record: Record) -> None:
+    """Nobody has shown a sign of life for longer than anybody is patient."""
+    with record.claims._transaction() as run:
+        run("UPDATE expand3d_claims SET seen = seen - 2 * patience")
 
 
 @pytest.fixture(
@@ -59,9 +65,9 @@ def test_one_of_many_gets_a_claim(opened: Callable[[], Record]) -> None:
     assert second.claims.take("a")
 
 
-def _grab(open_: Callable[[], Record], start: float, names: list[str], out: Path) -> None:
+def _grab(open_: Callable[[], Record], start: Barrier, names: list[str], out: Path) -> None:
     record = open_()
-    time.sleep(max(0.0, start - time.time()))
+    start.wait()
     got = [name for name in names if record.claims.take(name)]
     out.write_text(" ".join(got))
     os._exit(0)
@@ -70,8 +76,8 @@ def _grab(open_: Callable[[], Record], start: float, names: list[str], out: Path
 def test_processes_that_reach_at_the_same_moment_share_without_overlap(
     opened: Callable[[], Record], tmp_path: Path
 ) -> None:
-    names, start = [f"n{i}" for i in range(20)], time.time() + 1.5
-    fork = multiprocessing.get_context("fork")
+    names, fork = [f"n{i}" for i in range(20)], multiprocessing.get_context("fork")
+    start = fork.Barrier(4)
     crowd = [
         fork.Process(target=_grab, args=(opened, start, names, tmp_path / f"out{i}"))
         for i in range(4)
@@ -79,7 +85,7 @@ def test_processes_that_reach_at_the_same_moment_share_without_overlap(
     for process in crowd:
         process.start()
     for process in crowd:
-        process.join(60)
+        process.join()
     taken = [name for i in range(4) for name in (tmp_path / f"out{i}").read_text().split()]
     assert sorted(taken) == sorted(names)
 
@@ -88,11 +94,10 @@ def test_who_shows_no_sign_of_life_loses_the_claim_and_can_write_no_more(
     opened: Callable[[], Record],
 ) -> None:
     sleeper, heir = opened(), opened()
-    sleeper.claims.patience = SOON
     assert sleeper.claims.take("a")
     number = sleeper.begin(candidate(), {}, {})
     assert not heir.claims.take("a")
-    time.sleep(2 * SOON)
+    asleep(heir)
     assert heir.claims.take("a") and heir.claims.losses("a") == 1
     heir.refresh()
     for write in (
@@ -110,9 +115,8 @@ def test_who_shows_no_sign_of_life_loses_the_claim_and_can_write_no_more(
 
 def test_who_slept_and_was_not_missed_goes_on(opened: Callable[[], Record]) -> None:
     sleeper = opened()
-    sleeper.claims.patience = SOON
     assert sleeper.claims.take("a")
-    time.sleep(2 * SOON)
+    asleep(opened())
     assert not opened().claims.others()
     number = sleeper.begin(candidate(), {}, {})
     assert [c.name for c in opened().claims.others()] == ["a"], "writing is a sign of life"
@@ -120,18 +124,18 @@ def test_who_slept_and_was_not_missed_goes_on(opened: Callable[[], Record]) -> N
 
 
 def test_signs_of_life_keep_a_claim_and_notice_that_it_is_gone(
-    opened: Callable[[], Record],
+    opened: Callable[[], Record], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     busy, other = opened(), opened()
-    busy.claims.patience = SOON
+    monkeypatch.setattr("expand3d.study.claims.SIGNS", 20 * busy.claims.patience)
     with busy.claims.signs_of_life(), busy.claims.holding("a") as taken:
         assert taken
-        time.sleep(3 * SOON)
+        asleep(other)
+        wait_for(other.claims.others)  # a sign has come
         assert not other.claims.take("a") and not busy.claims.doubtful
         with other.claims._transaction() as run:  # as after a long sleep
             run("DELETE FROM expand3d_claims")
-        time.sleep(2 * SOON)
-        assert busy.claims.doubtful
+        wait_for(lambda: busy.claims.doubtful)
         with pytest.raises(ClaimLost):
             busy.claims.prove()
         assert not busy.claims.doubtful and not busy.claims.held("a")
@@ -173,10 +177,9 @@ def test_a_dead_drivers_claim_is_free_at_once_for_who_has_its_lock(
         record = opened()
         with StudyLock(record.folder), alone(record):
             (record.folder.path / "up").touch()
-            time.sleep(60)
+            signal.pause()
     record = opened()
-    while not (record.folder.path / "up").exists():
-        time.sleep(0.05)
+    wait_for((record.folder.path / "up").exists)
     assert state_of(record) == ("running", None)
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
@@ -188,9 +191,8 @@ def test_a_dead_drivers_claim_is_free_at_once_for_who_has_its_lock(
 
 def test_a_sleeping_worker_does_not_go_on_beside_a_driver(opened: Callable[[], Record]) -> None:
     worker, driver = opened(), opened()
-    worker.claims.patience = SOON
     assert worker.claims.take(f"{WORKER}x")
-    time.sleep(2 * SOON)
+    asleep(driver)
     with StudyLock(driver.folder), alone(driver), pytest.raises(ClaimLost):
         worker.claims.take("network/a")
 

@@ -16,6 +16,7 @@ from expand3d.report.study.write import write_report
 from expand3d.run.driver import resume_study
 from expand3d.study.record import Record
 from tests.helpers import ROOT
+from tests.helpers.study_config import without_timing
 
 FROZEN = ROOT / "tests/assets/records/v0.1"
 #: What a trial is, whoever trained it on which machine.
@@ -53,6 +54,7 @@ def stored_scores(record: Record) -> dict[str, Any]:
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """Copies of the studies, which may be written to."""
     monkeypatch.setenv("EXPAND3D_CACHE", str(tmp_path / "cache"))
+    without_timing(monkeypatch)
     return str(shutil.copytree(FROZEN / "studies", tmp_path / "studies"))
 
 

@@ -3,7 +3,6 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-import time
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -12,16 +11,16 @@ import pytest
 from expand3d.core.errors import StudyError
 from expand3d.study.folder import StudyFolder, study_folder
 from expand3d.study.lock import StudyLock, holder
+from tests.helpers.waiting import HANGS
 
 
 def _hold(folder: StudyFolder, pipe: Connection, *, with_child: bool) -> None:
     with StudyLock(folder):
         child = os.fork() if with_child else 1
         if child == 0:
-            time.sleep(60)  # a worker that outlives its driver
-            os._exit(0)
+            signal.pause()  # a worker that outlives its driver
         pipe.send(child)
-        time.sleep(60)
+        signal.pause()
 
 
 def _start(folder: StudyFolder, *, with_child: bool = False) -> tuple[int, int]:
@@ -33,7 +32,7 @@ def _start(folder: StudyFolder, *, with_child: bool = False) -> tuple[int, int]:
             _hold(folder, theirs, with_child=with_child)
         finally:
             os._exit(1)
-    assert mine.poll(20), "the holder did not start"
+    assert mine.poll(HANGS), "the holder did not start"
     return pid, mine.recv()
 
 

@@ -23,6 +23,7 @@ from expand3d.training.progress import Progress
 from expand3d.training.tasks import classify
 from expand3d.training.tasks.classify import train
 from tests.helpers.train_toys import make_plan, make_recipe, make_store
+from tests.helpers.waiting import wait_for
 
 TRAIN, HELD_OUT = tuple(range(16)), tuple(range(16, 24))
 STEPS = 12
@@ -148,14 +149,12 @@ def test_a_killed_process_continues_to_the_same_bits(
     )
     command = [sys.executable, "-c", script, str(saved), str(weights), str(result)]
     killed = subprocess.Popen(command, env=environment())
-    deadline = time.monotonic() + 60
-    while not saved.exists() and killed.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.001)
+    wait_for(saved.exists, process=killed)
     time.sleep(0.001 * (os.getpid() % 60))  # a moment that differs from run to run
     killed.send_signal(signal.SIGKILL)
     killed.wait()
     if not result.exists():
-        subprocess.run(command, env=environment(), check=True, timeout=120)
+        subprocess.run(command, env=environment(), check=True)
     training = Training.from_json(json.loads(result.read_text()))
     assert (training.scores, curve_of(training)) == (whole.scores, curve_of(whole))
     assert weights.read_bytes() == expected

@@ -54,7 +54,6 @@ def test_peaks_are_predicted_within_a_fifth() -> None:
         capture_output=True,
         text=True,
         check=True,
-        timeout=300,
     )
     (x3d, r3d) = [tuple(map(int, line.split())) for line in run.stdout.splitlines()]
     assert x3d[1] > 1.5 * r3d[1]

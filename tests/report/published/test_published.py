@@ -7,6 +7,7 @@ import json
 import shutil
 import subprocess
 import sys
+import tomllib
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -272,6 +273,14 @@ def test_a_mistake_is_one_line(
     assert not list(tmp_path.iterdir())
 
 
+def test_the_packages_rule_for_data_matches_the_table() -> None:
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        rules = tomllib.load(file)["tool"]["setuptools"]["package-data"]["expand3d"]
+    table = ROOT / "expand3d/report/published/published.csv"
+    assert table in {path for rule in rules for path in (ROOT / "expand3d").glob(rule)}
+
+
+@pytest.mark.slow
 def test_a_wheel_holds_the_table_and_the_templates(tmp_path: Path) -> None:
     pytest.importorskip("setuptools", minversion="77")  # what pyproject.toml asks for
     source = tmp_path / "source"
