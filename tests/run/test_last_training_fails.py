@@ -52,7 +52,7 @@ class Lab:
 @pytest.fixture
 def lab(monkeypatch: pytest.MonkeyPatch) -> Lab:
     made = Lab()
-    monkeypatch.setattr("expand3d.training.loop.train", made.train)
+    monkeypatch.setattr("expand3d.training.tasks.classify.train", made.train)
     plan = Overview("tiny", (), (), None)
     monkeypatch.setattr("expand3d.run.driver.forecast", lambda *_, **__: plan)
     return made

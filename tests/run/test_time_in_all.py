@@ -73,7 +73,7 @@ def lab(monkeypatch: pytest.MonkeyPatch) -> Lab:
     monkeypatch.setattr("expand3d.measure.throughput.calibrate", lambda *_, **__: speed)
     plan = Overview("tiny", (), (), None)
     monkeypatch.setattr("expand3d.run.driver.forecast", lambda *_, **__: plan)
-    monkeypatch.setattr("expand3d.training.loop.train", made.train)
+    monkeypatch.setattr("expand3d.training.tasks.classify.train", made.train)
     for module in ("runner", "time_limit"):  # whichever looks at the clock
         monkeypatch.setattr(f"expand3d.run.{module}.time", made, raising=False)
     write = Record.set_attribute

@@ -350,7 +350,10 @@ def test_more_trials_of_a_sampler_keep_the_first_and_end_at_their_number(
         ]
     assert record[: len(kept)] == kept
     assert len({trial.candidate.digest for trial in record}) == len(record)
-    assert len(record) == 24
+    if name == "grid":  # the finest one that fits into what the networks before leave
+        assert len(kept) < len(record) <= 24
+    else:
+        assert len(record) == 24
     best = longer.result(record)
     assert best is not None
     assert accuracy(best.candidate.genotype) == max(accuracy(t.candidate.genotype) for t in record)
