@@ -1,4 +1,4 @@
-"""The protocol of an executor: it answers tasks, and tells a listener what becomes of them."""
+"""The protocol of an executor: it answers assignments, and tells a listener what comes of them."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from expand3d.execute.evaluate import Bench, Job
 if TYPE_CHECKING:
     from expand3d.training.progress import Progress
 
-#: How often a task is begun again whose worker was lost, before its trial fails.
+#: How often an assignment is begun again whose worker was lost, before its trial fails.
 RETRIES = 2
 #: Seconds between two looks at whether a stop is wished.
 TICK = 0.2
-#: The function that answers a task: it takes and yields what `evaluate` in that module does.
+#: The function that answers an assignment: it takes and yields what `evaluate` there does.
 EVALUATE = "expand3d.execute.evaluate:evaluate"
 
 
@@ -43,7 +43,7 @@ class Setting:
 
 
 @dataclass(frozen=True)
-class Task:
+class Assignment:
     """One begun trial: `number` None stands for the winner's last training.
 
     `done` are the trainings that the record has. A training's checkpoint lies in `checkpoints`;
@@ -61,12 +61,12 @@ class Task:
 
     @property
     def name(self) -> str:
-        """The name that the task's files begin with."""
+        """The name that the assignment's files begin with."""
         return f"final-{self.candidate.digest}" if self.number is None else str(self.number)
 
     @property
     def title(self) -> str:
-        """The task's name for people."""
+        """The assignment's name for people."""
         return "the winner's last training" if self.number is None else f"trial {self.number}"
 
     def checkpoint(self, key: str) -> Path:
@@ -77,8 +77,8 @@ class Task:
         return self.checkpoint(job.key)
 
 
-#: A task and what it is trained on; the iterator begins a trial when its task is asked for.
-Tasks = Iterator[tuple[Task, Bench]]
+#: Assignments with what each is trained on; a trial begins when its assignment is asked for.
+Assignments = Iterator[tuple[Assignment, Bench]]
 
 
 class Listener(Protocol):
@@ -87,21 +87,21 @@ class Listener(Protocol):
     def note(self, text: str) -> None:
         """Something that people should know, such as a worker that was lost."""
 
-    def progress(self, task: Task, progress: Progress) -> None:
+    def progress(self, assignment: Assignment, progress: Progress) -> None:
         """A training goes on; `progress` says how far it is."""
 
-    def trained(self, task: Task, key: str, training: Training) -> None:
-        """One training of the task has ended; told once per key."""
+    def trained(self, assignment: Assignment, key: str, training: Training) -> None:
+        """One training of the assignment has ended; told once per key."""
 
-    def ended(self, task: Task, failure: str | None) -> None:
-        """Nothing is left to do for the task; `failure` is why, where trainings are missing."""
+    def ended(self, assignment: Assignment, failure: str | None) -> None:
+        """Nothing is left to do for it; `failure` is why, where trainings are missing."""
 
 
 class Executor(AbstractContextManager["Executor"], Protocol):
-    """Runs tasks, for as long as its context is open."""
+    """Runs assignments, for as long as its context is open."""
 
-    def run(self, tasks: Tasks, listener: Listener, stop: Callable[[], bool]) -> None:
-        """Answer every task, begun in their order.
+    def run(self, assignments: Assignments, listener: Listener, stop: Callable[[], bool]) -> None:
+        """Answer every assignment, begun in their order.
 
         A candidate that breaks is told as `ended` with its reason. Raises Interrupted once `stop`
         is true, when every training has stopped with its checkpoint on disk; a UserError of a

@@ -10,7 +10,7 @@ from typing import Any
 from expand3d.core.errors import StudyError
 from expand3d.core.result import Training
 from expand3d.core.trial import BASELINE, Candidate, Trial
-from expand3d.execute.base import Task
+from expand3d.execute.base import Assignment
 from expand3d.run.events import Watch
 from expand3d.run.plan import forecast
 from expand3d.run.prepare import Prepared
@@ -199,7 +199,7 @@ class Expanding(Part):
     def _last_training(self, candidate: Candidate, weights: str) -> Training:
         folder, plan = self.record.folder, candidate.plan
         bench = dataclasses.replace(self.ready.final, store=self.bench(plan).store)
-        task = Task(
+        assignment = Assignment(
             None,
             candidate,
             done={},
@@ -208,7 +208,7 @@ class Expanding(Part):
             weights=folder.weights.resolve() / weights,
         )
         last = _Last(self.watch)
-        self.executor.run(iter([(task, bench)]), last, self.stop)
+        self.executor.run(iter([(assignment, bench)]), last, self.stop)
         if last.training is None:
             raise StudyError(f"the winner's last training gave nothing: {last.failure}")
         return last.training
@@ -232,11 +232,11 @@ class _Last:
     def note(self, text: str) -> None:
         self._watch.note(text)
 
-    def progress(self, task: Task, progress: Any) -> None:
+    def progress(self, assignment: Assignment, progress: Any) -> None:
         self._watch.training(None, progress)
 
-    def trained(self, task: Task, key: str, training: Training) -> None:
+    def trained(self, assignment: Assignment, key: str, training: Training) -> None:
         self.training = training
 
-    def ended(self, task: Task, failure: str | None) -> None:
+    def ended(self, assignment: Assignment, failure: str | None) -> None:
         self.failure = failure

@@ -19,7 +19,7 @@ from expand3d.data.cache import CachedStore, CacheSpec, build_store
 from expand3d.data.contents import Contents
 from expand3d.data.source import cache_root
 from expand3d.execute import get_executor
-from expand3d.execute.base import Executor, Setting, Task
+from expand3d.execute.base import Assignment, Executor, Setting
 from expand3d.execute.evaluate import Bench
 from expand3d.measure.latency import measure_latency
 from expand3d.networks import get_family
@@ -324,9 +324,9 @@ class Part(ABC):
 
     def answer(self, candidates: Sequence[Candidate]) -> None:
         """Train the candidates, or go on with them where a killed process left them."""
-        self.executor.run(self._tasks(candidates), _Recording(self), self.stop)
+        self.executor.run(self._assignments(candidates), _Recording(self), self.stop)
 
-    def _tasks(self, candidates: Sequence[Candidate]) -> Iterator[tuple[Task, Bench]]:
+    def _assignments(self, candidates: Sequence[Candidate]) -> Iterator[tuple[Assignment, Bench]]:
         """A begun trial for each candidate; begun when asked for, so that numbers keep the order.
 
         A trial that nobody works on yet should not be in the record.
@@ -339,7 +339,7 @@ class Part(ABC):
                 begun = self._begin(candidate, bench)
             checkpoints = self.record.folder.checkpoints.resolve()
             identity = bench.identity(plan, candidate.start)
-            yield Task(begun.number, candidate, begun.trainings, checkpoints, identity), bench
+            yield Assignment(begun.number, candidate, begun.trainings, checkpoints, identity), bench
 
     def _begin(self, candidate: Candidate, bench: Bench) -> Trial:
         family = get_family(candidate.genotype.family)
@@ -373,22 +373,22 @@ class _Recording:
     def note(self, text: str) -> None:
         self._watch.note(text)
 
-    def progress(self, task: Task, progress: Any) -> None:
-        self._watch.training(task.candidate, progress)
+    def progress(self, assignment: Assignment, progress: Any) -> None:
+        self._watch.training(assignment.candidate, progress)
 
-    def trained(self, task: Task, key: str, training: Training) -> None:
-        assert task.number is not None
-        self._record.put_training(task.number, key, training)
-        _discard(task.checkpoint(key))
+    def trained(self, assignment: Assignment, key: str, training: Training) -> None:
+        assert assignment.number is not None
+        self._record.put_training(assignment.number, key, training)
+        _discard(assignment.checkpoint(key))
 
-    def ended(self, task: Task, failure: str | None) -> None:
-        assert task.number is not None
-        trial = self._record.trial(task.number)
+    def ended(self, assignment: Assignment, failure: str | None) -> None:
+        assert assignment.number is not None
+        trial = self._record.trial(assignment.number)
         failed = [t for t in trial.trainings.values() if t.status != "ok"]
         if failed:
             failure = f"{failed[0].status}: {failed[0].reason}"
         state: State = "failed" if failure else "complete"
-        self._watch.finished(self._record.finish(task.number, state, failure))
+        self._watch.finished(self._record.finish(assignment.number, state, failure))
 
 
 def _discard(checkpoint: Path) -> None:
