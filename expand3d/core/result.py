@@ -8,7 +8,14 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
-from expand3d.core.scores import ClipScore, Means, PackedScores, means_of
+from expand3d.core.scores import (
+    ClipScore,
+    Means,
+    PackedScores,
+    means_of,
+    scores_from_json,
+    scores_to_json,
+)
 
 #: Multiply-adds of a clip visit in training / those of its forward pass: the backward pass takes
 #: two products of the same size for the gradients.
@@ -51,14 +58,14 @@ class Training:
 
     def to_json(self) -> dict[str, Any]:
         data = dataclasses.asdict(dataclasses.replace(self, scores=()))
-        data["scores"] = [list(score) for score in self.scores]
+        data["scores"] = scores_to_json(self.scores)
         return data
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Training:
         scores = data["scores"]
         if not isinstance(scores, PackedScores):
-            scores = tuple(ClipScore(*score) for score in scores)
+            scores = scores_from_json(scores)
         return cls(
             **{
                 **data,

@@ -1,8 +1,7 @@
 """A trial as the one JSON value that the record keeps, and back.
 
 Everything is plain JSON but the scores of single clips, which are many: they are stored by column
-(keys, labels, ranks, nlls, groups) as JSON text, deflated, base64, beside their means. Numbers keep
-every bit.
+as JSON text, deflated, base64, beside the columns' names and the means. Numbers keep every bit.
 """
 
 from __future__ import annotations

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import base64
 import json
 import math
+import zlib
 from dataclasses import replace
 from typing import Any
 
@@ -10,9 +12,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from expand3d.api import resolve
+from expand3d.core.errors import StudyError
 from expand3d.core.genotype import Genotype
 from expand3d.core.result import ClipScore, Training
-from expand3d.core.scores import PackedScores, means_of, pack_scores, unpack_scores
+from expand3d.core.scores import (
+    PackedScores,
+    means_of,
+    pack_scores,
+    scores_from_json,
+    scores_to_json,
+    unpack_scores,
+)
 from expand3d.core.trial import SCRATCH, Candidate, Trial
 from expand3d.networks import all_presets
 from expand3d.study.encoding import decode_trial, encode_trial
@@ -133,3 +143,64 @@ def test_scores_from_before_the_record_kept_means_have_the_same_ones() -> None:
     old = PackedScores({key: value for key, value in data.items() if key != "means"})
     assert old == scores and old.means == PackedScores(data).means == means_of(scores)
     assert PackedScores(pack_scores(old)).means == old.means
+
+
+#: The same two clips in each form; log-losses whose last bits matter.
+TWO = (ClipScore("a.mp4", 1, 0, 0.1 + 0.2, "scene"), ClipScore("b.mp4", 0, 3, 1 / 3, None))
+COLUMNS = {
+    "key": ["a.mp4", "b.mp4"],
+    "label": [1, 0],
+    "rank": [0, 3],
+    "nll": [0.30000000000000004, 0.3333333333333333],
+    "group": ["scene", None],
+}
+
+
+def _packed(content: list[list[Any]], **beside: Any) -> dict[str, Any]:
+    text = base64.b64encode(zlib.compress(json.dumps(content).encode())).decode()
+    return {"clips": 2, "packed": text, **beside}
+
+
+def test_scores_are_kept_under_the_names_of_their_columns() -> None:
+    packed, plain = pack_scores(TWO), scores_to_json(TWO)
+    assert packed["format"] == plain["format"] == 2
+    assert packed["columns"] == plain["columns"] == list(COLUMNS)
+    columns = json.loads(zlib.decompress(base64.b64decode(packed["packed"])))
+    assert columns == list(COLUMNS.values())
+    assert packed["means"] == {"top1": 0.5, "top5": 1.0, "nll": pytest.approx((0.3 + 1 / 3) / 2)}
+    assert plain["rows"] == [["a.mp4", 1, 0, 0.1 + 0.2, "scene"], ["b.mp4", 0, 3, 1 / 3, None]]
+    assert unpack_scores(packed) == list(scores_from_json(plain)) == list(TWO)
+    assert pack_scores(())["means"] is None and unpack_scores(pack_scores(())) == []
+    assert scores_from_json(scores_to_json(())) == ()
+
+
+def test_scores_by_place_are_read_as_they_were_written() -> None:
+    by_place = list(COLUMNS.values())
+    old = _packed(by_place, means=[0.5, 1.0, 0.25])
+    assert unpack_scores(old) == list(TWO)
+    assert PackedScores(old).means == (2, 0.5, 1.0, 0.25)  # as kept, not worked out again
+    assert pack_scores(PackedScores(old)) == old
+    assert scores_from_json([list(row) for row in zip(*by_place, strict=True)]) == TWO
+    groupless = [score._replace(group=None) for score in TWO]
+    assert unpack_scores(_packed(by_place[:4], means=None)) == groupless
+    assert scores_from_json([]) == () and unpack_scores({**_packed([]), "clips": 0}) == []
+
+
+def test_columns_of_a_later_version_and_another_order_do_no_harm() -> None:
+    later = {"predicted": [1, 2], **dict(reversed(COLUMNS.items())), "logits": [[0.1], [0.2]]}
+    means = {"top5": 1.0, "top1": 0.5, "mean class accuracy": 0.4, "nll": 0.25}
+    packed = _packed(list(later.values()), format=2, columns=list(later), means=means)
+    kept = PackedScores(packed)
+    assert tuple(kept) == TWO and kept.means == (2, 0.5, 1.0, 0.25)
+    assert pack_scores(kept) == packed, "what this version cannot read is not lost"
+    rows = [list(row) for row in zip(*later.values(), strict=True)]
+    assert scores_from_json({"format": 2, "columns": list(later), "rows": rows}) == TWO
+    groupless = {name: column for name, column in COLUMNS.items() if name != "group"}
+    fewer = _packed(list(groupless.values()), format=2, columns=list(groupless), means=means)
+    assert unpack_scores(fewer) == [score._replace(group=None) for score in TWO]
+
+
+def test_a_format_of_a_later_version_is_refused_in_one_line() -> None:
+    for read in (PackedScores, unpack_scores, scores_from_json):
+        with pytest.raises(StudyError, match=r"format 3.*later version.*reads formats 1 to 2"):
+            read({"format": 3, "clips": 2, "anything": 0})
