@@ -114,10 +114,9 @@ class PlainWatch(Watch):
 
     def finished(self, trial: Trial) -> None:
         candidate = trial.candidate
-        seconds = sum(training.seconds for training in trial.trainings.values())
         self.say(
             f"  {label(candidate)}: {network_text(candidate)}, {cost_text(candidate)}: "
-            f"{score_text(trial)}, {duration(seconds)}"
+            f"{score_text(trial)}, {duration(trial.seconds)}"
         )
         self.notes_of(trial)
 

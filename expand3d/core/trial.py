@@ -11,7 +11,7 @@ from typing import Any, Literal
 from expand3d.core.genotype import Genotype, Plan, digest
 from expand3d.core.measured import Latency
 from expand3d.core.plugins import FAMILIES
-from expand3d.core.result import Training
+from expand3d.core.result import Training, TrainingKey
 from expand3d.core.scores import ClipScore, Means, Summary, pool, summary
 
 State = Literal["running", "complete", "failed"]
@@ -97,34 +97,64 @@ class Candidate:
 class Trial:
     """A candidate with what became of it; everything here is in the record, as one JSON value.
 
-    `trainings` are keyed "fold/repeat" ("0/0" where there are neither). `cost` holds
-    `Cost.totals()`. `reason` says why there is no score. `provenance` says what produced it:
-    versions, device, threads, data fingerprint, seed, recipe.
+    `trainings` are keyed by part, fold, repeat and visits. `cost` holds `Cost.totals()`. `reason`
+    says why there is no score. `provenance` says what produced it: versions, device, threads, data
+    fingerprint, seed, recipe.
     """
 
     number: int
     state: State
     candidate: Candidate
     cost: Mapping[str, int]
-    trainings: Mapping[str, Training] = field(default_factory=dict)
+    trainings: Mapping[TrainingKey, Training] = field(default_factory=dict)
     reason: str | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def furthest(self) -> Mapping[TrainingKey, Training]:
+        """The trainings that went furthest, keyed without visits.
+
+        One to more visits goes on from those to fewer, and its visits, multiply-adds and seconds
+        count theirs too.
+        """
+        by_reach = sorted(self.trainings.items(), key=lambda item: item[0].reach)
+        return {key.until(None): training for key, training in by_reach}
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of all trainings and tests."""
+        tests_on_the_way = sum(
+            training.test_seconds
+            for key, training in self.trainings.items()
+            if training is not self.furthest[key.until(None)]
+        )
+        return sum(training.seconds for training in self.furthest.values()) + tests_on_the_way
+
+    def at(self, visits: int) -> Trial:
+        """The trial with only the trainings to so many visits, so that trials compare there."""
+        there = {key: run for key, run in self.trainings.items() if key.visits == visits}
+        return dataclasses.replace(self, trainings=there)
+
+    @property
+    def _whole(self) -> Mapping[TrainingKey, Training]:
+        """The trainings whose scores are the network's: a part's own are looked at by its name."""
+        return {key: run for key, run in self.furthest.items() if key.part is None}
 
     def scores(self) -> dict[str, list[ClipScore]]:
         """The scores of every held-out clip by key, one per repeat; folds are pooled."""
         pooled: dict[str, list[ClipScore]] = {}
-        for key in sorted(self.trainings):
-            for score in self.trainings[key].scores:
+        for _, training in sorted(self._whole.items(), key=lambda item: str(item[0])):
+            for score in training.scores:
                 pooled.setdefault(score.key, []).append(score)
         return pooled
 
     @cached_property
     def means(self) -> Means | None:
         """Mean scores over all held-out clips: repeats are averaged, folds pooled."""
-        folds: dict[str, list[Means]] = {}
-        for key, training in self.trainings.items():
+        folds: dict[int, list[Means]] = {}
+        for key, training in self._whole.items():
             if training.means is not None:
-                folds.setdefault(key.partition("/")[0], []).append(training.means)
+                folds.setdefault(key.fold, []).append(training.means)
         return pool(list(folds.values()))
 
     def to_json(self) -> dict[str, Any]:
@@ -133,14 +163,17 @@ class Trial:
             "state": self.state,
             "candidate": self.candidate.to_json(),
             "cost": dict(self.cost),
-            "trainings": {key: value.to_json() for key, value in self.trainings.items()},
+            "trainings": {str(key): value.to_json() for key, value in self.trainings.items()},
             "reason": self.reason,
             "provenance": dict(self.provenance),
         }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Trial:
-        trainings = {key: Training.from_json(value) for key, value in data["trainings"].items()}
+        trainings = {
+            TrainingKey.parse(key): Training.from_json(value)
+            for key, value in data["trainings"].items()
+        }
         return cls(
             **{
                 **data,

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from expand3d.core.result import Training
+from expand3d.core.result import Training, TrainingKey
 from expand3d.core.trial import Candidate
-from expand3d.execute.evaluate import Bench, Job
+from expand3d.execute.evaluate import Bench
 
 if TYPE_CHECKING:
     from expand3d.training.progress import Progress
@@ -53,7 +53,7 @@ class Assignment:
 
     number: int | None
     candidate: Candidate
-    done: Mapping[str, Training]
+    done: Mapping[TrainingKey, Training]
     checkpoints: Path
     identity: str
     weights: Path | None = None
@@ -69,12 +69,9 @@ class Assignment:
         """The assignment's name for people."""
         return "the winner's last training" if self.number is None else f"trial {self.number}"
 
-    def checkpoint(self, key: str) -> Path:
-        """The file in which the training `key` ("fold/repeat") keeps its state."""
-        return self.checkpoints / f"{self.name}-{key.replace('/', '-')}.pt"
-
-    def checkpoint_of(self, job: Job) -> Path:
-        return self.checkpoint(job.key)
+    def checkpoint(self, key: TrainingKey) -> Path:
+        """The file in which a training keeps its state, whatever its visits."""
+        return self.checkpoints / f"{self.name}-{key.file_name}.pt"
 
 
 #: Assignments with what each is trained on; a trial begins when its assignment is asked for.
@@ -90,7 +87,7 @@ class Listener(Protocol):
     def progress(self, assignment: Assignment, progress: Progress) -> None:
         """A training goes on; `progress` says how far it is."""
 
-    def trained(self, assignment: Assignment, key: str, training: Training) -> None:
+    def trained(self, assignment: Assignment, key: TrainingKey, training: Training) -> None:
         """One training of the assignment has ended; told once per key."""
 
     def ended(self, assignment: Assignment, failure: str | None) -> None:

@@ -22,7 +22,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from expand3d.core.errors import StudyError, UserError
-from expand3d.core.result import Interrupted, Training
+from expand3d.core.result import Interrupted, Training, TrainingKey
 from expand3d.data.cache import CachedStore, build_store
 from expand3d.data.source import cache_root
 from expand3d.execute.base import Assignment, reason_of
@@ -38,7 +38,7 @@ def answer(
     *,
     stop: Callable[[], bool],
     on_progress: Callable[[Any], None],
-    on_training: Callable[[str, Training], None],
+    on_training: Callable[[TrainingKey, Training], None],
 ) -> str | None:
     """Train what the assignment still lacks; None, or in one line why nothing more can be done.
 
@@ -47,16 +47,16 @@ def answer(
     module, name = assignment.evaluate.split(":")
     evaluate = getattr(importlib.import_module(module), name)
     try:
-        for job, training in evaluate(
+        for key, training in evaluate(
             assignment.candidate.plan,
             bench,
             done=assignment.done,
-            checkpoint=assignment.checkpoint_of,
+            checkpoint=assignment.checkpoint,
             stop=stop,
             on_progress=on_progress,
             weights_out=assignment.weights,
         ):
-            on_training(job.key, training)
+            on_training(key, training)
     except (Interrupted, UserError):
         raise
     except Exception as error:  # a candidate that breaks must not take the run with it

@@ -18,7 +18,7 @@ from typing import Any
 
 from expand3d.core import process as children
 from expand3d.core.errors import StudyError
-from expand3d.core.result import Interrupted, Training
+from expand3d.core.result import Interrupted, Training, TrainingKey
 from expand3d.execute.base import RETRIES, TICK, Assignment, Assignments, Listener, Setting
 from expand3d.execute.evaluate import Bench
 
@@ -32,7 +32,7 @@ class _Order:
 
     assignment: Assignment
     bench: Bench
-    done: dict[str, Training] = field(default_factory=dict)
+    done: dict[TrainingKey, Training] = field(default_factory=dict)
     losses: int = 0
 
 

@@ -25,7 +25,7 @@ from types import TracebackType
 from typing import Any
 
 from expand3d.core.errors import ConfigError, StudyError, UserError
-from expand3d.core.result import Interrupted, Training
+from expand3d.core.result import Interrupted, Training, TrainingKey
 from expand3d.execute.base import RETRIES, Assignment, Assignments, Listener, Setting, reason_of
 
 try:
@@ -393,7 +393,7 @@ class _Telling:
             self._shown = time.monotonic()
             self.say("progress", progress)
 
-    def trained(self, assignment: Assignment, key: str, training: Training) -> None:
+    def trained(self, assignment: Assignment, key: TrainingKey, training: Training) -> None:
         self.say("trained", key, training)
 
     def ended(self, assignment: Assignment, failure: str | None) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from expand3d.core.errors import StudyError
-from expand3d.core.result import Training
+from expand3d.core.result import Training, TrainingKey
 from expand3d.core.trial import BASELINE, Candidate, Trial
 from expand3d.execute.base import Assignment
 from expand3d.run.events import Watch
@@ -235,7 +235,7 @@ class _Last:
     def progress(self, assignment: Assignment, progress: Any) -> None:
         self._watch.training(None, progress)
 
-    def trained(self, assignment: Assignment, key: str, training: Training) -> None:
+    def trained(self, assignment: Assignment, key: TrainingKey, training: Training) -> None:
         self.training = training
 
     def ended(self, assignment: Assignment, failure: str | None) -> None:

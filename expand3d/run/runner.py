@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from expand3d.core.errors import StudyError, UserError
 from expand3d.core.genotype import Plan
-from expand3d.core.result import Interrupted, Training
+from expand3d.core.result import Interrupted, Training, TrainingKey
 from expand3d.core.trial import Candidate, State, Trial
 from expand3d.core.units import parse_duration, parse_size
 from expand3d.data.cache import CachedStore, CacheSpec, build_store
@@ -376,7 +376,7 @@ class _Recording:
     def progress(self, assignment: Assignment, progress: Any) -> None:
         self._watch.training(assignment.candidate, progress)
 
-    def trained(self, assignment: Assignment, key: str, training: Training) -> None:
+    def trained(self, assignment: Assignment, key: TrainingKey, training: Training) -> None:
         assert assignment.number is not None
         self._record.put_training(assignment.number, key, training)
         _discard(assignment.checkpoint(key))

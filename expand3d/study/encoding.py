@@ -22,7 +22,7 @@ def encode_trial(trial: Trial) -> dict[str, Any]:
     bare = {key: replace(value, scores=()) for key, value in trial.trainings.items()}
     data = replace(trial, trainings=bare).to_json()
     for key, training in trial.trainings.items():
-        data["trainings"][key]["scores"] = pack_scores(training.scores)
+        data["trainings"][str(key)]["scores"] = pack_scores(training.scores)
     encoded: dict[str, Any] = json.loads(canonical(without_nan(data)))
     return encoded
 

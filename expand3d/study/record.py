@@ -16,7 +16,7 @@ from typing import Any
 from expand3d.core.errors import StudyError, nearest
 from expand3d.core.genotype import Plan
 from expand3d.core.measured import Latency
-from expand3d.core.result import Training
+from expand3d.core.result import Training, TrainingKey
 from expand3d.core.trial import Candidate, State, Trial, summarise
 from expand3d.study import database as backend
 from expand3d.study.claims import Claims
@@ -206,8 +206,8 @@ class Record:
         self._keep(decode_trial({**data, "number": number}), identifier)
         return number
 
-    def put_training(self, number: int, key: str, training: Training) -> None:
-        """Keep one finished training ("fold/repeat") of a running trial."""
+    def put_training(self, number: int, key: TrainingKey, training: Training) -> None:
+        """Keep one finished training of a running trial."""
         trial = self._running(number)
         self._write(replace(trial, trainings={**trial.trainings, key: training}))
 

@@ -16,7 +16,7 @@ import pytest
 from expand3d.core.errors import ConfigError, DataError, StudyError
 from expand3d.core.plugins import EXECUTORS
 from expand3d.core.process import environment
-from expand3d.core.result import Interrupted
+from expand3d.core.result import Interrupted, TrainingKey
 from expand3d.execute import get_executor
 from expand3d.execute.base import Executor, Setting
 from expand3d.study.config import StudyConfig
@@ -82,7 +82,9 @@ def test_every_training_is_told_once_and_equal_to_the_driver_s_own(name: str, ho
         own = Told()
         here.run(Stage(home / "own", stage.deeds).assignments(), own, never)
     assert told.trained_ == own.trained_ == more.trained_
-    assert set(told.trained_) == {(n, key) for n in range(4) for key in ("0/0", "1/0")}
+    assert set(told.trained_) == {
+        (n, key) for n in range(4) for key in (TrainingKey(), TrainingKey(1))
+    }
     assert told.ended_ == dict.fromkeys(range(4))
     assert told.shown and told.shown <= set(range(4))
 
@@ -125,7 +127,7 @@ def test_a_worker_that_is_killed_is_replaced_and_its_training_goes_on(
         ("1/0", 0),
         ("1/0", 2),
     ]
-    assert told.trained_[1, "0/0"].notes == ("from step 2",)
+    assert told.trained_[1, TrainingKey()].notes == ("from step 2",)
 
 
 @pytest.mark.parametrize("name", APART)
@@ -167,7 +169,7 @@ def test_a_stop_leaves_checkpoints_and_everything_else_is_done_later(name: str, 
     assert told.ended_ == dict.fromkeys(range(4))
     trained = {(number, key) for number, key, start, _ in stage.log()}
     assert len([row for row in stage.log() if row[:2] == (0, "0/0")]) == 1
-    assert trained == set(told.trained_)
+    assert trained == {(number, str(key)) for number, key in told.trained_}
 
 
 @pytest.mark.parametrize("name", APART)

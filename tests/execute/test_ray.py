@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks.two_nodes import two_nodes
 from expand3d.core.errors import ConfigError
-from expand3d.core.result import Training
+from expand3d.core.result import Training, TrainingKey
 from expand3d.execute import get_executor
 from expand3d.execute.base import Assignment, Setting
 from tests.helpers import ROOT
@@ -101,7 +101,7 @@ def test_a_cluster_that_loses_a_machine_ends_with_what_one_process_gives(
     losing: list[threading.Thread] = []
 
     class Look(Told):
-        def trained(self, assignment: Assignment, key: str, training: Training) -> None:
+        def trained(self, assignment: Assignment, key: TrainingKey, training: Training) -> None:
             super().trained(assignment, key, training)
             if not losing:
                 lose = threading.Thread(target=cluster.remove_node, args=(machines[0], False))

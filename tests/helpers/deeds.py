@@ -15,7 +15,7 @@ from typing import Any
 
 from expand3d.core.errors import DataError
 from expand3d.core.genotype import Plan
-from expand3d.core.result import ClipScore, Interrupted, Training
+from expand3d.core.result import ClipScore, Interrupted, Training, TrainingKey
 from expand3d.execute.evaluate import Bench, Job
 from expand3d.training.progress import Progress
 from tests.helpers.waiting import HANGS
@@ -29,15 +29,15 @@ def evaluate(
     plan: Plan,
     bench: Bench,
     *,
-    done: Mapping[str, Training],
-    checkpoint: Callable[[Job], Path],
+    done: Mapping[TrainingKey, Training],
+    checkpoint: Callable[[TrainingKey], Path],
     stop: Callable[[], bool],
     on_progress: Callable[..., None],
     weights_out: Path | None = None,
-) -> Iterator[tuple[Job, Training]]:
+) -> Iterator[tuple[TrainingKey, Training]]:
     for job in bench.jobs:
         if job.key not in done:
-            yield job, _train(plan, job, checkpoint(job), stop, on_progress)
+            yield job.key, _train(plan, job, checkpoint(job.key), stop, on_progress)
 
 
 def _train(
@@ -53,7 +53,7 @@ def _train(
             raise Interrupted(f"stopped at step {step}")
         path.write_text(str(step + 1))
         on_progress(Progress("train", 1, 1, step + 1, STEPS, 1.0, 0.1, 9.0, 0.5))
-        _do(deed, job.key, step, start, stop)
+        _do(deed, str(job.key), step, start, stop)
     score = ClipScore("clip", 0, 0, (int(plan.digest[:4], 16) + job.seed) / 7)
     return Training("ok", None, (score,), STEPS, 1, 1.0, 0, notes=(f"from step {start}",))
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from expand3d.core.recipe import get_profile
-from expand3d.core.result import Training
+from expand3d.core.result import Training, TrainingKey
 from expand3d.core.trial import Candidate
 from expand3d.execute.base import Assignment
 from expand3d.execute.evaluate import Bench, Job
@@ -26,7 +26,7 @@ def candidate(frames: int) -> Candidate:
 
 
 def bench(timeout: float | None = None) -> Bench:
-    jobs = (Job("0/0", (0,), (1,), 11), Job("1/0", (1,), (0,), 22))
+    jobs = (Job(TrainingKey(), (0,), (1,), 11), Job(TrainingKey(1), (1,), (0,), 22))
     return Bench(Nothing(), get_profile("quick"), jobs, "cpu", 1, "f" * 32, timeout)  # type: ignore[arg-type]
 
 
@@ -34,7 +34,7 @@ def bench(timeout: float | None = None) -> Bench:
 class Told:
     """A listener that keeps what it is told."""
 
-    trained_: dict[tuple[int | None, str], Training] = field(default_factory=dict)
+    trained_: dict[tuple[int | None, TrainingKey], Training] = field(default_factory=dict)
     ended_: dict[int | None, str | None] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     shown: set[int | None] = field(default_factory=set)
@@ -45,7 +45,7 @@ class Told:
     def progress(self, assignment: Assignment, progress: Any) -> None:
         self.shown.add(assignment.number)
 
-    def trained(self, assignment: Assignment, key: str, training: Training) -> None:
+    def trained(self, assignment: Assignment, key: TrainingKey, training: Training) -> None:
         assert (assignment.number, key) not in self.trained_, "told twice"
         self.trained_[assignment.number, key] = training
 

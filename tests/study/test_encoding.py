@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from expand3d.api import resolve
 from expand3d.core.errors import StudyError
 from expand3d.core.genotype import Genotype
-from expand3d.core.result import ClipScore, Training
+from expand3d.core.result import ClipScore, Training, TrainingKey
 from expand3d.core.scores import (
     PackedScores,
     means_of,
@@ -52,6 +52,13 @@ _trainings = st.builds(
     notes=st.lists(_text, max_size=2).map(tuple),
     environment=st.dictionaries(_text, _json, max_size=3),
 )
+_keys = st.builds(
+    TrainingKey,
+    st.integers(0, 20),
+    st.integers(0, 20),
+    st.sampled_from([None, "rgb", "flow"]),
+    st.none() | st.integers(1, 10**6),
+)
 _candidates = st.builds(
     Candidate,
     genotype=st.builds(Genotype, _text, st.dictionaries(_text, _finite, max_size=4)),
@@ -70,7 +77,7 @@ _trials = st.builds(
     state=st.sampled_from(["running", "complete", "failed"]),
     candidate=_candidates,
     cost=st.dictionaries(_text, _counts, max_size=3),
-    trainings=st.dictionaries(_text, _trainings, max_size=3),
+    trainings=st.dictionaries(_keys, _trainings, max_size=3),
     reason=st.none() | _text,
     provenance=st.dictionaries(_text, _json, max_size=3),
 )
@@ -83,12 +90,12 @@ def test_a_trial_survives_json_bit_for_bit(trial: Trial) -> None:
 
 
 def _trial(**changes: Any) -> Trial:
-    trial = Trial(0, "running", candidate(), {"macs": 1}, {"0/0": training()})
+    trial = Trial(0, "running", candidate(), {"macs": 1}, {TrainingKey(): training()})
     return replace(trial, **changes)
 
 
 def test_a_record_from_before_candidates_had_names_still_loads() -> None:
-    trial = Trial(0, "complete", candidate(), {"macs": 1}, {"0/0": training()})
+    trial = Trial(0, "complete", candidate(), {"macs": 1}, {TrainingKey(): training()})
     data = encode_trial(trial)
     assert data["candidate"].pop("label") is None
     assert decode_trial(data) == trial
@@ -100,10 +107,10 @@ def test_numbers_that_are_none_become_null_in_curves_and_notes_of_the_machine() 
         curve=({"epoch": 1, "loss": math.nan}, {"epoch": 2, "loss": math.inf}),
         environment={"deep": [{"x": (-math.inf, 1.0)}]},
     )
-    data = encode_trial(_trial(trainings={"0/0": diverged}, provenance={"lr": math.nan}))
+    data = encode_trial(_trial(trainings={TrainingKey(): diverged}, provenance={"lr": math.nan}))
     text = json.dumps(data)
     assert "NaN" not in text and "Infinity" not in text
-    back = decode_trial(data).trainings["0/0"]
+    back = decode_trial(data).trainings[TrainingKey()]
     assert [point["loss"] for point in back.curve] == [None, None]
     assert back.environment == {"deep": [{"x": [None, 1.0]}]}
     assert decode_trial(data).provenance == {"lr": None}
@@ -113,7 +120,7 @@ def test_numbers_that_are_none_become_null_in_curves_and_notes_of_the_machine() 
 def test_a_clips_score_is_a_number(nll: float) -> None:
     broken = replace(training(), scores=(ClipScore("a.mp4", 1, 0, nll),))
     with pytest.raises(ValueError, match=r"'a\.mp4'"):
-        encode_trial(_trial(trainings={"0/0": broken}))
+        encode_trial(_trial(trainings={TrainingKey(): broken}))
 
 
 def test_twenty_thousand_clips_are_compact_and_exact() -> None:
