@@ -120,6 +120,9 @@ class PlainWatch(Watch):
         )
         self.notes_of(trial)
 
+    def reached(self, trial: Trial) -> None:
+        self.say(f"  {label(trial.candidate)}: tested after {trial.reached} clip visits")
+
     def notes_of(self, trial: Trial) -> None:
         """Say what a training adjusted: a smaller test batch, a checkpoint from other threads."""
         for key, training in trial.trainings.items():

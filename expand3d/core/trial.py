@@ -14,7 +14,8 @@ from expand3d.core.plugins import FAMILIES
 from expand3d.core.result import Training, TrainingKey
 from expand3d.core.scores import ClipScore, Means, Summary, pool, summary
 
-State = Literal["running", "complete", "failed"]
+#: A trial that is running may also wait to be trained on; one that is stopped was trained in part.
+State = Literal["running", "complete", "failed", "stopped"]
 #: The role of a published network that is trained beside what a strategy proposes.
 BASELINE = "baseline"
 #: What a training starts from that starts from random weights.
@@ -99,7 +100,8 @@ class Trial:
 
     `trainings` are keyed by part, fold, repeat and visits. `cost` holds `Cost.totals()`. `reason`
     says why there is no score. `provenance` says what produced it: versions, device, threads, data
-    fingerprint, seed, recipe.
+    fingerprint, seed, recipe. `reached` is the most clip visits after which all its trainings were
+    tested, 0 where no batch asked for fewer than all.
     """
 
     number: int
@@ -109,6 +111,14 @@ class Trial:
     trainings: Mapping[TrainingKey, Training] = field(default_factory=dict)
     reason: str | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    reached: int = 0
+
+    @property
+    def why(self) -> str:
+        """Why there is no score of a whole training; the state where there is no reason."""
+        if self.reason is None:
+            return self.state
+        return f"stopped: {self.reason}" if self.state == "stopped" else self.reason
 
     @cached_property
     def furthest(self) -> Mapping[TrainingKey, Training]:
@@ -158,6 +168,7 @@ class Trial:
         return pool(list(folds.values()))
 
     def to_json(self) -> dict[str, Any]:
+        reached = {"reached": self.reached} if self.reached else {}
         return {
             "number": self.number,
             "state": self.state,
@@ -166,6 +177,7 @@ class Trial:
             "trainings": {str(key): value.to_json() for key, value in self.trainings.items()},
             "reason": self.reason,
             "provenance": dict(self.provenance),
+            **reached,
         }
 
     @classmethod

@@ -48,7 +48,9 @@ class Assignment:
 
     `done` are the trainings that the record has. A training's checkpoint lies in `checkpoints`;
     `weights` receives the trained weights. `identity` is what the bench must make of the plan,
-    wherever it is rebuilt. `evaluate` names the function that answers it.
+    wherever it is rebuilt. `visits` is the number of clip visits after which its trainings are
+    tested and wait, None where they end with the recipe. `evaluate` names the function that
+    answers it.
     """
 
     number: int | None
@@ -57,6 +59,7 @@ class Assignment:
     checkpoints: Path
     identity: str
     weights: Path | None = None
+    visits: int | None = None
     evaluate: str = EVALUATE
 
     @property

@@ -55,6 +55,7 @@ def answer(
             stop=stop,
             on_progress=on_progress,
             weights_out=assignment.weights,
+            visits=assignment.visits,
         ):
             on_training(key, training)
     except (Interrupted, UserError):

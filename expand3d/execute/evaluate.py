@@ -95,28 +95,32 @@ def evaluate(
     stop: Callable[[], bool],
     on_progress: Callable[..., None],
     weights_out: Path | None = None,
+    visits: int | None = None,
 ) -> Iterator[tuple[TrainingKey, Training]]:
     """The trainings of `plan` that are not in `done`, one after the other, as they finish.
 
     Ends early after a training without scores: the candidate has failed, whatever the other
     folds would say. Raises `Interrupted` when `stop` says so; the checkpoint is then on disk.
     `weights_out` receives the trained weights, those of the last training where there are more.
+    After `visits` clip visits each is tested, and goes on from its checkpoint in a later call.
     """
     if any(training.status != "ok" for training in done.values()):
         return
     for job in bench.jobs:
-        if job.key in done:
+        key = job.key.until(visits)
+        if key in done:
             continue
         training = train_once(
             plan,
             bench,
             job,
-            checkpoint=checkpoint(job.key),
+            checkpoint=checkpoint(key),
             stop=stop,
             on_progress=on_progress,
             weights_out=weights_out,
+            visits=visits,
         )
-        yield job.key, training
+        yield key, training
         if training.status != "ok":
             return
 
@@ -130,8 +134,9 @@ def train_once(
     stop: Callable[[], bool],
     on_progress: Callable[..., None],
     weights_out: Path | None = None,
+    visits: int | None = None,
 ) -> Training:
-    """One training of `plan`; with `weights_out` its weights are kept there."""
+    """One training of `plan`, up to `visits` where given; `weights_out` receives its weights."""
     from expand3d.data.crops import test_crop
     from expand3d.training.tasks.classify import train
 
@@ -152,5 +157,6 @@ def train_once(
         weights_out=weights_out,
         stop=stop,
         timeout=bench.timeout,
+        until=visits,
         on_progress=on_progress,
     )

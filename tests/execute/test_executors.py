@@ -112,6 +112,26 @@ def test_a_user_s_error_ends_the_run_as_what_it_is(name: str, home: Path) -> Non
     assert 1 not in told.ended_
 
 
+@pytest.mark.parametrize("name", EVERY)
+def test_a_training_to_some_visits_is_trained_on_from_there(name: str, home: Path) -> None:
+    stage, told = Stage(home, ["train"] * 3, visits=3), Told()
+    with opened(name, home) as executor:
+        executor.run(stage.assignments(), told, never)
+        keys = (TrainingKey(visits=3), TrainingKey(1, visits=3))
+        assert set(told.trained_) == {(n, key) for n in range(3) for key in keys}
+        assert {training.clip_visits for training in told.trained_.values()} == {3}
+        stage.visits = None
+        whole = Told(dict(told.trained_))
+        executor.run(stage.assignments(whole), whole, never)
+    assert whole.ended_ == dict.fromkeys(range(3))
+    assert set(whole.trained_) - set(told.trained_) == {
+        (n, key) for n in range(3) for key in (TrainingKey(), TrainingKey(1))
+    }
+    for number in range(3):
+        begun = [row[1:3] for row in stage.log() if row[0] == number]
+        assert begun == [("0/0", 0), ("1/0", 0), ("0/0", 3), ("1/0", 3)]
+
+
 @pytest.mark.parametrize("name", APART)
 def test_a_worker_that_is_killed_is_replaced_and_its_training_goes_on(
     name: str, home: Path

@@ -61,6 +61,7 @@ class Stage:
     home: Path
     deeds: Sequence[str]
     timeout: float | None = None
+    visits: int | None = None
     begun: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -89,7 +90,7 @@ class Stage:
                 continue
             done = {k: t for (n, k), t in told.trained_.items() if n == number} if told else {}
             self.begun.append(number)
-            yield self.assignment(number, done=done), bench(self.timeout)
+            yield self.assignment(number, done=done, visits=self.visits), bench(self.timeout)
 
     def log(self) -> list[tuple[int, str, int, int]]:
         """Every training that began: number, key, the step it began at, process."""

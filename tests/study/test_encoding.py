@@ -74,11 +74,12 @@ _candidates = st.builds(
 _trials = st.builds(
     Trial,
     number=st.integers(0, 999),
-    state=st.sampled_from(["running", "complete", "failed"]),
+    state=st.sampled_from(["running", "complete", "failed", "stopped"]),
     candidate=_candidates,
     cost=st.dictionaries(_text, _counts, max_size=3),
     trainings=st.dictionaries(_keys, _trainings, max_size=3),
     reason=st.none() | _text,
+    reached=st.integers(0, 10**6),
     provenance=st.dictionaries(_text, _json, max_size=3),
 )
 

@@ -207,6 +207,44 @@ def test_finding_by_identity_prefers_a_complete_trial(tmp_path: Path) -> None:
         record.trial(7)
 
 
+def test_a_trial_waits_and_is_stopped_and_a_crash_before_optuna_knows_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = Record.create(config(tmp_path))
+    number = record.begin(candidate(), COST, PROVENANCE)
+    record.put_training(number, TrainingKey(visits=16), training())
+    assert record.put_reached(number, 16) == record.trial(number)
+    waits = Record.open("birds", root=tmp_path).trial(number)
+    assert (waits.state, waits.reached, waits.reason) == ("running", 16, None)
+
+    class Killed(Exception):
+        pass
+
+    def killed(*_: Any) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr("expand3d.study.database.tell", killed)
+        record.finish(number, "stopped", "third of three at 16 visits")
+    again = Record.open("birds", root=tmp_path)
+    assert again.settle() == (number,)
+    kept = Record.open("birds", root=tmp_path).trial(number)
+    assert (kept.state, kept.reached) == ("stopped", 16)
+    assert kept.why == "stopped: third of three at 16 visits"
+    (told,) = optuna.load_study(study_name="birds", storage=_url(tmp_path)).trials
+    assert told.state == TrialState.PRUNED and told.values is None
+    with pytest.raises(AssertionError):
+        again.finish(again.begin(candidate(2.0), COST, {}), "stopped")  # without a reason
+
+
+def test_a_trial_that_never_waited_is_stored_as_before(tmp_path: Path) -> None:
+    record = _filled(tmp_path)
+    with sqlite3.connect(tmp_path / "birds" / "study.db") as database:
+        rows = database.execute("select value_json from trial_user_attributes").fetchall()
+    assert all("reached" not in json.loads(text) for (text,) in rows)
+    assert all(trial.reached == 0 for trial in record.trials())
+
+
 def test_no_score_without_clips_and_no_failure_without_a_reason(tmp_path: Path) -> None:
     record = Record.create(config(tmp_path))
     number = record.begin(candidate(), COST, {})
