@@ -38,7 +38,8 @@ class Candidate:
     count, where that is not MACs; `latency` is what was measured, where the study limits it.
     `start` is what its weights start from: SCRATCH, the hash of a weight file, or the digest of a
     parent's candidate. `parent` is the digest of the candidate that an expansion grew or
-    contracted; where it kept several of a step, `label` says which one that is.
+    contracted. It names one trial, as the number would, but workers side by side do not change it.
+    Where the expansion kept several of a step, `label` says which one it is.
     """
 
     genotype: Genotype
