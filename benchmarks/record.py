@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from expand3d.core.result import ClipScore, Training
+from expand3d.core.result import ClipScore, Training, TrainingKey
 from expand3d.core.trial import BASELINE, Candidate
 from expand3d.networks import get_family
 from expand3d.networks.family import Limits
@@ -207,7 +207,7 @@ def _answer(record: Record, candidate: Candidate, clips: tuple[str, ...]) -> Non
     cost = family.cost(candidate.plan).totals()
     provenance = {"seed": 1, "device": "cpu", "threads": 2, "workers": 1, "versions": versions()}
     number = record.begin(candidate, cost, provenance)
-    record.put_training(number, "0/0", _training(candidate, clips))
+    record.put_training(number, TrainingKey(), _training(candidate, clips))
     record.finish(number, "complete")
 
 

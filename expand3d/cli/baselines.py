@@ -127,7 +127,7 @@ def print_baselines(view: StudyView) -> None:
     shown = []
     for trial in view.baselines:
         plan, score = trial.candidate.plan, view.scores.get(trial.number)
-        result = f"{score.top1:.1%}" if score else (trial.reason or trial.state)
+        result = f"{score.top1:.1%}" if score else trial.why
         interval = f"{score.top1_ci[0]:.0%} to {score.top1_ci[1]:.0%}" if score else ""
         shown.append(
             (

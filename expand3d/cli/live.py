@@ -114,12 +114,14 @@ class PlainWatch(Watch):
 
     def finished(self, trial: Trial) -> None:
         candidate = trial.candidate
-        seconds = sum(training.seconds for training in trial.trainings.values())
         self.say(
             f"  {label(candidate)}: {network_text(candidate)}, {cost_text(candidate)}: "
-            f"{score_text(trial)}, {duration(seconds)}"
+            f"{score_text(trial)}, {duration(trial.seconds)}"
         )
         self.notes_of(trial)
+
+    def reached(self, trial: Trial) -> None:
+        self.say(f"  {label(trial.candidate)}: tested after {trial.reached} clip visits")
 
     def notes_of(self, trial: Trial) -> None:
         """Say what a training adjusted: a smaller test batch, a checkpoint from other threads."""

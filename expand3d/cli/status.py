@@ -74,6 +74,6 @@ def _row(trial: Trial, best: Trial | None) -> tuple[str, ...]:
         label(candidate),
         network_text(candidate),
         cost_text(candidate),
-        duration(sum(training.seconds for training in trial.trainings.values())),
+        duration(trial.seconds),
         score_text(trial),
     )

@@ -45,6 +45,7 @@ def print_studies(root: str, *, as_json: bool) -> None:
         table.add_column(column)
     for info in studies:
         state = info.state if info.reason in (None, info.state) else f"{info.state}: {info.reason}"
-        trials = f"{info.complete} of {info.trials}"
+        stopped = f", {info.stopped} stopped" if info.stopped else ""
+        trials = f"{info.complete} of {info.trials}{stopped}"
         table.add_row(info.name, state, info.budget, trials, info.data, info.started)
     Console(highlight=False).print(table)

@@ -16,10 +16,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple, overload
 
+from expand3d.core.errors import StudyError
 from expand3d.core.genotype import canonical
 
 #: The standard normal's 97.5% point, for two-sided 95% intervals.
 Z95 = 1.959963984540054
+#: The format in which scores are written: columns by name. Format 1, which has no number, had these
+#: columns by place.
+FORMAT = 2
+COLUMNS_OF_FORMAT_1 = ("key", "label", "rank", "nll", "group")
 
 
 class ClipScore(NamedTuple):
@@ -113,12 +118,15 @@ class PackedScores(Sequence[ClipScore]):
     """The scores that `pack_scores` wrote, in their order; unpacked when one is asked for."""
 
     def __init__(self, data: Mapping[str, Any]) -> None:
+        _refuse_newer(data)
         self._data = data
 
     @cached_property
     def means(self) -> Means | None:
         """Means over these scores, not unpacked where the record has them; None without any."""
         kept = self._data.get("means")
+        if isinstance(kept, Mapping):
+            return Means(len(self), kept["top1"], kept["top5"], kept["nll"])
         return Means(len(self), *kept) if kept else means_of(self._scores)
 
     @cached_property
@@ -148,8 +156,9 @@ class PackedScores(Sequence[ClipScore]):
 
 
 def pack_scores(scores: Sequence[ClipScore]) -> dict[str, Any]:
-    """Number of clips, their means and their scores as compact text.
+    """Number of clips, their means and their scores as compact text, with the columns' names.
 
+    Scores that were packed stay as they are, in an older format or with columns of a later version.
     ValueError where a log-loss is not finite: a score that is not a number is a failed training,
     which has a reason and no scores.
     """
@@ -159,16 +168,61 @@ def pack_scores(scores: Sequence[ClipScore]) -> dict[str, Any]:
     if broken:
         raise ValueError(f"log-loss of {broken[0]!r} and {len(broken) - 1} others is not finite")
     text = canonical([list(column) for column in zip(*scores, strict=True)])
-    packed = base64.b64encode(zlib.compress(text.encode())).decode()
     means = means_of(scores)
-    return {"clips": len(scores), "means": list(means[1:]) if means else None, "packed": packed}
+    return {
+        "format": FORMAT,
+        "columns": list(ClipScore._fields),
+        "clips": len(scores),
+        "means": {"top1": means.top1, "top5": means.top5, "nll": means.nll} if means else None,
+        "packed": base64.b64encode(zlib.compress(text.encode())).decode(),
+    }
 
 
 def unpack_scores(data: Mapping[str, Any]) -> list[ClipScore]:
     """The scores that `pack_scores` wrote, in their order."""
+    _refuse_newer(data)
     columns = json.loads(zlib.decompress(base64.b64decode(data["packed"])))
+    return _scores_of(_names(data), columns)
+
+
+def scores_to_json(scores: Sequence[ClipScore]) -> dict[str, Any]:
+    """The scores as plain JSON: the columns' names, and a row per clip."""
+    rows = [list(score) for score in scores]
+    return {"format": FORMAT, "columns": list(ClipScore._fields), "rows": rows}
+
+
+def scores_from_json(data: Mapping[str, Any] | Sequence[Any]) -> tuple[ClipScore, ...]:
+    """The scores that `scores_to_json` wrote; of format 1 these are rows alone."""
+    if not isinstance(data, Mapping):
+        data = {"rows": data}
+    _refuse_newer(data)
+    return tuple(_scores_of(_names(data), list(zip(*data["rows"], strict=True))))
+
+
+def _names(data: Mapping[str, Any]) -> Sequence[str]:
+    names: Sequence[str] = data.get("columns", COLUMNS_OF_FORMAT_1)
+    return names
+
+
+def _scores_of(names: Sequence[str], columns: Sequence[Sequence[Any]]) -> list[ClipScore]:
+    """A score per row of the columns; those that this version does not know are left out."""
     if not columns:
         return []
+    found = dict(zip(names, columns, strict=False))  # rows of format 1 may lack the group
     # Every trial names the same clips; one copy of each key is enough in memory.
-    keys = map(sys.intern, columns[0])
-    return [ClipScore(*row) for row in zip(keys, *columns[1:], strict=True)]
+    found["key"] = [sys.intern(key) for key in found["key"]]
+    clips, absent = len(found["key"]), ClipScore._field_defaults
+    ordered = [
+        found[name] if name in found else [absent[name]] * clips for name in ClipScore._fields
+    ]
+    return [ClipScore(*row) for row in zip(*ordered, strict=True)]
+
+
+def _refuse_newer(data: Mapping[str, Any]) -> None:
+    """StudyError where the scores are of a format that this version does not know."""
+    found = data.get("format", 1)
+    if found > FORMAT:
+        raise StudyError(
+            f"the record has clip scores of format {found}, which a later version of expand3d has "
+            f"written; this one reads formats 1 to {FORMAT}"
+        )

@@ -11,10 +11,11 @@ from typing import Any, Literal
 from expand3d.core.genotype import Genotype, Plan, digest
 from expand3d.core.measured import Latency
 from expand3d.core.plugins import FAMILIES
-from expand3d.core.result import Training
+from expand3d.core.result import Training, TrainingKey
 from expand3d.core.scores import ClipScore, Means, Summary, pool, summary
 
-State = Literal["running", "complete", "failed"]
+#: A trial that is running may also wait to be trained on; one that is stopped was trained in part.
+State = Literal["running", "complete", "failed", "stopped"]
 #: The role of a published network that is trained beside what a strategy proposes.
 BASELINE = "baseline"
 #: What a training starts from that starts from random weights.
@@ -37,7 +38,8 @@ class Candidate:
     count, where that is not MACs; `latency` is what was measured, where the study limits it.
     `start` is what its weights start from: SCRATCH, the hash of a weight file, or the digest of a
     parent's candidate. `parent` is the digest of the candidate that an expansion grew or
-    contracted; where it kept several of a step, `label` says which one that is.
+    contracted. It names one trial, as the number would, but workers side by side do not change it.
+    Where the expansion kept several of a step, `label` says which one it is.
     """
 
     genotype: Genotype
@@ -97,50 +99,94 @@ class Candidate:
 class Trial:
     """A candidate with what became of it; everything here is in the record, as one JSON value.
 
-    `trainings` are keyed "fold/repeat" ("0/0" where there are neither). `cost` holds
-    `Cost.totals()`. `reason` says why there is no score. `provenance` says what produced it:
-    versions, device, threads, data fingerprint, seed, recipe.
+    `trainings` are keyed by part, fold, repeat and visits. `cost` holds `Cost.totals()`. `reason`
+    says why there is no score. `provenance` says what produced it: versions, device, threads, data
+    fingerprint, seed, recipe. `reached` is the most clip visits after which all its trainings were
+    tested, 0 where no batch asked for fewer than all.
     """
 
     number: int
     state: State
     candidate: Candidate
     cost: Mapping[str, int]
-    trainings: Mapping[str, Training] = field(default_factory=dict)
+    trainings: Mapping[TrainingKey, Training] = field(default_factory=dict)
     reason: str | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    reached: int = 0
+
+    @property
+    def why(self) -> str:
+        """Why there is no score of a whole training; the state where there is no reason."""
+        if self.reason is None:
+            return self.state
+        return f"stopped: {self.reason}" if self.state == "stopped" else self.reason
+
+    @cached_property
+    def furthest(self) -> Mapping[TrainingKey, Training]:
+        """The trainings that went furthest, keyed without visits.
+
+        One to more visits goes on from those to fewer, and its visits, multiply-adds and seconds
+        count theirs too.
+        """
+        by_reach = sorted(self.trainings.items(), key=lambda item: item[0].reach)
+        return {key.until(None): training for key, training in by_reach}
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of all trainings and tests."""
+        tests_on_the_way = sum(
+            training.test_seconds
+            for key, training in self.trainings.items()
+            if training is not self.furthest[key.until(None)]
+        )
+        return sum(training.seconds for training in self.furthest.values()) + tests_on_the_way
+
+    def at(self, visits: int) -> Trial:
+        """The trial with only the trainings to so many visits, so that trials compare there."""
+        there = {key: run for key, run in self.trainings.items() if key.visits == visits}
+        return dataclasses.replace(self, trainings=there)
+
+    @property
+    def _whole(self) -> Mapping[TrainingKey, Training]:
+        """The trainings whose scores are the network's: a part's own are looked at by its name."""
+        return {key: run for key, run in self.furthest.items() if key.part is None}
 
     def scores(self) -> dict[str, list[ClipScore]]:
         """The scores of every held-out clip by key, one per repeat; folds are pooled."""
         pooled: dict[str, list[ClipScore]] = {}
-        for key in sorted(self.trainings):
-            for score in self.trainings[key].scores:
+        for _, training in sorted(self._whole.items(), key=lambda item: str(item[0])):
+            for score in training.scores:
                 pooled.setdefault(score.key, []).append(score)
         return pooled
 
     @cached_property
     def means(self) -> Means | None:
         """Mean scores over all held-out clips: repeats are averaged, folds pooled."""
-        folds: dict[str, list[Means]] = {}
-        for key, training in self.trainings.items():
+        folds: dict[int, list[Means]] = {}
+        for key, training in self._whole.items():
             if training.means is not None:
-                folds.setdefault(key.partition("/")[0], []).append(training.means)
+                folds.setdefault(key.fold, []).append(training.means)
         return pool(list(folds.values()))
 
     def to_json(self) -> dict[str, Any]:
+        reached = {"reached": self.reached} if self.reached else {}
         return {
             "number": self.number,
             "state": self.state,
             "candidate": self.candidate.to_json(),
             "cost": dict(self.cost),
-            "trainings": {key: value.to_json() for key, value in self.trainings.items()},
+            "trainings": {str(key): value.to_json() for key, value in self.trainings.items()},
             "reason": self.reason,
             "provenance": dict(self.provenance),
+            **reached,
         }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Trial:
-        trainings = {key: Training.from_json(value) for key, value in data["trainings"].items()}
+        trainings = {
+            TrainingKey.parse(key): Training.from_json(value)
+            for key, value in data["trainings"].items()
+        }
         return cls(
             **{
                 **data,

@@ -1,4 +1,4 @@
-"""The protocol of an executor: it answers tasks, and tells a listener what becomes of them."""
+"""The protocol of an executor: it answers assignments, and tells a listener what comes of them."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from expand3d.core.result import Training
+from expand3d.core.result import Training, TrainingKey
 from expand3d.core.trial import Candidate
-from expand3d.execute.evaluate import Bench, Job
+from expand3d.execute.evaluate import Bench
 
 if TYPE_CHECKING:
     from expand3d.training.progress import Progress
 
-#: How often a task is begun again whose worker was lost, before its trial fails.
+#: How often an assignment is begun again whose worker was lost, before its trial fails.
 RETRIES = 2
 #: Seconds between two looks at whether a stop is wished.
 TICK = 0.2
-#: The function that answers a task: it takes and yields what `evaluate` in that module does.
+#: The function that answers an assignment: it takes and yields what `evaluate` there does.
 EVALUATE = "expand3d.execute.evaluate:evaluate"
 
 
@@ -43,42 +43,42 @@ class Setting:
 
 
 @dataclass(frozen=True)
-class Task:
+class Assignment:
     """One begun trial: `number` None stands for the winner's last training.
 
     `done` are the trainings that the record has. A training's checkpoint lies in `checkpoints`;
     `weights` receives the trained weights. `identity` is what the bench must make of the plan,
-    wherever it is rebuilt. `evaluate` names the function that answers it.
+    wherever it is rebuilt. `visits` is the number of clip visits after which its trainings are
+    tested and wait, None where they end with the recipe. `evaluate` names the function that
+    answers it.
     """
 
     number: int | None
     candidate: Candidate
-    done: Mapping[str, Training]
+    done: Mapping[TrainingKey, Training]
     checkpoints: Path
     identity: str
     weights: Path | None = None
+    visits: int | None = None
     evaluate: str = EVALUATE
 
     @property
     def name(self) -> str:
-        """The name that the task's files begin with."""
+        """The name that the assignment's files begin with."""
         return f"final-{self.candidate.digest}" if self.number is None else str(self.number)
 
     @property
     def title(self) -> str:
-        """The task's name for people."""
+        """The assignment's name for people."""
         return "the winner's last training" if self.number is None else f"trial {self.number}"
 
-    def checkpoint(self, key: str) -> Path:
-        """The file in which the training `key` ("fold/repeat") keeps its state."""
-        return self.checkpoints / f"{self.name}-{key.replace('/', '-')}.pt"
-
-    def checkpoint_of(self, job: Job) -> Path:
-        return self.checkpoint(job.key)
+    def checkpoint(self, key: TrainingKey) -> Path:
+        """The file in which a training keeps its state, whatever its visits."""
+        return self.checkpoints / f"{self.name}-{key.file_name}.pt"
 
 
-#: A task and what it is trained on; the iterator begins a trial when its task is asked for.
-Tasks = Iterator[tuple[Task, Bench]]
+#: Assignments with what each is trained on; a trial begins when its assignment is asked for.
+Assignments = Iterator[tuple[Assignment, Bench]]
 
 
 class Listener(Protocol):
@@ -87,21 +87,21 @@ class Listener(Protocol):
     def note(self, text: str) -> None:
         """Something that people should know, such as a worker that was lost."""
 
-    def progress(self, task: Task, progress: Progress) -> None:
+    def progress(self, assignment: Assignment, progress: Progress) -> None:
         """A training goes on; `progress` says how far it is."""
 
-    def trained(self, task: Task, key: str, training: Training) -> None:
-        """One training of the task has ended; told once per key."""
+    def trained(self, assignment: Assignment, key: TrainingKey, training: Training) -> None:
+        """One training of the assignment has ended; told once per key."""
 
-    def ended(self, task: Task, failure: str | None) -> None:
-        """Nothing is left to do for the task; `failure` is why, where trainings are missing."""
+    def ended(self, assignment: Assignment, failure: str | None) -> None:
+        """Nothing is left to do for it; `failure` is why, where trainings are missing."""
 
 
 class Executor(AbstractContextManager["Executor"], Protocol):
-    """Runs tasks, for as long as its context is open."""
+    """Runs assignments, for as long as its context is open."""
 
-    def run(self, tasks: Tasks, listener: Listener, stop: Callable[[], bool]) -> None:
-        """Answer every task, begun in their order.
+    def run(self, assignments: Assignments, listener: Listener, stop: Callable[[], bool]) -> None:
+        """Answer every assignment, begun in their order.
 
         A candidate that breaks is told as `ended` with its reason. Raises Interrupted once `stop`
         is true, when every training has stopped with its checkpoint on disk; a UserError of a

@@ -1,8 +1,8 @@
-"""The side that answers a task: in the driver itself, or in a worker process at a pipe's end.
+"""The side that answers an assignment: in the driver, or in a worker process at a pipe's end.
 
 A worker is `python -m expand3d.execute.child DESCRIPTOR` rather than a child of
-`multiprocessing`, which would import the user's main script again. It gets benches, tasks and
-the wish to stop, and tells what happens; where its pipe closes the driver is gone, and so is it.
+`multiprocessing`, which would import the user's main script again. It gets benches, assignments and
+the wish to stop, and tells what happens. Where its pipe closes, the driver is gone, and so is it.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from expand3d.core.errors import StudyError, UserError
-from expand3d.core.result import Interrupted, Training
+from expand3d.core.result import Interrupted, Training, TrainingKey
 from expand3d.data.cache import CachedStore, build_store
 from expand3d.data.source import cache_root
-from expand3d.execute.base import Task, reason_of
+from expand3d.execute.base import Assignment, reason_of
 from expand3d.execute.evaluate import Bench
 
 #: Seconds between two reports of a training's progress.
@@ -33,30 +33,31 @@ REPORT = 0.2
 
 
 def answer(
-    task: Task,
+    assignment: Assignment,
     bench: Bench,
     *,
     stop: Callable[[], bool],
     on_progress: Callable[[Any], None],
-    on_training: Callable[[str, Training], None],
+    on_training: Callable[[TrainingKey, Training], None],
 ) -> str | None:
-    """Train what the task still lacks; None, or in one line why nothing more can be done.
+    """Train what the assignment still lacks; None, or in one line why nothing more can be done.
 
     Raises Interrupted where `stop` ended it and UserError where no candidate could do better.
     """
-    module, name = task.evaluate.split(":")
+    module, name = assignment.evaluate.split(":")
     evaluate = getattr(importlib.import_module(module), name)
     try:
-        for job, training in evaluate(
-            task.candidate.plan,
+        for key, training in evaluate(
+            assignment.candidate.plan,
             bench,
-            done=task.done,
-            checkpoint=task.checkpoint_of,
+            done=assignment.done,
+            checkpoint=assignment.checkpoint,
             stop=stop,
             on_progress=on_progress,
-            weights_out=task.weights,
+            weights_out=assignment.weights,
+            visits=assignment.visits,
         ):
-            on_training(job.key, training)
+            on_training(key, training)
     except (Interrupted, UserError):
         raise
     except Exception as error:  # a candidate that breaks must not take the run with it
@@ -81,17 +82,17 @@ def rebuilt(bench: Bench, *, device: str | None) -> Bench:
     return dataclasses.replace(bench, store=store, device=device or bench.device)
 
 
-def refuse_other(task: Task, bench: Bench) -> None:
+def refuse_other(assignment: Assignment, bench: Bench) -> None:
     """StudyError where this machine would train something else than the driver has begun."""
-    if bench.identity(task.candidate.plan, task.candidate.start) != task.identity:
+    if bench.identity(assignment.candidate.plan, assignment.candidate.start) != assignment.identity:
         raise StudyError(
-            f"{task.title} would be trained otherwise by a worker than by the driver; "
+            f"{assignment.title} would be trained otherwise by a worker than by the driver; "
             "both need the same version of expand3d"
         )
-    if not task.checkpoints.is_dir():
+    if not assignment.checkpoints.is_dir():
         raise StudyError(
-            f"{task.checkpoints} is not there for a worker; --root must be a folder that every "
-            "machine sees"
+            f"{assignment.checkpoints} is not there for a worker; --root must be a folder that "
+            "every machine sees"
         )
 
 
@@ -100,18 +101,18 @@ class _Process:
 
     def __init__(self, pipe: Connection) -> None:
         self._pipe = pipe
-        self._tasks: queue.SimpleQueue[tuple[str, Task]] = queue.SimpleQueue()
+        self._assignments: queue.SimpleQueue[tuple[str, Assignment]] = queue.SimpleQueue()
         self._packed: dict[str, tuple[bytes, str | None]] = {}
         self._benches: dict[str, Bench] = {}
         self._stop = threading.Event()
         self._told = 0.0
 
     def serve(self) -> None:
-        """Answer tasks until the pipe closes."""
+        """Answer assignments until the pipe closes."""
         threading.Thread(target=self._listen, daemon=True).start()
         self._tell("hello")
         while True:
-            self._answer(*self._tasks.get())
+            self._answer(*self._assignments.get())
 
     def _listen(self) -> None:
         """Take what the driver sends, even in the middle of a training."""
@@ -121,8 +122,8 @@ class _Process:
                 if kind == "bench":
                     key, packed, device = content
                     self._packed[key] = packed, device
-                elif kind == "task":
-                    self._tasks.put((content[0], content[1]))
+                elif kind == "assignment":
+                    self._assignments.put((content[0], content[1]))
                 else:
                     self._stop.set()
         except (EOFError, OSError):
@@ -130,13 +131,13 @@ class _Process:
             # and a resumed study may already be on its way: leave at once.
             os._exit(1)
 
-    def _answer(self, key: str, task: Task) -> None:
+    def _answer(self, key: str, assignment: Assignment) -> None:
         try:
             bench = self._bench(key)
-            refuse_other(task, bench)
+            refuse_other(assignment, bench)
             self._tell("began")
             failure = answer(
-                task,
+                assignment,
                 bench,
                 stop=self._stop.is_set,
                 on_progress=self._progress,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from expand3d.core.genotype import Plan, digest
 from expand3d.core.recipe import Recipe
-from expand3d.core.result import Training
+from expand3d.core.result import Training, TrainingKey
 from expand3d.core.trial import SCRATCH
 from expand3d.data.store import ClipStore
 from expand3d.networks import get_family
@@ -16,13 +16,13 @@ from expand3d.networks import get_family
 
 @dataclass(frozen=True)
 class Job:
-    """One training of a candidate: `key` is "fold/repeat"; clips are numbers in the store.
+    """One training of a candidate, whose `key` is without visits; clips are numbers in the store.
 
     The seed depends on fold and repeat but not on the candidate, so that candidates are compared
     under the same order of clips and the same augmentation.
     """
 
-    key: str
+    key: TrainingKey
     train: tuple[int, ...]
     held_out: tuple[int, ...]
     seed: int
@@ -45,7 +45,7 @@ class Bench:
 
         `start` is what its weights start from, as `Candidate.start` says.
         """
-        jobs = [[job.key, list(job.train), list(job.held_out), job.seed] for job in self.jobs]
+        jobs = [[str(job.key), list(job.train), list(job.held_out), job.seed] for job in self.jobs]
         started = [] if start == SCRATCH else [start]
         return digest(plan.to_json(), self.recipe.to_json(), self.fingerprint, jobs, *started)
 
@@ -82,7 +82,7 @@ def make_jobs(
     for fold, (kept, held_out) in enumerate(parts or [(tuple(train), tuple(val))]):
         for repeat in range(repeats):
             seed_of_job = int(digest(seed, fold, repeat)[:8], 16)
-            jobs.append(Job(f"{fold}/{repeat}", kept, held_out, seed_of_job))
+            jobs.append(Job(TrainingKey(fold, repeat), kept, held_out, seed_of_job))
     return tuple(jobs)
 
 
@@ -90,33 +90,37 @@ def evaluate(
     plan: Plan,
     bench: Bench,
     *,
-    done: Mapping[str, Training],
-    checkpoint: Callable[[Job], Path],
+    done: Mapping[TrainingKey, Training],
+    checkpoint: Callable[[TrainingKey], Path],
     stop: Callable[[], bool],
     on_progress: Callable[..., None],
     weights_out: Path | None = None,
-) -> Iterator[tuple[Job, Training]]:
+    visits: int | None = None,
+) -> Iterator[tuple[TrainingKey, Training]]:
     """The trainings of `plan` that are not in `done`, one after the other, as they finish.
 
     Ends early after a training without scores: the candidate has failed, whatever the other
     folds would say. Raises `Interrupted` when `stop` says so; the checkpoint is then on disk.
     `weights_out` receives the trained weights, those of the last training where there are more.
+    After `visits` clip visits each is tested, and goes on from its checkpoint in a later call.
     """
     if any(training.status != "ok" for training in done.values()):
         return
     for job in bench.jobs:
-        if job.key in done:
+        key = job.key.until(visits)
+        if key in done:
             continue
         training = train_once(
             plan,
             bench,
             job,
-            checkpoint=checkpoint(job),
+            checkpoint=checkpoint(key),
             stop=stop,
             on_progress=on_progress,
             weights_out=weights_out,
+            visits=visits,
         )
-        yield job, training
+        yield key, training
         if training.status != "ok":
             return
 
@@ -130,8 +134,9 @@ def train_once(
     stop: Callable[[], bool],
     on_progress: Callable[..., None],
     weights_out: Path | None = None,
+    visits: int | None = None,
 ) -> Training:
-    """One training of `plan`; with `weights_out` its weights are kept there."""
+    """One training of `plan`, up to `visits` where given; `weights_out` receives its weights."""
     from expand3d.data.crops import test_crop
     from expand3d.training.tasks.classify import train
 
@@ -152,5 +157,6 @@ def train_once(
         weights_out=weights_out,
         stop=stop,
         timeout=bench.timeout,
+        until=visits,
         on_progress=on_progress,
     )

@@ -8,7 +8,7 @@ from types import TracebackType
 
 from expand3d.core.errors import ConfigError
 from expand3d.core.result import Interrupted
-from expand3d.execute.base import Listener, Setting, Tasks
+from expand3d.execute.base import Assignments, Listener, Setting
 from expand3d.execute.child import answer
 
 
@@ -33,16 +33,16 @@ class Here:
     ) -> None:
         """Nothing was opened."""
 
-    def run(self, tasks: Tasks, listener: Listener, stop: Callable[[], bool]) -> None:
-        """Answer every task as `Executor.run` says."""
-        for task, bench in tasks:
+    def run(self, assignments: Assignments, listener: Listener, stop: Callable[[], bool]) -> None:
+        """Answer every assignment as `Executor.run` says."""
+        for assignment, bench in assignments:
             if stop():
                 raise Interrupted("stopped between two candidates")
             failure = answer(
-                task,
+                assignment,
                 bench,
                 stop=stop,
-                on_progress=partial(listener.progress, task),
-                on_training=partial(listener.trained, task),
+                on_progress=partial(listener.progress, assignment),
+                on_training=partial(listener.trained, assignment),
             )
-            listener.ended(task, failure)
+            listener.ended(assignment, failure)

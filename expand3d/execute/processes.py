@@ -18,8 +18,8 @@ from typing import Any
 
 from expand3d.core import process as children
 from expand3d.core.errors import StudyError
-from expand3d.core.result import Interrupted, Training
-from expand3d.execute.base import RETRIES, TICK, Listener, Setting, Task, Tasks
+from expand3d.core.result import Interrupted, Training, TrainingKey
+from expand3d.execute.base import RETRIES, TICK, Assignment, Assignments, Listener, Setting
 from expand3d.execute.evaluate import Bench
 
 #: Seconds that a worker has to leave once its pipe is closed.
@@ -28,11 +28,11 @@ LEAVE = 5.0
 
 @dataclass
 class _Order:
-    """A task on its way: what it has got so far, and how many workers were lost over it."""
+    """An assignment on its way: what it has got so far, and how many workers were lost over it."""
 
-    task: Task
+    assignment: Assignment
     bench: Bench
-    done: dict[str, Training] = field(default_factory=dict)
+    done: dict[TrainingKey, Training] = field(default_factory=dict)
     losses: int = 0
 
 
@@ -63,7 +63,7 @@ class _Worker:
         return cls(process, mine, device)
 
     def take(self, order: _Order) -> None:
-        """Send the task, and its bench where the process does not have it yet."""
+        """Send the assignment, and its bench where the process does not have it yet."""
         self.order, self.began = order, None
         packed = pickle.dumps(order.bench)
         key = hashlib.sha256(packed).hexdigest()
@@ -71,7 +71,7 @@ class _Worker:
             if key not in self.benches:
                 self.benches.add(key)
                 self.pipe.send(("bench", key, packed, self.device))
-            self.pipe.send(("task", key, replace(order.task, done=order.done)))
+            self.pipe.send(("assignment", key, replace(order.assignment, done=order.done)))
 
     def ask_to_stop(self) -> None:
         with suppress(BrokenPipeError, ConnectionResetError):
@@ -121,19 +121,23 @@ class Processes:
             worker.end()
         self._workers.clear()
 
-    def run(self, tasks: Tasks, listener: Listener, stop: Callable[[], bool]) -> None:
-        """Answer every task as `Executor.run` says."""
-        _Batch(self._setting, self._workers, tasks, listener).run(stop)
+    def run(self, assignments: Assignments, listener: Listener, stop: Callable[[], bool]) -> None:
+        """Answer every assignment as `Executor.run` says."""
+        _Batch(self._setting, self._workers, assignments, listener).run(stop)
 
 
 class _Batch:
     """One call of `run`."""
 
     def __init__(
-        self, setting: Setting, workers: dict[int, _Worker], tasks: Tasks, listener: Listener
+        self,
+        setting: Setting,
+        workers: dict[int, _Worker],
+        assignments: Assignments,
+        listener: Listener,
     ) -> None:
         self._setting, self._workers = setting, workers
-        self._tasks, self._listener = tasks, listener
+        self._assignments, self._listener = assignments, listener
         self._again: deque[_Order] = deque()
         self._stopping = False
 
@@ -155,7 +159,7 @@ class _Batch:
         return [worker for worker in self._workers.values() if worker.order is not None]
 
     def _hand_out(self) -> None:
-        """Give every free worker a task, as long as there are tasks."""
+        """Give every free worker an assignment, as long as there are assignments."""
         for slot in range(self._setting.workers):
             worker = self._workers.get(slot)
             if worker is not None and worker.order is not None:
@@ -170,8 +174,10 @@ class _Batch:
             worker.take(order)
 
     def _next(self) -> _Order | None:
-        task, bench = next(self._tasks, (None, None))
-        return None if task is None or bench is None else _Order(task, bench, dict(task.done))
+        assignment, bench = next(self._assignments, (None, None))
+        if assignment is None or bench is None:
+            return None
+        return _Order(assignment, bench, dict(assignment.done))
 
     def _hear(self, seconds: float) -> None:
         """Tell the listener what the workers have said, after waiting for it for a while."""
@@ -188,25 +194,25 @@ class _Batch:
             worker.greeted = True
             return
         order = worker.order
-        assert order is not None, f"a worker without a task says {kind}"
+        assert order is not None, f"a worker without an assignment says {kind}"
         if kind == "began":
             worker.began = time.monotonic()
         elif kind == "progress":
-            self._listener.progress(order.task, *content)
+            self._listener.progress(order.assignment, *content)
         elif kind == "trained":
             worker.began = time.monotonic()
             key, training = content
             order.done[key] = training
-            self._listener.trained(order.task, key, training)
+            self._listener.trained(order.assignment, key, training)
         else:
             worker.order = None
             if kind == "ended":
-                self._listener.ended(order.task, *content)
+                self._listener.ended(order.assignment, *content)
             elif kind == "refused" and not self._stopping:
                 raise content[0]
 
     def _lost(self, slot: int) -> None:
-        """Give the task of a worker that has died to another, unless too many have died of it."""
+        """Give a dead worker's assignment to another, unless too many have died of it."""
         worker = self._workers.pop(slot)
         how, order = worker.end(), worker.order
         if order is None or self._stopping:
@@ -216,9 +222,11 @@ class _Batch:
         order.losses += 1
         if order.losses > RETRIES:
             times = f"{order.losses} times"
-            self._listener.ended(order.task, f"worker lost: {how}, {times} in this training")
+            self._listener.ended(order.assignment, f"worker lost: {how}, {times} in this training")
             return
-        self._listener.note(f"{order.task.title}: its worker was {how}; it goes on in another")
+        self._listener.note(
+            f"{order.assignment.title}: its worker was {how}; it goes on in another"
+        )
         self._again.append(order)
 
     def _give_up_overdue(self) -> None:
@@ -230,7 +238,7 @@ class _Batch:
             assert order is not None
             self._workers.pop(slot).kill()
             self._listener.ended(
-                order.task,
+                order.assignment,
                 f"timeout: still at work {self._setting.grace:g} s after the "
                 f"{order.bench.timeout:g} s allowed; its worker was killed",
             )

@@ -1,8 +1,8 @@
 """Several candidates at a time on a Ray cluster: Ray Tune places them, the driver records them.
 
-A study's tasks are the "suggestions" of a Searcher of ours, so that Tune gives each the resources
-of a trial and begins it again where its worker was lost; nothing is proposed, scored or kept by
-Tune. What it is handed is the path of a file: the study's folder has to be one that every machine
+A study's assignments are the "suggestions" of a Searcher of ours, so that Tune gives each the
+resources of a trial and begins it again where its worker was lost; nothing is proposed, scored or
+kept by Tune. Tune is handed the path of a file: the study's folder has to be one that every machine
 sees, and there a training's checkpoint waits for whoever goes on with it.
 """
 
@@ -25,8 +25,8 @@ from types import TracebackType
 from typing import Any
 
 from expand3d.core.errors import ConfigError, StudyError, UserError
-from expand3d.core.result import Interrupted, Training
-from expand3d.execute.base import RETRIES, Listener, Setting, Task, Tasks, reason_of
+from expand3d.core.result import Interrupted, Training, TrainingKey
+from expand3d.execute.base import RETRIES, Assignment, Assignments, Listener, Setting, reason_of
 
 try:
     import ray
@@ -37,7 +37,7 @@ except ImportError as error:
 
 #: Seconds between two reports of a training's progress; each waits for the driver.
 REPORT = 2.0
-#: Bytes of shared memory of a cluster that is started here: tasks travel as files.
+#: Bytes of shared memory of a cluster that is started here: assignments travel as files.
 OBJECT_STORE = 200 * 2**20
 #: Seconds that a cluster has to answer.
 KNOCK = 10.0
@@ -129,12 +129,12 @@ class Ray:
         if self._mine:
             ray.shutdown()
 
-    def run(self, tasks: Tasks, listener: Listener, stop: Callable[[], bool]) -> None:
-        """Answer every task as `Executor.run` says."""
+    def run(self, assignments: Assignments, listener: Listener, stop: Callable[[], bool]) -> None:
+        """Answer every assignment as `Executor.run` says."""
         folder = self._setting.folder / "ray"
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        batch = _Batch(folder, self._setting, tasks, listener, stop)
+        batch = _Batch(folder, self._setting, assignments, listener, stop)
         looks = _Looks(batch)
         tuner = tune.Tuner(
             tune.with_resources(_trial, self._resources),
@@ -171,42 +171,42 @@ class _InDriver:
 
 
 class _Batch(_InDriver, Searcher):
-    """One call of `run`: gives Tune a task when it asks, and hears what came of it."""
+    """One call of `run`: gives Tune an assignment when it asks, and hears what came of it."""
 
     def __init__(
         self,
         folder: Path,
         setting: Setting,
-        tasks: Tasks,
+        assignments: Assignments,
         listener: Listener,
         stop: Callable[[], bool],
     ) -> None:
         super().__init__()
         self._folder, self._setting = folder, setting
-        self._tasks, self._listener, self._stop = tasks, listener, stop
-        self._live: dict[str, tuple[Path, Task]] = {}
+        self._assignments, self._listener, self._stop = assignments, listener, stop
+        self._live: dict[str, tuple[Path, Assignment]] = {}
         self._heard: dict[str, str] = {}
         self._stopped: float | None = None
         self.error: BaseException | None = None
 
     def suggest(self, trial_id: str) -> Any:
-        """The file of the next task; FINISHED where there is none, or a stop is wished."""
+        """The file of the next assignment; FINISHED where there is none, or a stop is wished."""
         if self.error is not None or self.stopping():
             return Searcher.FINISHED
         try:
-            task, bench = next(self._tasks, (None, None))
+            assignment, bench = next(self._assignments, (None, None))
         except Exception as error:  # the record's; Tune would only log it
             self.end(error)
-            task = None
-        if task is None:
+            assignment = None
+        if assignment is None:
             return Searcher.FINISHED
-        path = self._folder / f"{task.name}.task"
-        self._live[trial_id] = path, task
-        self._write(path, task, bench)
-        return {"task": str(path)}
+        path = self._folder / f"{assignment.name}.assignment"
+        self._live[trial_id] = path, assignment
+        self._write(path, assignment, bench)
+        return {"assignment": str(path)}
 
-    def _write(self, path: Path, task: Task, bench: Any) -> None:
-        content = pickle.dumps((task, bench, self._setting))
+    def _write(self, path: Path, assignment: Assignment, bench: Any) -> None:
+        content = pickle.dumps((assignment, bench, self._setting))
         partial = path.with_suffix(".partial")
         partial.write_bytes(content)
         partial.replace(path)
@@ -218,16 +218,16 @@ class _Batch(_InDriver, Searcher):
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
         self._hear(trial_id, result or {})
-        _, task = self._live.pop(trial_id, (None, None))
-        if task is not None and error and self._stopped is None:
+        _, assignment = self._live.pop(trial_id, (None, None))
+        if assignment is not None and error and self._stopped is None:
             lost = f"worker lost {RETRIES + 1} times under Ray; out of memory, perhaps"
-            self._guarded(self._listener.ended, task, lost)
+            self._guarded(self._listener.ended, assignment, lost)
 
     def lost(self, trial_id: str) -> None:
         """Tell the listener of a trial that Tune begins again."""
-        _, task = self._live.get(trial_id, (None, None))
-        if task is not None and self._stopped is None:
-            text = f"{task.title}: its worker under Ray was lost; it goes on in another"
+        _, assignment = self._live.get(trial_id, (None, None))
+        if assignment is not None and self._stopped is None:
+            text = f"{assignment.title}: its worker under Ray was lost; it goes on in another"
             self._guarded(self._listener.note, text)
 
     def _hear(self, trial_id: str, result: dict[str, Any]) -> None:
@@ -236,25 +236,27 @@ class _Batch(_InDriver, Searcher):
         if message is None or self._heard.get(trial_id) == message or trial_id not in self._live:
             return
         self._heard[trial_id] = message
-        path, task = self._live[trial_id]
+        path, assignment = self._live[trial_id]
         _, kind, *content = pickle.loads(base64.b64decode(message))
         if kind == "trained":
             key, training = content
             # Where the trial has to begin again elsewhere, it begins after what it has.
-            task = replace(task, done={**task.done, key: training})
-            self._live[trial_id] = path, task
+            assignment = replace(assignment, done={**assignment.done, key: training})
+            self._live[trial_id] = path, assignment
             _, bench, _ = pickle.loads(path.read_bytes())
-            self._write(path, task, bench)
+            self._write(path, assignment, bench)
         if kind in ("ended", "refused"):
             self._live.pop(trial_id)
         if kind == "refused":
             self.end(content[0])
         elif kind != "interrupted":
-            self._guarded(getattr(self._listener, kind), *self._arguments(kind, task, content))
+            self._guarded(
+                getattr(self._listener, kind), *self._arguments(kind, assignment, content)
+            )
 
     @staticmethod
-    def _arguments(kind: str, task: Task, content: list[Any]) -> list[Any]:
-        return content if kind == "note" else [task, *content]
+    def _arguments(kind: str, assignment: Assignment, content: list[Any]) -> list[Any]:
+        return content if kind == "note" else [assignment, *content]
 
     def _guarded(self, tell: Callable[..., None], *arguments: Any) -> None:
         try:
@@ -334,13 +336,13 @@ def _trial(config: dict[str, Any]) -> None:
     """
     from expand3d.execute.processes import Processes
 
-    path = Path(config["task"])
+    path = Path(config["assignment"])
     tell = _Telling()
     try:
-        task, bench, setting = _read(path)
+        assignment, bench, setting = _read(path)
         alone = replace(setting, workers=1, devices=(setting.device,))
         with Processes(alone) as executor:
-            executor.run(iter([(task, bench)]), tell, _Flag(path.parent / "stop"))
+            executor.run(iter([(assignment, bench)]), tell, _Flag(path.parent / "stop"))
     except Interrupted:
         tell.say("interrupted")
     except UserError as error:
@@ -349,15 +351,15 @@ def _trial(config: dict[str, Any]) -> None:
         tell.say("refused", StudyError(f"a worker of the Ray cluster failed: {reason_of(error)}"))
 
 
-def _read(path: Path) -> tuple[Task, Any, Setting]:
+def _read(path: Path) -> tuple[Assignment, Any, Setting]:
     try:
-        task, bench, setting = pickle.loads(path.read_bytes())
+        assignment, bench, setting = pickle.loads(path.read_bytes())
     except OSError as error:
         raise StudyError(
             f"{path}: a machine of the Ray cluster cannot read it ({error.strerror}); --root must "
             "be a folder that every machine sees"
         ) from None
-    return task, bench, setting
+    return assignment, bench, setting
 
 
 class _Flag:
@@ -386,13 +388,13 @@ class _Telling:
     def note(self, text: str) -> None:
         self.say("note", text)
 
-    def progress(self, task: Task, progress: Any) -> None:
+    def progress(self, assignment: Assignment, progress: Any) -> None:
         if time.monotonic() - self._shown >= REPORT:
             self._shown = time.monotonic()
             self.say("progress", progress)
 
-    def trained(self, task: Task, key: str, training: Training) -> None:
+    def trained(self, assignment: Assignment, key: TrainingKey, training: Training) -> None:
         self.say("trained", key, training)
 
-    def ended(self, task: Task, failure: str | None) -> None:
+    def ended(self, assignment: Assignment, failure: str | None) -> None:
         self.say("ended", failure)

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from expand3d.core.errors import StudyError
-from expand3d.core.result import Training
+from expand3d.core.result import Training, TrainingKey
 from expand3d.core.trial import BASELINE, Candidate, Trial
-from expand3d.execute.base import Task
+from expand3d.execute.base import Assignment
 from expand3d.run.events import Watch
 from expand3d.run.plan import forecast
 from expand3d.run.prepare import Prepared
+from expand3d.run.recording import stop_early
 from expand3d.run.runner import (
     Outcome,
     Part,
@@ -23,12 +24,14 @@ from expand3d.run.runner import (
     new_study,
     reopened,
 )
-from expand3d.search.strategy import Batch, Done, answers, drive
+from expand3d.search.strategy import Batch, Done, Stop, answers, drive
 from expand3d.study.catalog import FINISHED
 from expand3d.study.config import StudyConfig
 from expand3d.study.record import FINAL, Record
 
 WINNER_WEIGHTS = "winner.safetensors"
+#: Why a trial that waits is stopped where the strategy has not said why.
+NOT_ASKED_FOR = "the search ended before it was trained on"
 
 
 def run_study(
@@ -122,17 +125,45 @@ class Expanding(Part):
         def look(batch: Batch) -> None:
             nonlocal shown
             shown = self.tell_decisions(shown)
-            known = answers(self.record.trials())
+            known = answers(self.record.trials(), batch.visits)
             done = [known[c.digest] for c in batch.candidates if c.digest in known]
             self.watch.step(batch.candidates, done)
 
-        ended = drive(self.ready.strategy, self.record.trials, self.answer, look, self.measure)
+        ended = drive(
+            self.ready.strategy,
+            self.record.trials,
+            self.answer,
+            look,
+            self.measure,
+            advance=self.answer,
+            stop=self._stop_all,
+        )
         self.tell_decisions(shown)
-        # Begun for a smaller budget and no longer asked for: finished, so that nothing is lost.
-        begun = [t for t in self.record.trials() if t.state == "running" and self.counts(t)]
-        if begun:
-            self.answer([trial.candidate for trial in begun])
+        begun = self.left_over()
+        for trial in begun:
+            if trial.reached:
+                self.stop_early(trial.candidate, NOT_ASKED_FOR)
+        if rest := [trial.candidate for trial in begun if not trial.reached]:
+            self.answer(rest)
         self.watch.note(f"search done: {ended.reason}")
+
+    def left_over(self) -> list[Trial]:
+        """Trials that run though the strategy is done.
+
+        Those begun for a smaller budget are finished, so that nothing is lost. Those that wait
+        after a part of their training are stopped.
+        """
+        return [t for t in self.record.trials() if t.state == "running" and self.counts(t)]
+
+    def stop_early(self, candidate: Candidate, reason: str) -> None:
+        """End the trial of a candidate, if it still runs, with the reason."""
+        trial = self.record.find(candidate.digest)
+        if trial is not None and trial.state == "running":
+            stop_early(self.record, trial.number, reason, self.watch)
+
+    def _stop_all(self, stop: Stop) -> None:
+        for candidate in stop.candidates:
+            self.stop_early(candidate, stop.reason)
 
     def tell_decisions(self, shown: int) -> int:
         """Keep and show what each newly finished step has chosen; how many steps have been."""
@@ -199,7 +230,7 @@ class Expanding(Part):
     def _last_training(self, candidate: Candidate, weights: str) -> Training:
         folder, plan = self.record.folder, candidate.plan
         bench = dataclasses.replace(self.ready.final, store=self.bench(plan).store)
-        task = Task(
+        assignment = Assignment(
             None,
             candidate,
             done={},
@@ -208,7 +239,7 @@ class Expanding(Part):
             weights=folder.weights.resolve() / weights,
         )
         last = _Last(self.watch)
-        self.executor.run(iter([(task, bench)]), last, self.stop)
+        self.executor.run(iter([(assignment, bench)]), last, self.stop)
         if last.training is None:
             raise StudyError(f"the winner's last training gave nothing: {last.failure}")
         return last.training
@@ -232,11 +263,11 @@ class _Last:
     def note(self, text: str) -> None:
         self._watch.note(text)
 
-    def progress(self, task: Task, progress: Any) -> None:
+    def progress(self, assignment: Assignment, progress: Any) -> None:
         self._watch.training(None, progress)
 
-    def trained(self, task: Task, key: str, training: Training) -> None:
+    def trained(self, assignment: Assignment, key: TrainingKey, training: Training) -> None:
         self.training = training
 
-    def ended(self, task: Task, failure: str | None) -> None:
+    def ended(self, assignment: Assignment, failure: str | None) -> None:
         self.failure = failure

@@ -83,6 +83,9 @@ class Watch:
     def training(self, candidate: Candidate | None, progress: Progress) -> None:
         """A training goes on; no candidate stands for the winner's last training."""
 
+    def reached(self, trial: Trial) -> None:
+        """A candidate was tested after `trial.reached` clip visits and waits to be trained on."""
+
     def finished(self, trial: Trial) -> None:
         """A candidate has its scores, or the reason why it has none."""
 

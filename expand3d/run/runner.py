@@ -12,20 +12,21 @@ from typing import Any, ClassVar
 
 from expand3d.core.errors import StudyError, UserError
 from expand3d.core.genotype import Plan
-from expand3d.core.result import Interrupted, Training
-from expand3d.core.trial import Candidate, State, Trial
+from expand3d.core.result import Interrupted
+from expand3d.core.trial import Candidate, Trial
 from expand3d.core.units import parse_duration, parse_size
 from expand3d.data.cache import CachedStore, CacheSpec, build_store
 from expand3d.data.contents import Contents
 from expand3d.data.source import cache_root
 from expand3d.execute import get_executor
-from expand3d.execute.base import Executor, Setting, Task
+from expand3d.execute.base import Assignment, Executor, Setting
 from expand3d.execute.evaluate import Bench
 from expand3d.measure.latency import measure_latency
 from expand3d.networks import get_family
 from expand3d.run.events import Watch
 from expand3d.run.extend import growth
 from expand3d.run.prepare import Prepared, cached_side, prepare, refuse_changed_data
+from expand3d.run.recording import Recording
 from expand3d.run.time_limit import WorkTime, trained_seconds
 from expand3d.search.strategies import (
     strategy_from_json,
@@ -322,11 +323,17 @@ class Part(ABC):
             self.measure(plan)
         return dataclasses.replace(candidate, **price.fields(plan))
 
-    def answer(self, candidates: Sequence[Candidate]) -> None:
-        """Train the candidates, or go on with them where a killed process left them."""
-        self.executor.run(self._tasks(candidates), _Recording(self), self.stop)
+    def answer(self, candidates: Sequence[Candidate], visits: int | None = None) -> None:
+        """Train the candidates, or go on with them where a batch or a killed process left them.
 
-    def _tasks(self, candidates: Sequence[Candidate]) -> Iterator[tuple[Task, Bench]]:
+        After `visits` clip visits they are tested and wait; without, they are trained to the end.
+        """
+        listener = Recording(self.record, self.watch)
+        self.executor.run(self._assignments(candidates, visits), listener, self.stop)
+
+    def _assignments(
+        self, candidates: Sequence[Candidate], visits: int | None
+    ) -> Iterator[tuple[Assignment, Bench]]:
         """A begun trial for each candidate; begun when asked for, so that numbers keep the order.
 
         A trial that nobody works on yet should not be in the record.
@@ -337,9 +344,15 @@ class Part(ABC):
             begun = self.record.find(candidate.digest)
             if begun is None or begun.state != "running":
                 begun = self._begin(candidate, bench)
-            checkpoints = self.record.folder.checkpoints.resolve()
-            identity = bench.identity(plan, candidate.start)
-            yield Task(begun.number, candidate, begun.trainings, checkpoints, identity), bench
+            assignment = Assignment(
+                begun.number,
+                candidate,
+                done=begun.trainings,
+                checkpoints=self.record.folder.checkpoints.resolve(),
+                identity=bench.identity(plan, candidate.start),
+                visits=visits,
+            )
+            yield assignment, bench
 
     def _begin(self, candidate: Candidate, bench: Bench) -> Trial:
         family = get_family(candidate.genotype.family)
@@ -362,36 +375,3 @@ class Part(ABC):
         cost = family.cost(plan).totals()
         number = self.record.begin(candidate, cost, provenance, ranges=ranges)
         return self.record.trial(number)
-
-
-class _Recording:
-    """Writes what an executor tells into the record at once, and shows it."""
-
-    def __init__(self, part: Part) -> None:
-        self._record, self._watch = part.record, part.watch
-
-    def note(self, text: str) -> None:
-        self._watch.note(text)
-
-    def progress(self, task: Task, progress: Any) -> None:
-        self._watch.training(task.candidate, progress)
-
-    def trained(self, task: Task, key: str, training: Training) -> None:
-        assert task.number is not None
-        self._record.put_training(task.number, key, training)
-        _discard(task.checkpoint(key))
-
-    def ended(self, task: Task, failure: str | None) -> None:
-        assert task.number is not None
-        trial = self._record.trial(task.number)
-        failed = [t for t in trial.trainings.values() if t.status != "ok"]
-        if failed:
-            failure = f"{failed[0].status}: {failed[0].reason}"
-        state: State = "failed" if failure else "complete"
-        self._watch.finished(self._record.finish(task.number, state, failure))
-
-
-def _discard(checkpoint: Path) -> None:
-    from expand3d.training.checkpoint import discard
-
-    discard(checkpoint)

@@ -68,8 +68,4 @@ class WorkTime:
 
 def trained_seconds(trials: Sequence[Trial]) -> float:
     """Seconds that finished trainings took, in records whose sessions do not count theirs."""
-    return sum(
-        sum(training.seconds for training in trial.trainings.values())
-        / int(trial.provenance.get("workers", 1))
-        for trial in trials
-    )
+    return sum(trial.seconds / int(trial.provenance.get("workers", 1)) for trial in trials)

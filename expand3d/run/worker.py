@@ -22,12 +22,12 @@ from expand3d.core.trial import Candidate
 from expand3d.data.contents import Contents
 from expand3d.data.source import resolve_source
 from expand3d.execute.base import RETRIES
-from expand3d.run.driver import Expanding
+from expand3d.run.driver import NOT_ASKED_FOR, Expanding
 from expand3d.run.events import Watch
 from expand3d.run.prepare import Prepared
 from expand3d.run.runner import Outcome, create_record, executor, new_study, prepared_again
 from expand3d.search.strategies import strategy_from_json
-from expand3d.search.strategy import Batch, Measure, answers
+from expand3d.search.strategy import Batch, Measure, Stop, answers
 from expand3d.study.catalog import FINISHED, elsewhere
 from expand3d.study.changes import check_resume, continued
 from expand3d.study.claims import DRIVER, PATIENCE_SECONDS, WORKER, Claim, ClaimLost
@@ -123,6 +123,14 @@ def _prepared(
     return dataclasses.replace(ready, strategy=strategy)
 
 
+#: What a worker may do next, by the name of the claim that it needs.
+Works = Mapping[str, Callable[[], None]]
+
+
+def _claim(candidate: Candidate) -> str:
+    return f"{NETWORK}{candidate.digest}"
+
+
 def _lost(times: int) -> str:
     return f"{times} workers in a row died with it"
 
@@ -169,29 +177,35 @@ class _Worker(Expanding):
         claims = self.record.claims
         return claims.held(f"{WORKER}{claims.owner}")
 
-    def _todo(self) -> tuple[Candidate, ...]:
-        """The networks that may be trained now, those included that others are training."""
+    def _todo(self) -> Works:
+        """What may be done now by the claim that it needs, what others are at included."""
         trials = self.record.trials()
         self._shown = self.tell_decisions(self._shown)
-        asked, known = self.ready.strategy.ask(trials), answers(trials)
+        asked = self.ready.strategy.ask(trials)
         assert not isinstance(asked, Measure), "refused before the worker began"
+        if isinstance(asked, Stop):
+            return {_claim(c): partial(self.stop_early, c, asked.reason) for c in asked.candidates}
         if isinstance(asked, Batch):
-            wanted = asked.candidates
+            wanted, known = asked.candidates, answers(trials, asked.visits)
             if asked.note != self._note:
                 self._note = asked.note
                 self.watch.step(wanted, [known[c.digest] for c in wanted if c.digest in known])
-        else:  # begun for a smaller budget and no longer asked for
-            wanted = tuple(t.candidate for t in trials if t.state == "running" and self.counts(t))
-        return tuple(c for c in wanted if c.digest not in known)
+            missing = (c for c in wanted if c.digest not in known)
+            return {_claim(c): partial(self._train, c, asked.visits) for c in missing}
+        return {
+            _claim(t.candidate): partial(self.stop_early, t.candidate, NOT_ASKED_FOR)
+            if t.reached
+            else partial(self._train, t.candidate, None)
+            for t in self.left_over()
+        }
 
-    def _take_one(self, todo: tuple[Candidate, ...], before: tuple[Claim, ...]) -> bool:
-        """Train one network, or else the winner, that nobody has claimed; False where all are.
+    def _take_one(self, todo: Works, before: tuple[Claim, ...]) -> bool:
+        """Do one thing, or else train the winner, that nobody has claimed; False where all are.
 
         `before` are the claims as they stood before the record was read.
         """
         dead = {claim.name: claim for claim in before if not claim.alive}
-        works = {f"{NETWORK}{c.digest}": partial(self._train, c) for c in todo}
-        for name, work in (works or {LAST: partial(self._last)}).items():
+        for name, work in (todo or {LAST: self._last}).items():
             if self.stop():
                 raise Interrupted("stopped between two networks")
             with self.record.claims.holding(name) as taken:
@@ -205,15 +219,15 @@ class _Worker(Expanding):
                 return True
         return False
 
-    def _train(self, candidate: Candidate) -> None:
-        if candidate.digest in answers(self.record.trials()):
+    def _train(self, candidate: Candidate, visits: int | None) -> None:
+        if candidate.digest in answers(self.record.trials(), visits):
             return
-        lost = self.record.claims.losses(f"{NETWORK}{candidate.digest}")
+        lost = self.record.claims.losses(_claim(candidate))
         begun = self.record.find(candidate.digest)
         if lost > RETRIES and begun is not None:  # it may well be what they died of
             self.watch.finished(self.record.finish(begun.number, "failed", _lost(lost)))
         else:
-            self.answer([candidate])
+            self.answer([candidate], visits)
 
     def _last(self) -> None:
         if (lost := self.record.claims.losses(LAST)) > RETRIES:

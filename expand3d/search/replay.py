@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from expand3d.core.genotype import Genotype
-from expand3d.core.result import ClipScore, Training
+from expand3d.core.result import ClipScore, Training, TrainingKey
 from expand3d.core.trial import Candidate, Trial
 from expand3d.cost.budget import format_macs
 from expand3d.cost.price import Price
@@ -190,7 +190,7 @@ def published_outcome(candidate: Candidate) -> Trial:
     training = Training(
         "ok", None, scores, clip_visits=0, training_macs=0, seconds=0.0, peak_memory=0
     )
-    return Trial(0, "complete", candidate, {"macs": candidate.macs}, {"0/0": training})
+    return Trial(0, "complete", candidate, {"macs": candidate.macs}, {TrainingKey(): training})
 
 
 def _genotypes() -> list[Genotype]:

@@ -23,11 +23,14 @@ if TYPE_CHECKING:
 class Batch:
     """Candidates that may be trained side by side, and one line that says why these.
 
-    Some may be answered by the record already; the driver trains only the others.
+    Some may be answered by the record already; the driver trains only the others. `visits` is the
+    number of clip visits after which they are tested and wait, to be trained on by a later batch or
+    stopped; None trains them to their recipe's end. Whole batches of clips make it up.
     """
 
     candidates: tuple[Candidate, ...]
     note: str
+    visits: int | None = None
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,15 @@ class Measure:
     plan: Plan
 
 
-Ask = Batch | Done | Measure
+@dataclass(frozen=True)
+class Stop:
+    """Candidates that wait and are not to be trained on, and why; each has a running trial."""
+
+    candidates: tuple[Candidate, ...]
+    reason: str
+
+
+Ask = Batch | Done | Measure | Stop
 
 
 class Strategy(Protocol):
@@ -79,7 +90,8 @@ class Strategy(Protocol):
     def ask(self, history: Sequence[Trial]) -> Ask:
         """The next batch, at least one candidate of which `history` does not answer; or Done.
 
-        Measure where the latency of a network has to be in the record first.
+        Measure where the latency of a network has to be in the record first, Stop where trials end
+        that were trained in part. A trial that still waits at the end is stopped then.
         """
         ...
 
@@ -199,9 +211,16 @@ class StrategyBase:
         return cls(**{**data, "limits": Limits(**limits), "start": start, "price": price})
 
 
-def answers(history: Sequence[Trial]) -> Mapping[str, Trial]:
-    """Finished trials by the digest of their network: a complete one first, then the earliest."""
-    finished = [trial for trial in history if trial.state != "running"]
+def answers(history: Sequence[Trial], visits: int | None = None) -> Mapping[str, Trial]:
+    """Finished trials by the digest of their network: a complete one first, then the earliest.
+
+    With `visits`, running ones too that have reached so many.
+    """
+    finished = [
+        trial
+        for trial in history
+        if trial.state != "running" or (visits is not None and trial.reached >= visits)
+    ]
     finished.sort(key=lambda trial: (trial.state != "complete", trial.number))
     found: dict[str, Trial] = {}
     for trial in finished:
@@ -237,28 +256,47 @@ def unexpected(plan: Plan) -> None:
     raise AssertionError(f"nobody here can measure {plan.digest}")
 
 
+def no_parts(candidates: Sequence[Candidate], visits: int) -> None:
+    """Trains nothing: for strategies that train every network to its end."""
+    raise AssertionError(f"nobody here can train to {visits} visits")
+
+
+def no_stops(stop: Stop) -> None:
+    """Stops nothing: for strategies that train every network to its end."""
+    raise AssertionError(f"nobody here can stop a trial: {stop.reason}")
+
+
 def drive(
     strategy: Strategy,
     trials: Callable[[], Sequence[Trial]],
     answer: Callable[[Sequence[Candidate]], None],
     watch: Callable[[Batch], None] = lambda batch: None,
     measure: Callable[[Plan], None] = unexpected,
+    advance: Callable[[Sequence[Candidate], int], None] = no_parts,
+    stop: Callable[[Stop], None] = no_stops,
 ) -> Done:
     """The reason why the strategy ended: the one loop, whatever answers and keeps the record.
 
     `trials` reads the record, `answer` adds a finished trial for each of some networks to it,
     begun in their order; `watch` is told of each batch before its candidates are answered;
-    `measure` adds the latency of a network to what the strategy's price knows.
+    `measure` adds the latency of a network to what the strategy's price knows. `advance` trains
+    networks up to some visits, and `stop` ends trials that wait there.
     """
     while not isinstance(ask := strategy.ask(trials()), Done):
         if isinstance(ask, Measure):
             measure(ask.plan)
             continue
+        if isinstance(ask, Stop):
+            stop(ask)
+            continue
         watch(ask)
-        known = answers(trials())
+        known = answers(trials(), ask.visits)
         wanted = {c.digest: c for c in ask.candidates if c.digest not in known}
         assert wanted, f"the strategy asks again for what it knows: {ask.note}"
-        answer(tuple(wanted.values()))
+        if ask.visits is None:
+            answer(tuple(wanted.values()))
+        else:
+            advance(tuple(wanted.values()), ask.visits)
     return ask
 
 

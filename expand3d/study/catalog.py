@@ -29,6 +29,7 @@ class StudyInfo:
     data: str | None = None
     trials: int = 0
     complete: int = 0
+    stopped: int = 0
     started: str | None = None
 
 
@@ -83,5 +84,6 @@ def _info(name: str, root: str | Path) -> StudyInfo:
         data=config.data,
         trials=len(trials),
         complete=sum(trial.state == "complete" for trial in trials),
+        stopped=sum(trial.state == "stopped" for trial in trials),
         started=sessions[0].started if sessions else None,
     )

@@ -244,14 +244,13 @@ def add_running(
     return storage.create_new_trial(study, template_trial=template)
 
 
-def tell(storage: RDBStorage, trial: int, values: tuple[float, float] | None) -> None:
-    """Finish a trial: complete with its two values, or failed where there are none."""
+def tell(storage: RDBStorage, trial: int, state: str, values: tuple[float, float] | None) -> None:
+    """Finish a trial in one of the states ENDED, a complete one with its two values."""
     from optuna.exceptions import UpdateFinishedTrialError
     from optuna.trial import TrialState
 
-    state = TrialState.FAIL if values is None else TrialState.COMPLETE
     with contextlib.suppress(UpdateFinishedTrialError):  # told before a crash
-        storage.set_trial_state_values(trial, state, values)
+        storage.set_trial_state_values(trial, TrialState[state], values)
 
 
 def writing(name: str) -> contextlib.AbstractContextManager[None]:

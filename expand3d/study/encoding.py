@@ -1,8 +1,7 @@
 """A trial as the one JSON value that the record keeps, and back.
 
 Everything is plain JSON but the scores of single clips, which are many: they are stored by column
-(keys, labels, ranks, nlls, groups) as JSON text, deflated, base64, beside their means. Numbers keep
-every bit.
+as JSON text, deflated, base64, beside the columns' names and the means. Numbers keep every bit.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ def encode_trial(trial: Trial) -> dict[str, Any]:
     bare = {key: replace(value, scores=()) for key, value in trial.trainings.items()}
     data = replace(trial, trainings=bare).to_json()
     for key, training in trial.trainings.items():
-        data["trainings"][key]["scores"] = pack_scores(training.scores)
+        data["trainings"][str(key)]["scores"] = pack_scores(training.scores)
     encoded: dict[str, Any] = json.loads(canonical(without_nan(data)))
     return encoded
 

@@ -16,7 +16,7 @@ from typing import Any
 from expand3d.core.errors import StudyError, nearest
 from expand3d.core.genotype import Plan
 from expand3d.core.measured import Latency
-from expand3d.core.result import Training
+from expand3d.core.result import Training, TrainingKey
 from expand3d.core.trial import Candidate, State, Trial, summarise
 from expand3d.study import database as backend
 from expand3d.study.claims import Claims
@@ -206,20 +206,25 @@ class Record:
         self._keep(decode_trial({**data, "number": number}), identifier)
         return number
 
-    def put_training(self, number: int, key: str, training: Training) -> None:
-        """Keep one finished training ("fold/repeat") of a running trial."""
+    def put_training(self, number: int, key: TrainingKey, training: Training) -> None:
+        """Keep one finished training of a running trial."""
         trial = self._running(number)
         self._write(replace(trial, trainings={**trial.trainings, key: training}))
+
+    def put_reached(self, number: int, visits: int) -> Trial:
+        """The running trial, which waits: all its trainings were tested after so many visits."""
+        self._write(replace(self._running(number), reached=visits))
+        return self._trials[number]
 
     def finish(self, number: int, state: State, reason: str | None = None) -> Trial:
         """The finished trial: complete with its trainings' score, or without one for a reason."""
         assert state != "running"
         assert (reason is None) == (state == "complete"), "no score, and only that, has a reason"
         trial = replace(self._running(number), state=state, reason=reason)
-        values = _values(trial)
+        told = _told(trial)
         self._write(trial)
         with backend.writing(self.name):
-            backend.tell(self._storage.optuna, self._ids[number], values)
+            backend.tell(self._storage.optuna, self._ids[number], *told)
         return self._trials[number]
 
     def settle(self) -> tuple[int, ...]:
@@ -230,7 +235,7 @@ class Record:
         told = tuple(self._untold)
         with backend.writing(self.name):
             for number in told:
-                backend.tell(self._storage.optuna, self._ids[number], _values(self._trials[number]))
+                backend.tell(self._storage.optuna, self._ids[number], *_told(self._trials[number]))
         self._untold.clear()
         return told
 
@@ -346,13 +351,13 @@ class Record:
         self.set_attribute(f"{WORKED}/{session}", dict(value))
 
 
-def _values(trial: Trial) -> tuple[float, float] | None:
-    """Accuracy and MACs, which Optuna is told; None for a trial without a score."""
+def _told(trial: Trial) -> tuple[str, tuple[float, float] | None]:
+    """The state and the values that Optuna is told: accuracy and MACs of a complete trial."""
     if trial.state != "complete":
-        return None
+        return ("PRUNED" if trial.state == "stopped" else "FAIL"), None
     score = summarise(trial)
     assert score is not None, "a complete trial has scores"
-    return (score.top1, float(trial.candidate.macs))
+    return "COMPLETE", (score.top1, float(trial.candidate.macs))
 
 
 def _refuse_existing(storage: Database, config: StudyConfig) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from expand3d.cli.main import main
-from expand3d.core.result import ClipScore, Training
+from expand3d.core.result import ClipScore, Training, TrainingKey
 from expand3d.core.trial import Candidate, Trial
 from expand3d.interop.json_folder import load_export
 from expand3d.networks import all_presets, get_family
@@ -90,7 +90,7 @@ def baseline(name: str, *, right: int) -> Trial:
         ClipScore(f"clip{i:03d}.mp4", i % 6, 0 if i < right else 3, 1 - right / 60)
         for i in range(60)
     )
-    runs = {"0/0": Training("ok", None, scores, 1000, macs, 1.0, 2**30)}
+    runs = {TrainingKey(): Training("ok", None, scores, 1000, macs, 1.0, 2**30)}
     return Trial(0, "complete", candidate, family.cost(plan).totals(), trainings=runs)
 
 

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from expand3d.cli.live import LiveWatch, PlainWatch
 from expand3d.cli.words import duration
-from expand3d.core.result import ClipScore, Training
+from expand3d.core.result import ClipScore, Training, TrainingKey
 from expand3d.core.trial import Candidate, Trial
 from expand3d.networks import get_family
 from expand3d.run.events import Overview, PlannedStep
@@ -25,7 +25,7 @@ def trial_of(candidate: Candidate, number: int, right: int) -> Trial:
     training = Training("ok", None, scores, 32, 1, 65.0, 0, notes=("test pass halved to 4 clips",))
     family = get_family("x3d")
     cost = family.cost(family.resolve(candidate.genotype)).totals()
-    return Trial(number, "complete", candidate, cost, {"0/0": training})
+    return Trial(number, "complete", candidate, cost, {TrainingKey(): training})
 
 
 def progress(phase: str = "train") -> Progress:

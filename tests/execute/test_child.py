@@ -48,11 +48,11 @@ def test_other_videos_under_the_same_paths_are_refused(bench: Bench, tmp_path: P
 
 
 def test_another_recipe_or_a_folder_that_is_not_shared_is_refused(tmp_path: Path) -> None:
-    task, bench = Stage(tmp_path, ["train"]).task(0), toy_bench()
-    refuse_other(task, bench)
+    assignment, bench = Stage(tmp_path, ["train"]).assignment(0), toy_bench()
+    refuse_other(assignment, bench)
     recipe = dataclasses.replace(bench.recipe, lr=0.123)
     with pytest.raises(StudyError, match="trial 0 would be trained otherwise"):
-        refuse_other(task, dataclasses.replace(bench, recipe=recipe))
+        refuse_other(assignment, dataclasses.replace(bench, recipe=recipe))
     (tmp_path / "checkpoints").rmdir()
     with pytest.raises(StudyError, match="a folder that every machine sees"):
-        refuse_other(task, bench)
+        refuse_other(assignment, bench)

@@ -16,7 +16,7 @@ import pytest
 from expand3d.core.errors import ConfigError, DataError, StudyError
 from expand3d.core.plugins import EXECUTORS
 from expand3d.core.process import environment
-from expand3d.core.result import Interrupted
+from expand3d.core.result import Interrupted, TrainingKey
 from expand3d.execute import get_executor
 from expand3d.execute.base import Executor, Setting
 from expand3d.study.config import StudyConfig
@@ -70,19 +70,21 @@ def test_the_table_holds_what_a_study_may_ask_for() -> None:
 def test_every_training_is_told_once_and_equal_to_the_driver_s_own(name: str, home: Path) -> None:
     stage, told = Stage(home, ["train"] * 4), Told()
     with opened(name, home) as executor:
-        executor.run(stage.tasks(), told, never)
+        executor.run(stage.assignments(), told, never)
         assert stage.begun == [0, 1, 2, 3]
         # The same executor takes another batch.
         more = Told()
         for path in (home / "checkpoints").iterdir():
             path.unlink()
-        executor.run(stage.tasks(), more, never)
+        executor.run(stage.assignments(), more, never)
     (home / "own").mkdir()
     with opened("here", home) as here:
         own = Told()
-        here.run(Stage(home / "own", stage.deeds).tasks(), own, never)
+        here.run(Stage(home / "own", stage.deeds).assignments(), own, never)
     assert told.trained_ == own.trained_ == more.trained_
-    assert set(told.trained_) == {(n, key) for n in range(4) for key in ("0/0", "1/0")}
+    assert set(told.trained_) == {
+        (n, key) for n in range(4) for key in (TrainingKey(), TrainingKey(1))
+    }
     assert told.ended_ == dict.fromkeys(range(4))
     assert told.shown and told.shown <= set(range(4))
 
@@ -91,7 +93,7 @@ def test_every_training_is_told_once_and_equal_to_the_driver_s_own(name: str, ho
 def test_what_is_raised_is_a_reason_and_the_others_go_on(name: str, home: Path) -> None:
     stage, told = Stage(home, ["train", "raise", "memory", "train"]), Told()
     with opened(name, home) as executor:
-        executor.run(stage.tasks(), told, never)
+        executor.run(stage.assignments(), told, never)
     assert told.ended_ == {
         0: None,
         1: "RuntimeError: a kernel broke",
@@ -106,8 +108,28 @@ def test_a_user_s_error_ends_the_run_as_what_it_is(name: str, home: Path) -> Non
     if name == "here":
         stage.play(["train", "no data"])
     with opened(name, home) as executor, pytest.raises(DataError, match=r"clip3\.mp4: is gone"):
-        executor.run(stage.tasks(), told, never)
+        executor.run(stage.assignments(), told, never)
     assert 1 not in told.ended_
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_a_training_to_some_visits_is_trained_on_from_there(name: str, home: Path) -> None:
+    stage, told = Stage(home, ["train"] * 3, visits=3), Told()
+    with opened(name, home) as executor:
+        executor.run(stage.assignments(), told, never)
+        keys = (TrainingKey(visits=3), TrainingKey(1, visits=3))
+        assert set(told.trained_) == {(n, key) for n in range(3) for key in keys}
+        assert {training.clip_visits for training in told.trained_.values()} == {3}
+        stage.visits = None
+        whole = Told(dict(told.trained_))
+        executor.run(stage.assignments(whole), whole, never)
+    assert whole.ended_ == dict.fromkeys(range(3))
+    assert set(whole.trained_) - set(told.trained_) == {
+        (n, key) for n in range(3) for key in (TrainingKey(), TrainingKey(1))
+    }
+    for number in range(3):
+        begun = [row[1:3] for row in stage.log() if row[0] == number]
+        assert begun == [("0/0", 0), ("1/0", 0), ("0/0", 3), ("1/0", 3)]
 
 
 @pytest.mark.parametrize("name", APART)
@@ -116,7 +138,7 @@ def test_a_worker_that_is_killed_is_replaced_and_its_training_goes_on(
 ) -> None:
     stage, told = Stage(home, ["train", "die once", "train"]), Told()
     with opened(name, home) as executor:
-        executor.run(stage.tasks(), told, never)
+        executor.run(stage.assignments(), told, never)
     assert told.ended_ == dict.fromkeys(range(3))
     # It died after step 2 of each training: the next process had that checkpoint.
     assert [row[1:3] for row in stage.log() if row[0] == 1] == [
@@ -125,14 +147,14 @@ def test_a_worker_that_is_killed_is_replaced_and_its_training_goes_on(
         ("1/0", 0),
         ("1/0", 2),
     ]
-    assert told.trained_[1, "0/0"].notes == ("from step 2",)
+    assert told.trained_[1, TrainingKey()].notes == ("from step 2",)
 
 
 @pytest.mark.parametrize("name", APART)
 def test_a_training_that_kills_its_workers_fails_for_that_reason(name: str, home: Path) -> None:
     stage, told = Stage(home, ["die", "train"]), Told()
     with opened(name, home) as executor:
-        executor.run(stage.tasks(), told, never)
+        executor.run(stage.assignments(), told, never)
     assert told.ended_[1] is None
     assert told.ended_[0] is not None and "worker lost" in told.ended_[0]
     assert len([row for row in stage.log() if row[0] == 0]) == 3  # once, and two more tries
@@ -142,7 +164,7 @@ def test_a_training_that_kills_its_workers_fails_for_that_reason(name: str, home
 def test_a_training_that_hangs_is_ended_from_outside(name: str, home: Path) -> None:
     stage, told = Stage(home, ["hang", "train", "train"], timeout=2.0), Told()
     with opened(name, home, grace=3.0) as executor:
-        executor.run(stage.tasks(), told, never)
+        executor.run(stage.assignments(), told, never)
     assert told.ended_[1] is None and told.ended_[2] is None
     assert told.ended_[0] is not None and told.ended_[0].startswith("timeout: ")
     assert all(gone(pid) for number, _, _, pid in stage.log() if number == 0)
@@ -158,22 +180,22 @@ def test_a_stop_leaves_checkpoints_and_everything_else_is_done_later(name: str, 
     with opened(name, home) as executor, pytest.raises(Interrupted):
         if name == "here":  # its stop is only asked by the training itself
             stage.play(["train"] * 4)
-        executor.run(stage.tasks(), told, after(at_work))
+        executor.run(stage.assignments(), told, after(at_work))
     assert 3 not in told.ended_ and 3 not in stage.begun
     assert all(gone(pid) for *_, pid in stage.log() if pid != os.getpid())
     stage.play(["train"] * 4)
     with opened("here", home) as here:
-        here.run(stage.tasks(told), told, never)
+        here.run(stage.assignments(told), told, never)
     assert told.ended_ == dict.fromkeys(range(4))
     trained = {(number, key) for number, key, start, _ in stage.log()}
     assert len([row for row in stage.log() if row[:2] == (0, "0/0")]) == 1
-    assert trained == set(told.trained_)
+    assert trained == {(number, str(key)) for number, key in told.trained_}
 
 
 @pytest.mark.parametrize("name", APART)
 def test_a_worker_that_would_train_something_else_is_refused(name: str, home: Path) -> None:
     stage = Stage(home, ["train"])
-    other = iter([(stage.task(0, identity="0" * 16), bench())])
+    other = iter([(stage.assignment(0, identity="0" * 16), bench())])
     with (
         opened(name, home) as executor,
         pytest.raises(StudyError, match="same version of expand3d"),
@@ -195,7 +217,7 @@ def test_a_worker_that_cannot_begin_ends_the_run(
         opened("processes", home) as executor,
         pytest.raises(StudyError, match="ended with code 1"),
     ):
-        executor.run(Stage(home, ["train"]).tasks(), Told(), never)
+        executor.run(Stage(home, ["train"]).assignments(), Told(), never)
 
 
 def test_devices_go_round_among_the_workers(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -211,7 +233,7 @@ def test_devices_go_round_among_the_workers(home: Path, monkeypatch: pytest.Monk
     stage = Stage(home, ["train"] * 3)
     setting = Setting(home, workers=3, devices=("cuda:0", "cuda:1"))
     with get_executor("processes", setting) as executor:
-        executor.run(stage.tasks(), Told(), never)
+        executor.run(stage.assignments(), Told(), never)
     assert wanted == ["cuda:0", "cuda:1", "cuda:0"]
 
 
@@ -222,7 +244,7 @@ from expand3d.execute.base import Setting
 from tests.helpers.stages import Stage, Told
 home = Path({home!r})
 with get_executor({name!r}, Setting(home, workers=2)) as executor:
-    executor.run(Stage(home, ["slow", "hang"]).tasks(), Told(), lambda: False)
+    executor.run(Stage(home, ["slow", "hang"]).assignments(), Told(), lambda: False)
 """
 
 

@@ -11,9 +11,9 @@ import pytest
 
 from benchmarks.two_nodes import two_nodes
 from expand3d.core.errors import ConfigError
-from expand3d.core.result import Training
+from expand3d.core.result import Training, TrainingKey
 from expand3d.execute import get_executor
-from expand3d.execute.base import Setting, Task
+from expand3d.execute.base import Assignment, Setting
 from tests.helpers import ROOT
 from tests.helpers.stages import Stage, Told
 
@@ -23,14 +23,14 @@ LOST = "trial {}: its worker under Ray was lost; it goes on in another"
 
 def run(stage: Stage, told: Told, setting: Setting) -> None:
     with get_executor("ray", setting) as executor:
-        executor.run(stage.tasks(), told, lambda: False)
+        executor.run(stage.assignments(), told, lambda: False)
 
 
 def by_this_process(stage: Stage, home: Path) -> dict[Any, Training]:
     home.mkdir()
     own, told = Stage(home, ["train"] * len(stage.deeds)), Told()
     with get_executor("here", Setting(home)) as executor:
-        executor.run(own.tasks(), told, lambda: False)
+        executor.run(own.assignments(), told, lambda: False)
     return told.trained_
 
 
@@ -101,8 +101,8 @@ def test_a_cluster_that_loses_a_machine_ends_with_what_one_process_gives(
     losing: list[threading.Thread] = []
 
     class Look(Told):
-        def trained(self, task: Task, key: str, training: Training) -> None:
-            super().trained(task, key, training)
+        def trained(self, assignment: Assignment, key: TrainingKey, training: Training) -> None:
+            super().trained(assignment, key, training)
             if not losing:
                 lose = threading.Thread(target=cluster.remove_node, args=(machines[0], False))
                 losing.append(lose)

@@ -15,13 +15,13 @@ from typing import Any
 
 from expand3d.core.errors import DataError
 from expand3d.core.genotype import Plan
-from expand3d.core.result import ClipScore, Interrupted, Training
+from expand3d.core.result import ClipScore, Interrupted, Training, TrainingKey
 from expand3d.execute.evaluate import Bench, Job
 from expand3d.training.progress import Progress
 from tests.helpers.waiting import HANGS
 
 EVALUATE = "tests.helpers.deeds:evaluate"
-#: Steps of a training; after each, its number is in the checkpoint.
+#: Steps of a training, each of one visit; after each, its number is in the checkpoint.
 STEPS = 4
 
 
@@ -29,33 +29,41 @@ def evaluate(
     plan: Plan,
     bench: Bench,
     *,
-    done: Mapping[str, Training],
-    checkpoint: Callable[[Job], Path],
+    done: Mapping[TrainingKey, Training],
+    checkpoint: Callable[[TrainingKey], Path],
     stop: Callable[[], bool],
     on_progress: Callable[..., None],
     weights_out: Path | None = None,
-) -> Iterator[tuple[Job, Training]]:
+    visits: int | None = None,
+) -> Iterator[tuple[TrainingKey, Training]]:
     for job in bench.jobs:
-        if job.key not in done:
-            yield job, _train(plan, job, checkpoint(job), stop, on_progress)
+        key = job.key.until(visits)
+        if key not in done:
+            steps = STEPS if visits is None else visits
+            yield key, _train(plan, job, checkpoint(key), stop, on_progress, steps)
 
 
 def _train(
-    plan: Plan, job: Job, path: Path, stop: Callable[[], bool], on_progress: Callable[..., None]
+    plan: Plan,
+    job: Job,
+    path: Path,
+    stop: Callable[[], bool],
+    on_progress: Callable[..., None],
+    steps: int,
 ) -> Training:
     home = path.parent.parent
     deed = json.loads((home / "script.json").read_text()).get(plan.digest, "train")
     start = int(path.read_text()) if path.exists() else 0
     with (home / "log").open("a") as log:
         log.write(f"{plan.digest} {job.key} {start} {os.getpid()}\n")
-    for step in range(start, STEPS):
+    for step in range(start, steps):
         if stop():
             raise Interrupted(f"stopped at step {step}")
         path.write_text(str(step + 1))
-        on_progress(Progress("train", 1, 1, step + 1, STEPS, 1.0, 0.1, 9.0, 0.5))
-        _do(deed, job.key, step, start, stop)
+        on_progress(Progress("train", 1, 1, step + 1, steps, 1.0, 0.1, 9.0, 0.5))
+        _do(deed, str(job.key), step, start, stop)
     score = ClipScore("clip", 0, 0, (int(plan.digest[:4], 16) + job.seed) / 7)
-    return Training("ok", None, (score,), STEPS, 1, 1.0, 0, notes=(f"from step {start}",))
+    return Training("ok", None, (score,), steps, 1, 1.0, 0, notes=(f"from step {start}",))
 
 
 def _do(deed: str, key: str, step: int, start: int, stop: Callable[[], bool]) -> None:

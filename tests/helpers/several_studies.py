@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from expand3d.core.genotype import Genotype
-from expand3d.core.result import ClipScore, Training
+from expand3d.core.result import ClipScore, Training, TrainingKey
 from expand3d.core.trial import Candidate, Trial
 from expand3d.cost.budget import parse_budget
 from expand3d.networks import get_family
@@ -71,7 +71,7 @@ def _trial(number: int, network: Made) -> Trial:
         peak_memory=10**9,
     )
     state = "complete" if ok else "failed"
-    return Trial(number, state, candidate, {}, {"0/0": run}, None if ok else "diverged")  # type: ignore[arg-type]
+    return Trial(number, state, candidate, {}, {TrainingKey(): run}, None if ok else "diverged")  # type: ignore[arg-type]
 
 
 def searched(

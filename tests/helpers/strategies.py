@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from expand3d.core.genotype import Genotype
 from expand3d.core.plugins import STRATEGIES
-from expand3d.core.result import ClipScore, Training
+from expand3d.core.result import ClipScore, Training, TrainingKey
 from expand3d.core.trial import Candidate, Trial
 from expand3d.networks.family import Limits
 from expand3d.search.expansion.expansion import Expansion
@@ -54,7 +54,7 @@ def scored(candidate: Candidate) -> Trial:
     right = accuracy(candidate.genotype)
     scores = tuple(ClipScore(f"c{i}", 0, int(i / 50 > right), 2 * (1 - right)) for i in range(50))
     training = Training("ok", None, scores, 0, 0, 0.0, 0)
-    return Trial(0, "complete", candidate, {"macs": candidate.macs}, {"0/0": training})
+    return Trial(0, "complete", candidate, {"macs": candidate.macs}, {TrainingKey(): training})
 
 
 def failed(candidate: Candidate) -> Trial:

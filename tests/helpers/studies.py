@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from expand3d.core.recipe import get_profile
-from expand3d.core.result import ClipScore, Training
+from expand3d.core.result import ClipScore, Training, TrainingKey
 from expand3d.core.trial import Candidate, Trial
 from expand3d.cost.budget import parse_budget
 from expand3d.networks import get_family
@@ -46,7 +46,7 @@ def scored(candidate: Candidate, *, clips: int, seed: int) -> Trial:
         return Trial(0, "failed", candidate, cost, reason="out of memory at 16 clips per pass")
     seed += int(candidate.digest[:6], 16)
     run = training(accuracy, clips=clips, seed=seed, macs=3000 * candidate.macs)
-    return Trial(0, "complete", candidate, cost, trainings={"0/0": run})
+    return Trial(0, "complete", candidate, cost, trainings={TrainingKey(): run})
 
 
 def strategy_of(budget: str, *, seed: int = 3) -> Expansion:

@@ -20,7 +20,7 @@ import torch
 
 from expand3d.cli.main import main
 from expand3d.core.errors import BudgetError, DataError, StudyError
-from expand3d.core.result import Training
+from expand3d.core.result import Training, TrainingKey
 from expand3d.run.driver import resume_study, run_study
 from expand3d.run.events import Overview, Watch
 from expand3d.run.plan import side_by_side
@@ -285,7 +285,7 @@ def test_a_time_limit_ends_the_run_cleanly(config: StudyConfig) -> None:
 def test_folds_pool_out_of_fold_predictions_of_every_clip(config: StudyConfig) -> None:
     record = finished(dataclasses.replace(config, folds=2, test=0.0, budget="20MFLOPs"))
     (trial,) = record.trials()
-    assert sorted(trial.trainings) == ["0/0", "1/0"]
+    assert sorted(trial.trainings, key=str) == [TrainingKey(), TrainingKey(1)]
     assert len(trial.scores()) == 24
 
 

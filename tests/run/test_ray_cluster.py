@@ -40,7 +40,7 @@ def test_a_study_that_loses_a_node_equals_that_of_one_process(
     assert one.final() is not None
     mine, theirs = facts(one), facts(other)
     # 4 validation clips in each of the trials, 4 test clips in the end; each with 5 values.
-    scores = [place for place in mine if "/scores/" in place]
+    scores = [place for place in mine if "/rows/" in place]
     assert len(scores) == 5 * 4 * (len(one.trials()) + 1)
     assert first_difference(mine, theirs) is None
     loss_of_a_clip = scores[3]

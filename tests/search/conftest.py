@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from expand3d.core.genotype import Genotype
-from expand3d.core.result import ClipScore, Training
+from expand3d.core.result import ClipScore, Training, TrainingKey
 from expand3d.core.trial import Candidate, Trial
 from expand3d.networks import get_family
 
@@ -40,7 +40,6 @@ def make_trial(make_candidate: Callable[..., Candidate]) -> MakeTrial:
         number: int = 0,
         candidate: Candidate | None = None,
         groups: Sequence[str | None] | None = None,
-        key: str = "0/0",
         first: int = 0,
     ) -> Trial:
         nlls = nll if nll is not None else [1.0 - r for r in right]
@@ -51,6 +50,6 @@ def make_trial(make_candidate: Callable[..., Candidate]) -> MakeTrial:
         )
         training = Training("ok", None, scores, 0, 0, 0.0, 0)
         chosen = candidate or make_candidate()
-        return Trial(number, "complete", chosen, {"macs": chosen.macs}, {key: training})
+        return Trial(number, "complete", chosen, {"macs": chosen.macs}, {TrainingKey(): training})
 
     return make

@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from expand3d.core.result import TrainingKey
 from expand3d.core.trial import Candidate, Trial
 from expand3d.search.statistics import (
     RESAMPLES,
@@ -36,10 +37,13 @@ def compare(
 
 
 def test_estimate_averages_repeats_per_clip_and_pools_folds(make_trial: MakeTrial) -> None:
-    fold0 = make_trial([1, 0], [0.5, 1.5]).trainings["0/0"]
-    again = make_trial([0, 0], [1.5, 2.5]).trainings["0/0"]
-    fold1 = make_trial([1], [1.0], first=2).trainings["0/0"]
-    trial = replace(make_trial([1]), trainings={"0/0": fold0, "0/1": again, "1/0": fold1})
+    fold0 = make_trial([1, 0], [0.5, 1.5]).trainings[TrainingKey()]
+    again = make_trial([0, 0], [1.5, 2.5]).trainings[TrainingKey()]
+    fold1 = make_trial([1], [1.0], first=2).trainings[TrainingKey()]
+    trial = replace(
+        make_trial([1]),
+        trainings={TrainingKey(): fold0, TrainingKey(0, 1): again, TrainingKey(1): fold1},
+    )
     # Clips: (1 + 0) / 2, 0, 1 and (0.5 + 1.5) / 2, (1.5 + 2.5) / 2, 1.
     assert estimate(trial).top1 == pytest.approx(0.5)
     assert estimate(trial).nll == pytest.approx(4 / 3)

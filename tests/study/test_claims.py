@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from expand3d.core.errors import StudyError
+from expand3d.core.result import TrainingKey
 from expand3d.run.runner import alone
 from expand3d.study.catalog import list_studies, state_of
 from expand3d.study.claims import DRIVER, WORKER, ClaimLost
@@ -101,14 +102,14 @@ def test_who_shows_no_sign_of_life_loses_the_claim_and_can_write_no_more(
     assert heir.claims.take("a") and heir.claims.losses("a") == 1
     heir.refresh()
     for write in (
-        lambda: sleeper.put_training(number, "0/0", training()),
-        lambda: sleeper.put_training(number, "0/0", training()),
+        lambda: sleeper.put_training(number, TrainingKey(), training()),
+        lambda: sleeper.put_training(number, TrainingKey(), training()),
     ):
         sleeper.claims._held["a"] = 0  # it does not know yet
         with pytest.raises(ClaimLost, match="somebody else has a"):
             write()
     assert opened().trial(number).trainings == {}
-    heir.put_training(number, "0/0", training())
+    heir.put_training(number, TrainingKey(), training())
     heir.finish(number, "complete")
     assert opened().trial(number).state == "complete"
 
@@ -206,7 +207,7 @@ def test_a_server_that_is_away_for_a_moment_is_waited_for(tmp_path: Path) -> Non
             server.stop()
             back = threading.Timer(2, server.start)
             back.start()
-            record.put_training(number, "0/0", training())
+            record.put_training(number, TrainingKey(), training())
             back.join()
         assert record.claims.everyone() == ()
         server.stop()

@@ -16,6 +16,7 @@ from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
 from expand3d.core.errors import StudyError
+from expand3d.core.result import TrainingKey
 from expand3d.study.record import Record
 from tests.helpers.made_up_trials import RANGES, candidate, config, training
 
@@ -38,7 +39,7 @@ def _drive(root: Path, log: Log) -> None:
         trial = record.find(candidate(width).digest)
         number = trial.number if trial else record.begin(candidate(width), COST, {}, ranges=RANGES)
         log(f"begun {number}")
-        for key in ("0/0", "1/0"):
+        for key in (TrainingKey(0), TrainingKey(1)):
             if key not in record.trial(number).trainings:
                 log(f"training {number} {key}")
                 record.put_training(number, key, training(status=status))
@@ -99,7 +100,7 @@ def _check_nothing_is_lost(root: Path, lines: list[str]) -> None:
             case ["begun", number]:
                 assert record.trial(int(number))
             case ["kept", number, key]:
-                kept = record.trial(int(number)).trainings[key]
+                kept = record.trial(int(number)).trainings[TrainingKey.parse(key)]
                 assert kept == training(status=PLAN[int(number)][1])
             case ["finished", number]:
                 assert record.trial(int(number)).state != "running"

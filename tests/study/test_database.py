@@ -11,6 +11,7 @@ import pytest
 from optuna.trial import TrialState, create_trial
 
 from expand3d.core.errors import StudyError
+from expand3d.core.result import TrainingKey
 from expand3d.study.database import Database, open_storage
 from expand3d.study.folder import study_folder
 from expand3d.study.record import TRIAL, Record
@@ -22,7 +23,7 @@ def record(tmp_path: Path) -> Record:
     """A complete and a running trial of ours; of others one in each of Optuna's states."""
     record = Record.create(config(tmp_path), attributes={"later": [1, {"ü": None}], "a": 0.1})
     first = record.begin(candidate(), {"macs": 1}, {}, ranges=RANGES)
-    record.put_training(first, "0/0", training())
+    record.put_training(first, TrainingKey(), training())
     record.finish(first, "complete")
     record.begin(candidate(2.0, step=1), {"macs": 2}, {}, ranges=RANGES)
     study = optuna.load_study(study_name=record.name, storage=f"sqlite:///{record.folder.database}")

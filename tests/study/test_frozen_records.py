@@ -43,7 +43,7 @@ def stored_scores(record: Record) -> dict[str, Any]:
     """Every clip's score by trial and training, in the order of columns that is frozen."""
     return {
         str(trial.number): {
-            key: [[s.key, s.label, s.rank, s.nll, s.group] for s in training.scores]
+            str(key): [[s.key, s.label, s.rank, s.nll, s.group] for s in training.scores]
             for key, training in trial.trainings.items()
         }
         for trial in record.trials()

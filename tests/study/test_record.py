@@ -14,7 +14,7 @@ import pytest
 from optuna.trial import TrialState
 
 from expand3d.core.errors import StudyError
-from expand3d.core.result import ClipScore
+from expand3d.core.result import ClipScore, TrainingKey
 from expand3d.core.trial import Trial
 from expand3d.study.catalog import list_studies, state_of
 from expand3d.study.config import StudyConfig
@@ -32,16 +32,16 @@ def _filled(root: Path, **changes: Any) -> Record:
     """Complete, failed, failed untrained, and running with one fold of two."""
     record = Record.create(config(root, **changes))
     first = record.begin(candidate(), COST, PROVENANCE, ranges=RANGES)
-    record.put_training(first, "0/0", training((0, 0, 0, 1)))
-    record.put_training(first, "1/0", training((0, 2, 3, 1)))
+    record.put_training(first, TrainingKey(), training((0, 0, 0, 1)))
+    record.put_training(first, TrainingKey(1), training((0, 2, 3, 1)))
     record.finish(first, "complete")
     failed = record.begin(candidate(2.0, step=1), COST, PROVENANCE, ranges=RANGES)
-    record.put_training(failed, "0/0", training(status="diverged"))
+    record.put_training(failed, TrainingKey(), training(status="diverged"))
     record.finish(failed, "failed", "diverged at epoch 3")
     wide = record.begin(candidate(3.0, step=1), COST, PROVENANCE, ranges=RANGES)
     record.finish(wide, "failed", "60 M is over 41 M")
     running = record.begin(candidate(2.5, step=1), COST, PROVENANCE, ranges=RANGES)
-    record.put_training(running, "0/0", training())
+    record.put_training(running, TrainingKey(), training())
     return record
 
 
@@ -59,10 +59,10 @@ def test_an_opened_record_equals_the_one_that_wrote_it(tmp_path: Path) -> None:
         "failed",
         "running",
     ]
-    assert read.trials()[0].trainings["1/0"] == training((0, 2, 3, 1))
+    assert read.trials()[0].trainings[TrainingKey(1)] == training((0, 2, 3, 1))
     assert read.trials()[1].reason == "diverged at epoch 3"
     assert read.trials()[0].provenance == PROVENANCE and read.trials()[0].cost == COST
-    assert list(read.trials()[3].trainings) == ["0/0"]
+    assert list(read.trials()[3].trainings) == [TrainingKey()]
     assert read.settle() == ()
 
 
@@ -200,11 +200,49 @@ def test_finding_by_identity_prefers_a_complete_trial(tmp_path: Path) -> None:
     record.finish(failed, "failed", "killed")
     again = record.begin(same, COST, {})
     assert record.find(same.digest) == record.trial(failed)
-    record.put_training(again, "0/0", training())
+    record.put_training(again, TrainingKey(), training())
     record.finish(again, "complete")
     assert record.find(same.digest) == record.trial(again)
     with pytest.raises(StudyError, match="no trial 7; it has 0 to 1"):
         record.trial(7)
+
+
+def test_a_trial_waits_and_is_stopped_and_a_crash_before_optuna_knows_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = Record.create(config(tmp_path))
+    number = record.begin(candidate(), COST, PROVENANCE)
+    record.put_training(number, TrainingKey(visits=16), training())
+    assert record.put_reached(number, 16) == record.trial(number)
+    waits = Record.open("birds", root=tmp_path).trial(number)
+    assert (waits.state, waits.reached, waits.reason) == ("running", 16, None)
+
+    class Killed(Exception):
+        pass
+
+    def killed(*_: Any) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr("expand3d.study.database.tell", killed)
+        record.finish(number, "stopped", "third of three at 16 visits")
+    again = Record.open("birds", root=tmp_path)
+    assert again.settle() == (number,)
+    kept = Record.open("birds", root=tmp_path).trial(number)
+    assert (kept.state, kept.reached) == ("stopped", 16)
+    assert kept.why == "stopped: third of three at 16 visits"
+    (told,) = optuna.load_study(study_name="birds", storage=_url(tmp_path)).trials
+    assert told.state == TrialState.PRUNED and told.values is None
+    with pytest.raises(AssertionError):
+        again.finish(again.begin(candidate(2.0), COST, {}), "stopped")  # without a reason
+
+
+def test_a_trial_that_never_waited_is_stored_as_before(tmp_path: Path) -> None:
+    record = _filled(tmp_path)
+    with sqlite3.connect(tmp_path / "birds" / "study.db") as database:
+        rows = database.execute("select value_json from trial_user_attributes").fetchall()
+    assert all("reached" not in json.loads(text) for (text,) in rows)
+    assert all(trial.reached == 0 for trial in record.trials())
 
 
 def test_no_score_without_clips_and_no_failure_without_a_reason(tmp_path: Path) -> None:
@@ -239,9 +277,11 @@ def test_twenty_thousand_clips_fit(tmp_path: Path) -> None:
     )
     record = Record.create(config(tmp_path))
     number = record.begin(candidate(), COST, PROVENANCE)
-    record.put_training(number, "0/0", replace(training(), scores=scores))
+    record.put_training(number, TrainingKey(), replace(training(), scores=scores))
     record.finish(number, "complete")
-    assert Record.open("birds", root=tmp_path).trial(number).trainings["0/0"].scores == scores
+    assert (
+        Record.open("birds", root=tmp_path).trial(number).trainings[TrainingKey()].scores == scores
+    )
     study = optuna.load_study(study_name="birds", storage=_url(tmp_path))
     assert study.trials[0].values[0] == pytest.approx(2858 / 20_000)  # i % 7 == 0: 0, 7 ... 19999
 
@@ -292,7 +332,7 @@ def test_a_write_that_the_disk_refuses_is_one_line(tmp_path: Path) -> None:
     with sqlite3.connect(database) as connection:
         connection.execute("drop table trial_user_attributes")
     with pytest.raises(StudyError, match=r"record of study 'birds' cannot be written: .*no such"):
-        record.put_training(3, "1/0", training())
+        record.put_training(3, TrainingKey(1), training())
 
 
 @pytest.mark.slow
@@ -300,7 +340,7 @@ def test_a_thousand_trials_are_read_in_two_seconds(tmp_path: Path) -> None:
     record = Record.create(config(tmp_path))
     for index in range(1000):
         number = record.begin(candidate(1 + index / 1000), COST, PROVENANCE, ranges=RANGES)
-        record.put_training(number, "0/0", training([index % 5] * 300))
+        record.put_training(number, TrainingKey(), training([index % 5] * 300))
     begun = time.process_time()
     trials = Record.open("birds", root=tmp_path).trials()
     assert time.process_time() - begun < 2

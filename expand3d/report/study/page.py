@@ -38,7 +38,7 @@ def save_page(view: StudyView, path: Path, *, svg: str) -> Path:
         chance=f"{view.chance:.1%}",
         baselines=_baselines(view) if view.baselines else None,
         unscored=[
-            f"trial {trial.number} ({view.origin(trial)}): {trial.reason or trial.state}"
+            f"trial {trial.number} ({view.origin(trial)}): {trial.why}"
             for trial in view.trials
             if trial.number not in view.scores
         ],
@@ -51,9 +51,14 @@ def _lead(view: StudyView) -> str:
     return (
         f"{view.family.upper()}, budget {view.budget_text} = "
         f"{view.quantity.text(view.budget)} a clip ({view.quantity.convention}); {view.state}; "
-        f"{len(view.complete)} of {len(view.trials)} networks scored for "
+        f"{len(view.complete)} of {len(view.trials)} networks scored{_stopped(view)} for "
         f"{short(spent(view.trials).training_macs)}MACs of training"
     )
+
+
+def _stopped(view: StudyView) -> str:
+    count = sum(trial.state == "stopped" for trial in view.trials)
+    return f", {count} stopped early," if count else ""
 
 
 def _cards(view: StudyView) -> Iterator[Card]:
@@ -131,7 +136,7 @@ def _measured(view: StudyView, candidate: Candidate, trial: Trial | None) -> tup
     score = view.scores.get(trial.number) if trial else None
     cost = number(cost_text(candidate))
     if score is None:
-        why = (trial.reason or trial.state) if trial else "not finished"
+        why = trial.why if trial else "not finished"
         return cost, Cell(why, "none", span=2)
     return cost, number(f"{score.top1:.1%} ({_interval(score)})"), number(f"{score.nll:.3f}")
 

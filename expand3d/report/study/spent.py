@@ -58,18 +58,19 @@ class Spent:
 
 def spent(trials: Sequence[Trial]) -> Spent:
     """The cost of the trainings of `trials`, together."""
-    trainings = [training for trial in trials for training in trial.trainings.values()]
+    # One that went on counts what it had taken before, but for the tests on the way.
+    trainings = [training for trial in trials for training in trial.furthest.values()]
+    every = [(trial, training) for trial in trials for training in trial.trainings.values()]
     peaks = [
         (training.peak_memory, trial.provenance.get("predicted_memory"))
-        for trial in trials
-        for training in trial.trainings.values()
+        for trial, training in every
     ]
     peak, predicted = max(peaks, key=lambda pair: pair[0], default=(None, None))
     return Spent(
         training_macs=sum(training.training_macs for training in trainings),
-        seconds=sum(training.seconds for training in trainings),
+        seconds=sum(trial.seconds for trial in trials),
         waited_seconds=sum(training.waited_seconds for training in trainings),
-        test_seconds=sum(training.test_seconds for training in trainings),
+        test_seconds=sum(training.test_seconds for _, training in every),
         peak_memory=peak,
         predicted_memory=predicted,
     )

@@ -67,7 +67,7 @@ def status_json(view: StudyView) -> dict[str, Any]:
 def trial_json(view: StudyView, trial: Trial) -> dict[str, Any]:
     """One trial for a script; a score that is missing is null, with the reason."""
     candidate, score = trial.candidate, view.scores.get(trial.number)
-    trainings, parent = trial.trainings.values(), view.parent(candidate)
+    parent = view.parent(candidate)
     took = spent([trial])
     return {
         "number": trial.number,
@@ -91,7 +91,7 @@ def trial_json(view: StudyView, trial: Trial) -> dict[str, Any]:
         "top1_ci": list(score.top1_ci) if score else None,
         "top5": score.top5 if score else None,
         "nll": score.nll if score else None,
-        "clip_visits": sum(training.clip_visits for training in trainings),
+        "clip_visits": sum(training.clip_visits for training in trial.furthest.values()),
         "training_macs": took.training_macs,
         "seconds": took.seconds,
         "waited_seconds": took.waited_seconds,

@@ -77,7 +77,7 @@ class StepSummary:
             finished = sum(trial is not None for trial in self.trials)
             return f"{self.offer.note()}; {finished} of {len(self.trials)} finished"
         failures = [
-            f"{label(candidate)}: {trial.reason or trial.state}"
+            f"{label(candidate)}: {trial.why}"
             for candidate, trial in zip(self.offer.candidates, self.trials, strict=True)
             if trial is not None and trial.state != "complete"
         ]

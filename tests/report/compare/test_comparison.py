@@ -9,6 +9,7 @@ import pytest
 
 from expand3d.core.errors import ConfigError, StudyError
 from expand3d.core.measured import Latency
+from expand3d.core.result import TrainingKey
 from expand3d.core.trial import Trial
 from expand3d.cost.quantity import LATENCY
 from expand3d.report.compare.comparison import (
@@ -162,8 +163,8 @@ def test_what_does_not_compare_is_refused_by_name(other: StudyView, told: str) -
 def test_other_folds_of_the_same_clips_are_refused() -> None:
     def folded(name: str, cut: int) -> StudyView:
         view = made_up(name, QUICK, folds=2)
-        run = view.trials[0].trainings["0/0"]
-        halves = {"0/0": run.scores[:cut], "1/0": run.scores[cut:]}
+        run = view.trials[0].trainings[TrainingKey()]
+        halves = {TrainingKey(): run.scores[:cut], TrainingKey(1): run.scores[cut:]}
         runs = {k: dataclasses.replace(run, scores=tuple(part)) for k, part in halves.items()}
         trial = dataclasses.replace(view.trials[0], trainings=runs)
         return dataclasses.replace(view, trials=(trial,), best=trial)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from expand3d.core.result import TrainingKey
 from expand3d.core.trial import Trial
 from expand3d.report.study.spent import spent
 from tests.helpers.studies import strategy_of, training
@@ -19,7 +20,7 @@ def trial(number: int, peak: int, predicted: int | None) -> Trial:
     )
     base = strategy_of("0.3GFLOPs").futures()[0][0].candidates[0]
     provenance = {} if predicted is None else {"predicted_memory": predicted}
-    return Trial(number, "complete", base, {}, {"0/0": run}, provenance=provenance)
+    return Trial(number, "complete", base, {}, {TrainingKey(): run}, provenance=provenance)
 
 
 def test_shares_are_of_the_training_proper() -> None:

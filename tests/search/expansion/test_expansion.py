@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from expand3d.core.errors import BudgetError, ConfigError, FactorError
 from expand3d.core.genotype import Genotype
-from expand3d.core.result import ClipScore, Training
+from expand3d.core.result import ClipScore, Training, TrainingKey
 from expand3d.core.trial import Candidate, Trial
 from expand3d.networks import get_family
 from expand3d.networks.family import Limits
@@ -28,7 +28,7 @@ Evaluate = Callable[[Candidate], Trial]
 def scored(candidate: Candidate, nll: float) -> Trial:
     scores = tuple(ClipScore(f"c{i}", 0, int(i / 20 > 1 / (1 + nll)), nll) for i in range(20))
     training = Training("ok", None, scores, 0, 0, 0.0, 0)
-    return Trial(0, "complete", candidate, {"macs": candidate.macs}, {"0/0": training})
+    return Trial(0, "complete", candidate, {"macs": candidate.macs}, {TrainingKey(): training})
 
 
 def failed(candidate: Candidate, reason: str = "out of memory") -> Trial:
@@ -269,7 +269,7 @@ def test_the_metric_decides() -> None:
         nll = 0.5 if candidate.axis == "gamma_w" else 1.0
         scores = tuple(ClipScore(f"c{i}", 0, int(i >= right), nll) for i in range(20))
         training = Training("ok", None, scores, 0, 0, 0.0, 0)
-        return Trial(0, "complete", candidate, {}, {"0/0": training})
+        return Trial(0, "complete", candidate, {}, {TrainingKey(): training})
 
     for metric, axis in (("top1", "gamma_d"), ("nll", "gamma_w")):
         strategy = expansion(60_000_000, metric=metric)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from expand3d.core.errors import ConfigError
 from expand3d.core.genotype import Genotype
-from expand3d.core.result import ClipScore, Training
+from expand3d.core.result import ClipScore, Training, TrainingKey
 from expand3d.core.trial import Candidate, Trial
 from expand3d.cost.budget import parse_budget
 from expand3d.cost.price import Price, nothing
@@ -40,7 +40,7 @@ def expansion(budget: int = 300_000_000, **fields: object) -> Expansion:
 def with_loss(candidate: Candidate, nll: float) -> Trial:
     scores = tuple(ClipScore(f"c{i}", 0, int(i / 20 > 1 / (1 + nll)), nll) for i in range(20))
     training = Training("ok", None, scores, 0, 0, 0.0, 0)
-    return Trial(0, "complete", candidate, {"macs": candidate.macs}, {"0/0": training})
+    return Trial(0, "complete", candidate, {"macs": candidate.macs}, {TrainingKey(): training})
 
 
 def drawn(seed: int) -> Evaluate:

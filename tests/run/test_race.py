@@ -1,0 +1,269 @@
+"""Trainings to some visits, which go on from there or are stopped; killed and resumed."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+
+from expand3d.core.process import environment
+from expand3d.core.result import TrainingKey
+from expand3d.core.trial import Trial
+from expand3d.report.study.status import status_json
+from expand3d.report.study.view import load_view
+from expand3d.report.study.write import write_report
+from expand3d.run.driver import resume_study, run_study
+from expand3d.run.events import Watch
+from expand3d.run.worker import create_study, join_study
+from expand3d.search.strategy import Ask, Batch, Done, answers
+from expand3d.study.catalog import list_studies
+from expand3d.study.config import StudyConfig
+from expand3d.study.record import Record
+from tests.helpers import ROOT
+from tests.helpers.race import NO_RACE, RACE, Race
+from tests.helpers.study_config import stop_after, tiny
+
+RUNGS = (8, 16)
+#: Clip visits of the recipe: three rungs of one step each.
+VISITS = 24
+
+
+def racing(videos: Path, root: Path, **changes: Any) -> StudyConfig:
+    config = tiny(videos, root)
+    recipe = {**config.recipe, "clip_visits": VISITS}
+    return dataclasses.replace(config, strategy=RACE, recipe=recipe, **changes)
+
+
+@pytest.fixture
+def config(videos: Path, tmp_path: Path) -> StudyConfig:
+    return racing(videos, tmp_path / "studies")
+
+
+def opened(config: StudyConfig) -> Record:
+    assert config.name is not None
+    return Record.open(config.name, root=config.root)
+
+
+def facts(record: Record) -> list[Any]:
+    """All that a race has found but times, and numbers, which depend on who was first."""
+    return sorted(
+        (
+            trial.candidate.label,
+            trial.state,
+            trial.reason,
+            trial.reached,
+            [
+                (str(key), list(run.scores), run.clip_visits, run.training_macs)
+                for key, run in sorted(trial.trainings.items(), key=lambda item: item[0].reach)
+            ],
+        )
+        for trial in record.trials()
+    )
+
+
+@pytest.fixture(scope="module")
+def whole(
+    videos: Path, clip_cache: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Record]:
+    """The race in one process that nobody interrupts."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EXPAND3D_CACHE", str(clip_cache))
+        config = racing(videos, tmp_path_factory.mktemp("whole"))
+        outcome = run_study(config)
+        assert outcome is not None and outcome.finished
+        yield opened(config)
+
+
+def test_half_is_stopped_at_each_rung_and_the_winner_is_trained_to_its_end(whole: Record) -> None:
+    trials = whole.trials()
+    assert [trial.state for trial in trials].count("stopped") == 3
+    ends = sorted((trial.reached, trial.state, trial.reason) for trial in trials)
+    assert ends == [
+        (8, "stopped", "in the worse half after 8 visits"),
+        (8, "stopped", "in the worse half after 8 visits"),
+        (16, "complete", None),
+        (16, "stopped", "in the worse half after 16 visits"),
+    ]
+    for trial in trials:
+        visits = [rung for rung in RUNGS if rung <= trial.reached]
+        keys = [TrainingKey(visits=rung) for rung in visits]
+        if trial.state == "complete":
+            keys, visits = [*keys, TrainingKey()], [*visits, VISITS]
+        assert sorted(trial.trainings, key=lambda key: key.reach) == keys
+        runs = [trial.trainings[key] for key in keys]
+        assert [run.clip_visits for run in runs] == visits
+        assert [run.training_macs for run in runs] == [
+            3 * trial.candidate.macs * count for count in visits
+        ]
+        assert not any(run.notes for run in runs), "each went on from its checkpoint"
+    losses = {trial.number: trial.at(8).means for trial in trials}
+    assert all(losses.values())
+    behind = [losses[t.number].nll for t in trials if t.reached == 8]  # type: ignore[union-attr]
+    ahead = [losses[t.number].nll for t in trials if t.reached == 16]  # type: ignore[union-attr]
+    assert max(ahead) <= min(behind)
+    assert not any(whole.folder.checkpoints.iterdir())
+
+
+def test_the_winner_is_the_network_that_was_never_divided(
+    whole: Record, config: StudyConfig
+) -> None:
+    """The same networks in a study whose strategy has no rungs."""
+    outcome = run_study(dataclasses.replace(config, strategy=NO_RACE))
+    assert outcome is not None and outcome.finished
+    record = opened(config)
+    assert [trial.state for trial in record.trials()] == ["complete"] * 4
+    (winner,) = (trial for trial in whole.trials() if trial.state == "complete")
+    alone = record.find(winner.candidate.digest)
+    assert alone is not None and list(alone.trainings) == [TrainingKey()]
+    once, divided = alone.trainings[TrainingKey()], winner.trainings[TrainingKey()]
+    assert tuple(once.scores) == tuple(divided.scores)
+    assert [row["loss"] for row in once.curve] == [row["loss"] for row in divided.curve]
+
+
+def test_people_and_scripts_are_told_what_was_stopped(whole: Record, tmp_path: Path) -> None:
+    root = str(whole.folder.path.parent)
+    view = load_view("tiny", root=root)
+    told = json.loads(json.dumps(status_json(view)))
+    assert [trial["state"] for trial in told["trials"]].count("stopped") == 3
+    stopped = [trial for trial in told["trials"] if trial["state"] == "stopped"]
+    assert all(trial["top1"] is None and "worse half" in trial["reason"] for trial in stopped)
+    # The multiply-adds up to a rung are not counted again at the next.
+    winner = next(trial for trial in told["trials"] if trial["state"] == "complete")
+    assert winner["clip_visits"] == VISITS
+    assert winner["training_macs"] == 3 * VISITS * winner["macs"]
+    (info,) = list_studies(root)
+    assert (info.trials, info.complete, info.stopped) == (4, 1, 3)
+    page = next(path for path in write_report(view, tmp_path) if str(path).endswith(".html"))
+    text = Path(page).read_text()
+    assert "1 of 4 networks scored, 3 stopped early," in text
+    assert "stopped: in the worse half after 8 visits" in text
+
+
+def test_optuna_has_them_as_pruned(whole: Record) -> None:
+    study = optuna.load_study(
+        study_name="tiny", storage=f"sqlite:///{whole.folder.database.resolve()}"
+    )
+    states = {trial.number: trial.state.name for trial in study.trials}
+    wanted = {"complete": "COMPLETE", "stopped": "PRUNED"}
+    assert states == {trial.number: wanted[trial.state] for trial in whole.trials()}
+
+
+@pytest.mark.parametrize("executor", ["processes", pytest.param("ray", marks=pytest.mark.slow)])
+def test_worker_processes_run_the_same_race(
+    config: StudyConfig, whole: Record, executor: str
+) -> None:
+    outcome = run_study(dataclasses.replace(config, executor=executor, workers=2))
+    assert outcome is not None and outcome.finished
+    assert facts(opened(config)) == facts(whole)
+
+
+def test_a_worker_without_a_driver_runs_the_same_race(config: StudyConfig, whole: Record) -> None:
+    create_study(config)
+    assert join_study("tiny", root=config.root).finished
+    assert facts(opened(config)) == facts(whole)
+
+
+@pytest.mark.parametrize("calls", [pytest.param(2, marks=pytest.mark.slow), 9])
+def test_stopped_again_and_again_it_is_the_same_race(
+    config: StudyConfig, whole: Record, calls: int
+) -> None:
+    outcome = run_study(config, stop=stop_after(calls))
+    assert outcome is not None and outcome.reason == "interrupted"
+    for _ in range(40):
+        outcome = resume_study("tiny", root=config.root, stop=stop_after(calls))
+        if outcome.finished:
+            break
+    assert outcome.finished
+    assert facts(opened(config)) == facts(whole)
+
+
+KILLED = """
+import os, signal
+from expand3d.run.driver import run_study
+from expand3d.study.config import StudyConfig
+from expand3d.study.record import Record
+from tests.helpers.study_config import without_timing
+import pytest
+
+def die(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+patch = pytest.MonkeyPatch()
+without_timing(patch)
+calls = iter(range({after}))
+kept = Record.{moment}
+def spy(self, *words, **named):
+    if {before}:
+        next(calls, None) is None and die()
+        return kept(self, *words, **named)
+    found = kept(self, *words, **named)
+    next(calls, None) is None and die()
+    return found
+patch.setattr(Record, {moment!r}, spy)
+run_study(StudyConfig.from_mapping({config!r}))
+"""
+
+
+@pytest.mark.parametrize(
+    ("moment", "before", "after"),
+    [
+        ("put_reached", True, 1),  # tested there, and nobody knows that it waits
+        # In the second rung, where the first of two waits.
+        pytest.param("put_reached", False, 4, marks=pytest.mark.slow),
+        ("finish", True, 1),  # one of two is stopped
+        # The winner is complete, its study is not finished.
+        pytest.param("finish", False, 3, marks=pytest.mark.slow),
+    ],
+)
+def test_killed_at_its_turns_it_is_the_same_race(
+    config: StudyConfig, whole: Record, moment: str, before: bool, after: int
+) -> None:
+    code = KILLED.format(moment=moment, before=before, after=after, config=config.to_json())
+    ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment(), timeout=600)
+    assert ended.returncode == -signal.SIGKILL
+    assert resume_study("tiny", root=config.root).finished
+    assert facts(opened(config)) == facts(whole)
+
+
+@dataclass(frozen=True)
+class Forgets(Race):
+    """Trains two networks to 8 visits and one of them to its end, and forgets the other."""
+
+    def ask(self, history: Sequence[Trial]) -> Ask:
+        pair = self.field()[:2]
+        if any(candidate.digest not in answers(history, 8) for candidate in pair):
+            return Batch(pair, "to 8 visits", visits=8)
+        if pair[0].digest not in answers(history):
+            return Batch(pair[:1], "the first to its end")
+        return Done("nobody else goes on")
+
+
+class Look(Watch):
+    def __init__(self) -> None:
+        self.waiting: list[tuple[int, int]] = []
+
+    def reached(self, trial: Trial) -> None:
+        self.waiting.append((trial.number, trial.reached))
+
+
+def test_what_waits_when_the_search_ends_is_stopped(config: StudyConfig) -> None:
+    look = Look()
+    config = dataclasses.replace(config, strategy="tests.run.test_race:Forgets")
+    outcome = run_study(config, watch=look)
+    assert outcome is not None and outcome.finished
+    assert look.waiting == [(0, 8), (1, 8)]
+    record = opened(config)
+    assert [(trial.state, trial.reached, trial.reason) for trial in record.trials()] == [
+        ("complete", 8, None),
+        ("stopped", 8, "the search ended before it was trained on"),
+    ]
+    assert not any(record.folder.checkpoints.iterdir())
