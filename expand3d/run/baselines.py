@@ -10,8 +10,8 @@ from typing import Any
 from expand3d.core.errors import BudgetError, FactorError, nearest
 from expand3d.core.genotype import Genotype, Plan
 from expand3d.core.plugins import FAMILIES
+from expand3d.core.quantity import MACS
 from expand3d.core.trial import BASELINE, Candidate, Trial
-from expand3d.cost.quantity import MACS
 from expand3d.data.check import CheckReport
 from expand3d.execute.base import Executor
 from expand3d.networks import get_family

@@ -9,8 +9,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from expand3d.core.budget import Budget, parse_budget, parse_training_limit
 from expand3d.core.errors import StudyError
-from expand3d.cost.budget import Budget, parse_budget, parse_training_limit
 from expand3d.study.config import StudyConfig
 
 

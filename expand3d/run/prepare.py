@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from expand3d.core.budget import Budget, parse_budget, parse_training_limit
 from expand3d.core.errors import ConfigError, StudyError
 from expand3d.core.genotype import Genotype, digest
 from expand3d.core.measured import Latency
 from expand3d.core.recipe import Recipe
 from expand3d.core.result import TRAINING_FACTOR
 from expand3d.core.units import parse_duration, parse_size
-from expand3d.cost.budget import Budget, parse_budget, parse_training_limit
 from expand3d.cost.price import Known, nothing
 from expand3d.data.cache import CachedStore, CacheSpec, build_store, in_bytes
 from expand3d.data.check import CheckReport, check

@@ -6,10 +6,10 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from expand3d.core.budget import parse_budget
 from expand3d.core.genotype import Genotype
 from expand3d.core.result import ClipScore, Training
 from expand3d.core.trial import Candidate, Trial
-from expand3d.cost.budget import parse_budget
 from expand3d.networks import get_family
 from expand3d.networks.family import Limits
 from expand3d.report.study.view import StudyView

@@ -7,10 +7,10 @@ import random
 from pathlib import Path
 from typing import Any
 
+from expand3d.core.budget import parse_budget
 from expand3d.core.recipe import get_profile
 from expand3d.core.result import ClipScore, Training
 from expand3d.core.trial import Candidate, Trial
-from expand3d.cost.budget import parse_budget
 from expand3d.networks import get_family
 from expand3d.networks.family import Limits
 from expand3d.report.study.view import Final, StudyView

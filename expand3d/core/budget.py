@@ -9,7 +9,7 @@ from decimal import Decimal
 from functools import cached_property
 
 from expand3d.core.errors import BudgetError, ConfigError
-from expand3d.cost.quantity import (
+from expand3d.core.quantity import (
     ACTIVATIONS,
     LATENCY,
     MACS,
