@@ -89,7 +89,7 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     recorded = datetime.fromisoformat(session.stopped) - datetime.fromisoformat(session.started)
     spent = sum(training.seconds for training in trainings)
     row: dict[str, Any] = {
-        "budget": config.budget,
+        "budget": config.budget.text,
         "threads": options.threads,
         "candidates": len(record.trials()),
         "clip_visits": sum(training.clip_visits for training in trainings),
@@ -115,7 +115,7 @@ def planned(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """What the plan says that the search takes."""
     config, words = _study(options, folder)
     said = _planned(_expand3d([*words, "--plan"]).stderr)
-    return {"budget": config.budget, "threads": options.threads, "planned": said}
+    return {"budget": config.budget.text, "threads": options.threads, "planned": said}
 
 
 def _study(options: argparse.Namespace, folder: Path) -> tuple[StudyConfig, list[str]]:
@@ -128,7 +128,7 @@ def _study(options: argparse.Namespace, folder: Path) -> tuple[StudyConfig, list
         final=False,
         recipe={"clip_visits": options.visits},
     )
-    words = ["run", "--budget", config.budget, "--study", "job", "--root", str(folder)]
+    words = ["run", "--budget", config.budget.text, "--study", "job", "--root", str(folder)]
     words += ["--threads", str(options.threads), "--no-final"]
     return config, [*words, "--recipe", f"clip_visits={options.visits}"]
 

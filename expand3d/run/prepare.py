@@ -10,13 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from expand3d.core.budget import Budget, parse_budget, parse_training_limit
+from expand3d.core.budget import Budget
 from expand3d.core.errors import ConfigError, StudyError
 from expand3d.core.genotype import Genotype, digest
 from expand3d.core.measured import Latency
 from expand3d.core.recipe import Recipe
 from expand3d.core.result import TRAINING_FACTOR
-from expand3d.core.units import parse_duration, parse_size
 from expand3d.cost.price import Known, nothing
 from expand3d.data.cache import CachedStore, CacheSpec, build_store, in_bytes
 from expand3d.data.check import CheckReport, check
@@ -87,7 +86,7 @@ def prepare(
     with and the size in pixels of its clips. With `contents` nothing is read but the cache.
     """
     assert config.name is not None
-    budget = parse_budget(config.budget)
+    budget = config.budget
     family, start = _family_and_start(config, start)
     # One class is the cheapest head: what is refused here no data could save, so none is made.
     refuse_small(budget, family.resolve(start, num_classes=1))
@@ -140,7 +139,7 @@ def prepare(
             limits=limits,
             start=start,
             num_classes=len(store.class_names),
-            metric=default_metric(scored) if config.select == "auto" else config.select,  # type: ignore[arg-type]
+            metric=default_metric(scored) if config.select == "auto" else config.select,
             spend=_spend(config, bench),
             price=price,
         )
@@ -162,7 +161,7 @@ def _spend(config: StudyConfig, bench: Bench) -> int | None:
     """The training limit as multiply-adds of one clip of all networks together, rounded up."""
     if config.training_limit is None:
         return None
-    limit = parse_training_limit(config.training_limit)
+    limit = config.training_limit.first.amount
     return math.ceil(limit / (TRAINING_FACTOR * bench.visits))
 
 
@@ -238,7 +237,7 @@ def clip_store(
         manifest,
         spec,
         cache_root(),
-        cap_bytes=parse_size(config.cache_cap),
+        cap_bytes=config.cache_cap.bytes,
         on_bad="skip" if config.skip_bad else "stop",
         say=watch.note,
         progress=watch.decoding,
@@ -313,7 +312,7 @@ def _bench(config: StudyConfig, store: CachedStore, parts: Splits, recipe: Recip
         device=config.device,
         threads=config.threads or 1,
         fingerprint=store.fingerprint,
-        timeout=parse_duration(config.candidate_timeout) if config.candidate_timeout else None,
+        timeout=config.candidate_timeout.seconds if config.candidate_timeout else None,
     )
 
 

@@ -14,7 +14,7 @@ from expand3d.core.errors import StudyError, UserError
 from expand3d.core.genotype import Plan
 from expand3d.core.result import Interrupted, Training
 from expand3d.core.trial import Candidate, State, Trial
-from expand3d.core.units import parse_duration, parse_size
+from expand3d.core.units import Duration
 from expand3d.data.cache import CachedStore, CacheSpec, build_store
 from expand3d.data.contents import Contents
 from expand3d.data.source import cache_root
@@ -54,7 +54,7 @@ class Outcome:
     root: str
     storage: str | None
     reason: str
-    time_limit: str | None = None
+    time_limit: Duration | None = None
 
     @property
     def finished(self) -> bool:
@@ -65,7 +65,7 @@ class Outcome:
         """The command that goes on where something is left to do, past a spent time limit too."""
         command = resume_command(self.name, root=self.root, storage=self.storage)
         if self.reason == TIME_LIMIT and self.time_limit is not None:
-            command += f" --time-limit {2 * parse_duration(self.time_limit):g}s"
+            command += f" --time-limit {2 * self.time_limit.seconds:g}s"
         return command
 
 
@@ -244,7 +244,7 @@ class Part(ABC):
             number,
             part=self.part,
             before=trained_seconds([t for t in self.record.trials() if self.counts(t)]),
-            limit=None if limit is None else parse_duration(limit),
+            limit=None if limit is None else limit.seconds,
         )
         return number
 
@@ -288,7 +288,7 @@ class Part(ABC):
 
     def _decoded(self, side: int) -> CachedStore:
         config, store = self.ready.config, self.ready.store
-        cap = max(0, parse_size(config.cache_cap) - store.cached_bytes)
+        cap = max(0, config.cache_cap.bytes - store.cached_bytes)
         return build_store(
             store.manifest,
             CacheSpec(fps=config.fps, short_side=side),

@@ -6,7 +6,6 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from expand3d.core.budget import parse_budget
 from expand3d.core.genotype import Genotype
 from expand3d.core.result import ClipScore, Training
 from expand3d.core.trial import Candidate, Trial
@@ -100,13 +99,13 @@ def searched(
 
 def _strategy(config: StudyConfig) -> Strategy:
     if config.strategy == "expand":
-        grown = strategy_of(config.budget, seed=config.seed)
-        return dataclasses.replace(grown, beam=config.beam, growth=config.growth)  # type: ignore[arg-type]
+        grown = strategy_of(config.budget.text, seed=config.seed)
+        return dataclasses.replace(grown, beam=config.beam, growth=config.growth)
     return Sampling(
         config.strategy,
         "x3d",
         len(CLASSES),
-        parse_budget(config.budget).macs,
+        config.budget.macs,
         Limits(crop=240, duration=90),
         seed=config.seed,
         trials=config.trials,

@@ -230,7 +230,7 @@ def load_view(
         state=state_of(record)[0],
         family=strategy.family,
         budget=strategy.budget,
-        budget_text=config.budget,
+        budget_text=config.budget.text,
         metric=strategy.metric,
         classes=tuple(data["classes"]),
         trials=trials,
