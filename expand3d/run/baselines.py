@@ -177,7 +177,6 @@ def _planned(
     for candidate in todo:
         texts = _stretched(candidate.plan, ready.report)
         lines += [(label(candidate), text) for text in texts]
-    assert ready.config.name is not None
     if not todo:
         watch.note(f"every network that takes part is in the record of {ready.config.name!r}")
         return taken

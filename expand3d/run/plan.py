@@ -35,7 +35,6 @@ def forecast(
     futures = ready.strategy.futures(history)
     ways = [_ahead(ready, offers, history, last) for offers in futures]
     if not any(offers or winner for offers, winner in ways):
-        assert ready.config.name is not None
         return Overview(ready.config.name, ready.lines, (), None)
     # The base is among them, which is quick to time whatever is left.
     candidates = [c for offers in futures for offer in offers for c in offer.candidates]
@@ -150,7 +149,6 @@ def _overview(
         step = offers[-1].step + 1 if offers else 0
         final = _row(ready.final, last, step, winner.cost, [winner], memory=memory)
         final = dataclasses.replace(final, quantity=quantity)
-    assert ready.config.name is not None
     return Overview(ready.config.name, ready.lines, rows, final)
 
 

@@ -32,7 +32,8 @@ from expand3d.run.start import find_start
 from expand3d.search.statistics import default_metric, resolvable_difference
 from expand3d.search.strategies import configured
 from expand3d.search.strategy import Given, Strategy
-from expand3d.study.config import StudyConfig
+from expand3d.study.config import NamedConfig, StudyConfig
+from expand3d.study.sections import Data, Execution
 
 CROP_GRID = 8
 #: Short sides of cached clips, in pixels.
@@ -49,7 +50,7 @@ class Prepared:
     say in words what the run stands on, `latencies` what was measured before there was a record.
     """
 
-    config: StudyConfig
+    config: NamedConfig
     budget: Budget
     strategy: Strategy
     bench: Bench
@@ -71,7 +72,7 @@ class Prepared:
 
 
 def prepare(
-    config: StudyConfig,
+    config: NamedConfig,
     watch: Watch,
     *,
     known: Known = nothing,
@@ -85,7 +86,6 @@ def prepare(
     the latencies that the study's record has, `start` and `short_side` the network that it began
     with and the size in pixels of its clips. With `contents` nothing is read but the cache.
     """
-    assert config.name is not None
     budget = config.budget
     family, start = _family_and_start(config, start)
     # One class is the cheapest head: what is refused here no data could save, so none is made.
@@ -117,7 +117,7 @@ def prepare(
         if contents
         else clip_store(config, manifest, short_side=side, watch=watch)
     )
-    parts = parts_of(config, store.manifest)
+    parts = parts_of(config, store.manifest, seed=config.seed)
     for note in parts.notes:
         watch.note(note)
     if config.side_by_side < config.at_a_time:
@@ -225,9 +225,7 @@ def cached_side(crop: int, recipe: Recipe) -> int:
     return math.ceil(recipe.jitter[1] * crop / CACHE_GRID) * CACHE_GRID
 
 
-def clip_store(
-    config: StudyConfig, manifest: Manifest, *, short_side: int, watch: Watch
-) -> CachedStore:
+def clip_store(config: Data, manifest: Manifest, *, short_side: int, watch: Watch) -> CachedStore:
     """The decoded clips, their short side `short_side` pixels where the videos have as many.
 
     DataError where a video cannot be read, unless the configuration says to go on without it.
@@ -247,11 +245,11 @@ def clip_store(
     return store
 
 
-def parts_of(config: StudyConfig, manifest: Manifest) -> Splits:
+def parts_of(config: Data, manifest: Manifest, *, seed: int) -> Splits:
     """The parts that train, choose and are only tested, as the data or the configuration says."""
     return make_splits(
         manifest,
-        seed=config.seed,
+        seed=seed,
         val=VAL if config.val is None else config.val,
         test=TEST if config.test is None else config.test,
         val_groups=config.val_groups,
@@ -268,12 +266,12 @@ def device_for(wanted: str) -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def _threads(config: StudyConfig) -> int:
+def _threads(config: Execution) -> int:
     """CPU threads of one training: what was said, or all cores shared among the workers."""
     return config.threads or max(1, len(os.sched_getaffinity(0)) // config.at_a_time)
 
 
-def last_threads(config: StudyConfig, *, device: str, threads: int) -> int:
+def last_threads(config: Execution, *, device: str, threads: int) -> int:
     """CPU threads of the winner's last training: what was said, or the workers' `threads` together.
 
     The workers are idle by then. Ray reserves the same cores for every training, and a GPU leaves

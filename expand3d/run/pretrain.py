@@ -25,7 +25,7 @@ from expand3d.networks import get_family
 from expand3d.run.events import Watch
 from expand3d.run.prepare import cached_side, clip_store, device_for, parts_of
 from expand3d.run.teacher import load_teacher
-from expand3d.study.config import StudyConfig
+from expand3d.study.sections import Data, Execution
 from expand3d.study.session import Session
 
 if TYPE_CHECKING:
@@ -41,12 +41,14 @@ SCORE = "held-out pairs"
 
 @dataclass(frozen=True)
 class Pretraining:
-    """The pretraining that is wanted; of `config` only data, seed and device count."""
+    """The pretraining that is wanted; `seed` is that of splits, weights and augmentation."""
 
-    config: StudyConfig
+    data: Data
+    execution: Execution
     student: Genotype
     teacher: Path
     out: Path
+    seed: int = 0
     recipe: Recipe = RECIPE
     teacher_preset: str | None = None
 
@@ -71,15 +73,15 @@ def pretrain(
     from expand3d.training.checkpoint import discard
     from expand3d.training.tasks.transfer import transfer
 
-    config = wanted.config
+    execution = wanted.execution
     try:
         result = transfer(
             task,
             weights_out=out / WEIGHTS,
             log=out / LOG,
             checkpoint=out / CHECKPOINT,
-            device=device_for(config.device),
-            threads=config.threads,
+            device=device_for(execution.device),
+            threads=execution.threads,
             stop=stop,
             on_progress=lambda progress: watch.training(None, progress),
             say=watch.note,
@@ -95,7 +97,7 @@ def pretrain(
 
 def _prepared(wanted: Pretraining, watch: Watch) -> tuple[TransferTask, CachedStore]:
     """The task, once teacher and student are known to be legal and the clips are decoded."""
-    config, family = wanted.config, get_family(wanted.student.family)
+    config, family = wanted.data, get_family(wanted.student.family)
     family.resolve(wanted.student)  # said before anything is read
     teacher = load_teacher(wanted.teacher, preset=wanted.teacher_preset)
     prefix = Path(config.prefix) if config.prefix else None
@@ -106,12 +108,12 @@ def _prepared(wanted: Pretraining, watch: Watch) -> tuple[TransferTask, CachedSt
     crop = max(plan.crop, teacher.crop)
     side = cached_side(crop, wanted.recipe)
     store = clip_store(config, manifest, short_side=side, watch=watch)
-    parts = parts_of(config, store.manifest)
+    parts = parts_of(config, store.manifest, seed=wanted.seed)
     for note in parts.notes:
         watch.note(note)
     from expand3d.training.tasks.transfer import TransferTask
 
-    task = TransferTask(plan, teacher, store, parts.train, parts.val, wanted.recipe, config.seed)
+    task = TransferTask(plan, teacher, store, parts.train, parts.val, wanted.recipe, wanted.seed)
     return task, store
 
 
@@ -137,7 +139,7 @@ def _network(
         "made_by": "supervision transfer, arXiv 1711.08200; the classifier is untrained",
         "teacher": {"file": str(wanted.teacher.resolve()), "preset": wanted.teacher_preset},
         "belongs": task.belongs(),
-        "data": {"source": wanted.config.data, "fingerprint": store.fingerprint},
+        "data": {"source": wanted.data.data, "fingerprint": store.fingerprint},
         "clips": {"training": len(task.train), "held out": len(task.held_out)},
         "clip_visits": result.clip_visits,
         "environment": dict(result.environment),
@@ -151,7 +153,7 @@ def _network(
         genotype=wanted.student,
         plan=task.plan,
         recipe=wanted.recipe.to_json(),
-        target_fps=wanted.config.fps,
+        target_fps=wanted.data.fps,
         classes=tuple(store.class_names),
         scores={SCORE: score},
         provenance=provenance,

@@ -36,7 +36,7 @@ from expand3d.search.strategy import Strategy
 from expand3d.study.catalog import FINISHED
 from expand3d.study.changes import check_resume, continued
 from expand3d.study.claims import DRIVER, ClaimLost
-from expand3d.study.config import StudyConfig
+from expand3d.study.config import NamedConfig, StudyConfig
 from expand3d.study.folder import made_up_name, resume_command, study_folder, study_names
 from expand3d.study.lock import StudyLock, place
 from expand3d.study.record import DATA, LATENCY, STRATEGY, Record
@@ -73,10 +73,10 @@ class Outcome:
 def new_study(config: StudyConfig, watch: Watch) -> Iterator[Prepared]:
     """A new study, prepared, while its lock is held; StudyError where the name is taken."""
     name = config.name or made_up_name(study_names(config.root))
-    config = dataclasses.replace(config, name=name).absolute()
+    named = config.called(name).absolute()
     with StudyLock(study_folder(name, config.root).make()):
-        Record.refuse_existing(config)
-        yield prepare(config, watch)
+        Record.refuse_existing(named)
+        yield prepare(named, watch)
 
 
 def create_record(ready: Prepared) -> Record:
@@ -127,7 +127,7 @@ def keep_growth(record: Record, ready: Prepared, watch: Watch) -> None:
 
 
 def prepared_again(
-    record: Record, config: StudyConfig, watch: Watch, contents: Contents | None = None
+    record: Record, config: NamedConfig, watch: Watch, contents: Contents | None = None
 ) -> tuple[Strategy, Prepared]:
     """The strategy as recorded, and what the study stands on here; StudyError on other data."""
     data = record.attribute(DATA)
@@ -179,7 +179,6 @@ def _refuse_beside(record: Record) -> None:
 def executor(ready: Prepared) -> Executor:
     """The executor that trains the candidates of a study, by its configuration."""
     config = ready.config
-    assert config.name is not None
     setting = Setting(
         folder=study_folder(config.name, config.root).path.resolve(),
         workers=config.at_a_time,
@@ -268,7 +267,6 @@ class Part(ABC):
             self.time.keep()
             self.record.stop_session(session, reason)
         config = self.ready.config
-        assert config.name is not None
         return Outcome(config.name, config.root, config.storage, reason, config.time_limit)
 
     def bench(self, plan: Plan) -> Bench:

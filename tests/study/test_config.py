@@ -9,15 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from expand3d.core.errors import ConfigError, StudyError
+from expand3d.core.errors import BudgetError, ConfigError, StudyError
 from expand3d.study.changes import check_resume, continued, differences
 from expand3d.study.config import (
+    NamedConfig,
     StudyConfig,
     as_written,
     keys,
     read_toml,
     with_flags,
 )
+from expand3d.study.sections import Data, Execution, Search
 
 SHIPPED = Path(__file__).resolve().parents[2] / "studies"
 
@@ -188,6 +190,51 @@ def test_json_gives_the_same_configuration_back(values: dict[str, Any]) -> None:
 
 def test_the_property_test_knows_every_key() -> None:
     assert set(_VALUES) | {"root", "family"} == set(keys())
+
+
+def test_values_are_parsed_once_in_sections() -> None:
+    config = StudyConfig(
+        budget="4G,25ms@cuda",
+        strategy="tpe",
+        training_limit="2.5TMACs",
+        time_limit=" 1h30m ",
+        candidate_timeout="45s",
+        cache_cap="2GiB",
+    )
+    assert [limit.amount for limit in config.budget.limits] == [4 * 10**9, 25 * 10**6]
+    assert config.budget.limits[1].device == "cuda"
+    assert config.training_limit.macs == 25 * 10**11
+    assert (config.time_limit.seconds, config.candidate_timeout.seconds) == (5400, 45)
+    assert config.cache_cap.bytes == 2 * 2**30
+    # What was parsed is taken as it is, and what is stored is what was written.
+    again = StudyConfig(**{key: getattr(config, key) for key in keys()})
+    assert again == config
+    stored = {key: again.to_json()[key] for key in ("budget", "training_limit", "time_limit")}
+    assert stored == {"budget": "4G,25ms@cuda", "training_limit": "2.5TMACs", "time_limit": "1h30m"}
+    data = Data(fps=25, cache_cap="1GB")
+    assert (data.fps, data.cache_cap.bytes, data.data) == (25.0, 10**9, "bundled")
+    with pytest.raises(ConfigError, match=r"unknown key 'budgett' \(did you mean 'budget'\?\)"):
+        Search(budget="1G", budgett="2G")
+    with pytest.raises(ConfigError, match=r"threads = 0 must be a whole number of at least 1"):
+        Execution(threads=0)
+
+
+def test_a_study_that_begins_has_a_name() -> None:
+    config = StudyConfig(budget="1G", ratio=3)
+    named = config.called("birds")
+    assert named.to_json() == {**config.to_json(), "name": "birds"}
+    assert dataclasses.replace(named, threads=2).absolute().name == "birds"
+    with pytest.raises(ConfigError, match="the nearest is 'a-b'"):
+        config.called("a/b")
+    with pytest.raises(ConfigError, match="name is missing"):
+        NamedConfig(budget="1G")
+
+
+def test_a_budget_that_cannot_be_read_names_the_file(tmp_path: Path) -> None:
+    path = _write(tmp_path / "s.toml", "budget = '4 apples'")
+    with pytest.raises(BudgetError) as caught:
+        _load(path)
+    assert str(caught.value).startswith(f"{path}: budget = '4 apples' is not a number")
 
 
 def test_a_password_is_not_kept() -> None:
