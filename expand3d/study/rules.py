@@ -89,6 +89,15 @@ class OneOf:
         return one_of(self.options)
 
 
+class OrText:
+    """A list that may also be written as one text."""
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return {"anyOf": [handler(schema), {"type": "string", "minLength": 1}]}
+
+
 def one_of(options: Kind | Sequence[str]) -> dict[str, Any]:
     """The JSON schema of one of some words, or of the user's own where they are plugins."""
     words: dict[str, Any] = {"enum": list(options)}
@@ -155,7 +164,7 @@ Jitter = Annotated[
     tuple[Number, Number], BeforeValidator(_tuple), Legal("two numbers such as [1.14, 1.43]")
 ]
 NAMES = Legal('a list of names such as ["scene3", "scene7"]')
-Names = Annotated[tuple[Name, ...], BeforeValidator(_names), NAMES]
+Names = Annotated[tuple[Name, ...], BeforeValidator(_names), OrText(), NAMES]
 DEVICE = Legal("cpu, cuda, cuda:N or mps")
 AnyDevice = Annotated[
     str, Field(strict=True, pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$"), Legal(f"auto, {DEVICE}")
@@ -163,6 +172,7 @@ AnyDevice = Annotated[
 Devices = Annotated[
     tuple[Annotated[str, Field(strict=True, pattern=r"^(cpu|mps|cuda(:\d+)?)$")], ...],
     BeforeValidator(_devices),
+    OrText(),
     DEVICE,
 ]
 Address = Annotated[

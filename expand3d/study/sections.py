@@ -74,7 +74,7 @@ _FIELDS = {
 if TYPE_CHECKING:
     _Table = Mapping[str, Any]
 else:
-    _Table = TypedDict("_Table", _FIELDS, total=False)
+    _Table = TypedDict("RecipeFields", _FIELDS, total=False)
     _Table.__pydantic_config__ = ConfigDict(extra="forbid")
 #: Fields of a profile that are to differ; the recipe itself knows its ranges.
 RecipeFields = Annotated[_Table, Legal("a table of recipe fields")]
