@@ -17,6 +17,7 @@ from expand3d.execute.base import Executor
 from expand3d.networks import get_family
 from expand3d.networks.family import Family
 from expand3d.run.events import Overview, Watch
+from expand3d.run.facts import facts
 from expand3d.run.plan import forecast_each
 from expand3d.run.prepare import Prepared
 from expand3d.run.runner import (
@@ -166,7 +167,7 @@ def _planned(
     todo = tuple({c.digest: c for c in taken if c.digest not in known}.values())
     costlier = [c for c in everything if c not in taken]
     recorded = [c for c in taken if c.digest in known]
-    stands_on = dict(ready.lines)
+    stands_on = dict(facts(ready))
     lines = [
         ("data", stands_on["data"]),
         ("training", stands_on["training"]),

@@ -16,14 +16,13 @@ from expand3d.core.errors import ExportError
 from expand3d.core.genotype import Genotype
 from expand3d.core.recipe import Recipe
 from expand3d.core.result import Interrupted
-from expand3d.data.manifest import load_manifest
-from expand3d.data.source import resolve_source
 from expand3d.interop.formats import refuse_occupied
 from expand3d.interop.json_folder import NETWORK, WEIGHTS, load_export, write_description
 from expand3d.interop.network import ExportedNetwork
 from expand3d.networks import get_family
 from expand3d.run.events import Watch
-from expand3d.run.prepare import cached_side, clip_store, device_for, parts_of
+from expand3d.run.prepare.bench import device_for
+from expand3d.run.prepare.data import cached_side, clip_store, manifest_of, parts_of
 from expand3d.run.teacher import load_teacher
 from expand3d.study.sections import Data, Execution
 from expand3d.study.session import Session
@@ -100,8 +99,7 @@ def _prepared(wanted: Pretraining, watch: Watch) -> tuple[TransferTask, CachedSt
     config, family = wanted.data, get_family(wanted.student.family)
     family.resolve(wanted.student)  # said before anything is read
     teacher = load_teacher(wanted.teacher, preset=wanted.teacher_preset)
-    prefix = Path(config.prefix) if config.prefix else None
-    manifest = load_manifest(resolve_source(config.data, say=watch.note), prefix=prefix)
+    manifest = manifest_of(config, watch)
     plan = family.resolve(wanted.student, num_classes=len(manifest.class_names))
     if plan.frames == 1:
         watch.note("the student reads single frames: it learns nothing of motion")

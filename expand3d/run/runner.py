@@ -25,7 +25,9 @@ from expand3d.measure.latency import measure_latency
 from expand3d.networks import get_family
 from expand3d.run.events import Watch
 from expand3d.run.extend import growth
-from expand3d.run.prepare import Prepared, cached_side, prepare, refuse_changed_data
+from expand3d.run.facts import told
+from expand3d.run.prepare import Prepared, prepare
+from expand3d.run.prepare.data import cached_side, refuse_changed_data
 from expand3d.run.time_limit import WorkTime, trained_seconds
 from expand3d.search.strategies import (
     strategy_from_json,
@@ -76,13 +78,13 @@ def new_study(config: StudyConfig, watch: Watch) -> Iterator[Prepared]:
     named = config.called(name).absolute()
     with StudyLock(study_folder(name, config.root).make()):
         Record.refuse_existing(named)
-        yield prepare(named, watch)
+        yield told(prepare(named, watch), watch)
 
 
 def create_record(ready: Prepared) -> Record:
     """The record of a new study, which knows its data and its strategy from the beginning."""
     began = {
-        DATA: ready.identity(),
+        DATA: ready.clips.identity(),
         STRATEGY: strategy_to_json(ready.strategy, ready.config.strategy),
         **{f"{LATENCY}/{name}": latency.to_json() for name, latency in ready.latencies.items()},
     }
@@ -140,8 +142,8 @@ def prepared_again(
         short_side=data.get("short_side"),
         contents=contents,
     )
-    refuse_changed_data(data, ready)
-    return strategy, ready
+    refuse_changed_data(data, ready.clips, study=config.name)
+    return strategy, told(ready, watch)
 
 
 @contextmanager

@@ -117,7 +117,7 @@ def complete(read: Callable[[Any], Value]) -> Callable[[Any], Value]:
 
 
 def _written(kind: type[Value], read: Callable[[str], Value]) -> tuple[Any, ...]:
-    """What makes pydantic take a text, or the value that was read from one before."""
+    """Marks by which pydantic takes a text, or the value that was read from one before."""
 
     def reader(value: Any) -> Value:
         if isinstance(value, kind):
