@@ -144,7 +144,7 @@ def parse_training_limit(text: str) -> Budget:
         parse_macs(text)
     except BudgetError:
         raise ConfigError(
-            f"training_limit = {text!r} is not a number of multiply-adds; write it like 2.5TMACs"
+            f"{text!r} is not a number of multiply-adds; write it like 2.5TMACs"
         ) from None
     return parse_budget(text)
 

@@ -71,11 +71,11 @@ class OneOf:
     options: Kind | tuple[str, ...]
 
     def check(self, value: Any) -> str:
-        own = isinstance(self.options, Kind) and isinstance(value, str) and ":" in value
-        if value not in self.options and own:
-            self.options.load(value)  # type: ignore[union-attr]
-        elif value not in self.options:
-            raise ValueError(_one_of(tuple(self.options), value))
+        words = tuple(self.options)
+        if isinstance(self.options, Kind) and isinstance(value, str) and ":" in value:
+            self.options.load(value)
+        elif value not in words:
+            raise ValueError(_one_of(words, value))
         return str(value)
 
     def __get_pydantic_core_schema__(
@@ -124,7 +124,7 @@ def _written(kind: type[Value], read: Callable[[str], Value]) -> tuple[Any, ...]
             return value
         if not isinstance(value, str) or not value.strip():
             raise PydanticCustomError("text", "text")
-        return read(value)
+        return read(value.strip())
 
     return PlainValidator(complete(reader)), WithJsonSchema({"type": "string", "minLength": 1})
 
@@ -139,8 +139,8 @@ def _names(value: Any) -> Any:
 
 def _devices(value: Any) -> Any:
     items = _names(value)
-    if not isinstance(items, tuple) or not all(isinstance(item, str) for item in items):
-        return items
+    if not isinstance(items, tuple) or not all(isinstance(x, str) and x for x in items):
+        raise ValueError(NAMES)
     return tuple(part.strip() for item in items for part in item.split(","))
 
 
@@ -154,7 +154,9 @@ ShareOrNone = Annotated[float, Field(strict=True, ge=0, lt=1)]
 Flag = Annotated[bool, Field(strict=True)]
 Text = Annotated[str, StringConstraints(strict=True, strip_whitespace=True, min_length=1)]
 Name = Annotated[str, Field(strict=True, min_length=1)]
-StudyName = Annotated[Text, AfterValidator(complete(check_name))]
+StudyName = Annotated[
+    str, Field(strict=True), AfterValidator(complete(check_name)), Example("birds")
+]
 Clip = Annotated[
     tuple[Count, Count],
     BeforeValidator(_tuple),

@@ -60,7 +60,7 @@ TABLES = ("recipe", "final_recipe")
 
 _FIELD_TYPES: Mapping[str, Any] = {
     "int": Whole,
-    "int | None": Count,
+    "int | None": Count | None,
     "float": Number,
     "bool": Flag,
     "str": Annotated[Text, WithJsonSchema({"enum": ["auto", "on", "off"]}), Example("auto")],

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from expand3d.core.errors import BudgetError, ConfigError, StudyError
+from expand3d.core.errors import BudgetError, ConfigError, StudyError, UserError
 from expand3d.study.changes import check_resume, continued, differences
 from expand3d.study.config import (
     NamedConfig,
@@ -92,6 +92,27 @@ def test_errors_are_one_line_and_name_file_and_key(tmp_path: Path, line: str, sa
         _load(path)
     message = str(caught.value)
     assert message.startswith(f"{path}: ") and said in message and "\n" not in message
+
+
+@pytest.mark.parametrize("key", keys())
+def test_a_value_of_any_type_is_legal_or_refused_in_one_line(key: str) -> None:
+    for value in (None, True, 3, -1.5, "", " ", "x\n", [], [1, "a"], ["a"], {}, {"lr": []}, b"x"):
+        try:
+            StudyConfig(**{"budget": "1G", key: value})
+        except UserError as error:
+            assert str(error).startswith(key), value
+            assert "\n" not in str(error)
+
+
+def test_fields_of_a_recipe_are_refused_by_the_name_of_their_table() -> None:
+    with pytest.raises(
+        ConfigError, match=r"^final_recipe\.lr = 'x' must be a number of at least 0$"
+    ):
+        StudyConfig(budget="1G", final_recipe={"lr": "x"})
+    with pytest.raises(ConfigError, match=r"^recipe = 3 must be a table of recipe fields$"):
+        StudyConfig(budget="1G", recipe=3)
+    recipe = {"clip_visits": 500, "epochs": None}
+    assert StudyConfig(budget="1G", recipe=recipe).to_json()["recipe"] == recipe
 
 
 def test_a_budget_is_needed_and_is_text(tmp_path: Path) -> None:
