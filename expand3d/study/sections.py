@@ -79,8 +79,9 @@ else:
 #: Fields of a profile that are to differ; the recipe itself knows its ranges.
 RecipeFields = Annotated[_Table, Legal("a table of recipe fields")]
 
-#: Unknown keys are refused; values may be objects that were parsed before.
-STRICT = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+#: Unknown keys are refused; values may be objects that were parsed before. What checks a class is
+#: built when it is first used: building all of them takes longer than a command's `--help` may.
+STRICT = ConfigDict(extra="forbid", arbitrary_types_allowed=True, defer_build=True)
 
 
 def _key(help: str, default: Any = dataclasses.MISSING, value: str = "N", *, group: str) -> Any:
