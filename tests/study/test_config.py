@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,11 @@ from expand3d.study.config import (
     read_toml,
     with_flags,
 )
+from expand3d.study.record import Record
 from expand3d.study.sections import Data, Execution, Search
+from tests.helpers import ROOT
 
-SHIPPED = Path(__file__).resolve().parents[2] / "studies"
+SHIPPED = ROOT / "studies"
 
 
 def _write(path: Path, text: str) -> Path:
@@ -345,3 +348,12 @@ def test_shipped_studies_load_and_say_their_command(name: str) -> None:
     header = [line for line in path.read_text().splitlines() if line.startswith("#")]
     assert any(f"expand3d run studies/{name}.toml" in line for line in header)
     assert _load(path).name == name
+
+
+@pytest.mark.parametrize("name", ["finished", "killed"])
+def test_a_record_stores_the_same_bytes_as_before(name: str, tmp_path: Path) -> None:
+    frozen = ROOT / "tests/assets/records/v0.1/studies"
+    record = Record.open(name, root=shutil.copytree(frozen, tmp_path / "studies"))
+    stored = record.attribute("config")
+    again = NamedConfig.from_mapping(stored).to_json()
+    assert json.dumps(again) == json.dumps(stored)
