@@ -32,7 +32,7 @@ from expand3d.execute.evaluate import Bench, make_jobs, train_once
 from expand3d.networks import get_family
 from expand3d.run.events import Watch
 from expand3d.run.prepare import Prepared, prepare
-from expand3d.study.config import StudyConfig
+from expand3d.study.config import NamedConfig
 from expand3d.training.checkpoint import discard
 
 COMMAND = "python benchmarks/bundled_axes.py"
@@ -81,7 +81,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("results/bundled_axes"))
     args = parser.parse_args()
     SCRATCH.mkdir(parents=True, exist_ok=True)
-    config = StudyConfig(budget="0.5GFLOPs", name="bundled-axes", threads=args.threads)
+    config = NamedConfig(budget="0.5GFLOPs", name="bundled-axes", threads=args.threads)
     ready = prepare(config, Watch())
     seeds = range(FIRST_SEED, FIRST_SEED + args.seeds)
     rows: list[dict[str, Any]] = []

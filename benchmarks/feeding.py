@@ -29,7 +29,7 @@ from expand3d.data import frames as sampling
 from expand3d.data.source import cache_root
 from expand3d.networks import get_family
 from expand3d.run.events import Watch
-from expand3d.run.prepare import clip_store
+from expand3d.run.prepare.data import clip_store
 from expand3d.study.config import StudyConfig
 from expand3d.training.batches import train_view
 

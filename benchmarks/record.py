@@ -33,7 +33,7 @@ from expand3d.search.samplers.sampling import Sampling
 from expand3d.search.samplers.space import Space
 from expand3d.search.strategies import strategy_from_json, strategy_to_json
 from expand3d.search.strategy import Batch, Strategy
-from expand3d.study.config import StudyConfig
+from expand3d.study.config import NamedConfig
 from expand3d.study.folder import study_folder
 from expand3d.study.record import DATA, STRATEGY, Record
 from expand3d.study.session import versions
@@ -133,7 +133,7 @@ def make_study(name: str, root: Path, strategy: str, trials: int) -> None:
         if Record.open(name, root=root).sessions()[-1].stopped:
             return
         shutil.rmtree(study_folder(name, root).path)
-    config = StudyConfig(budget="1GFLOPs", name=name, root=str(root), strategy=strategy)
+    config = NamedConfig(budget="1GFLOPs", name=name, root=str(root), strategy=strategy)
     clips = {
         f"videos/class{clip % CLASSES}/clip{clip:05d}.mp4": f"{clip:016x}" for clip in range(CLIPS)
     }

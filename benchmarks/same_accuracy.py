@@ -28,7 +28,7 @@ from expand3d.execute.evaluate import make_jobs, train_once
 from expand3d.networks import get_family
 from expand3d.run.events import Watch
 from expand3d.run.prepare import Prepared, prepare
-from expand3d.study.config import StudyConfig
+from expand3d.study.config import NamedConfig
 
 FIRST_SEED = 20
 
@@ -39,7 +39,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--csv", type=Path, help="also write the table here")
     options = parser.parse_args()
-    config = StudyConfig(budget="0.1G", name="same-accuracy", threads=options.threads)
+    config = NamedConfig(budget="0.1G", name="same-accuracy", threads=options.threads)
     ready = prepare(config, Watch())
     rows = []
     for seed in range(FIRST_SEED, FIRST_SEED + options.seeds):

@@ -29,7 +29,7 @@ from expand3d.interop.pytorchvideo.multipliers import create_x3d_arguments
 from expand3d.networks.families.x3d import X3DPlan
 from expand3d.run.events import Watch
 from expand3d.run.prepare import prepare
-from expand3d.study.config import StudyConfig
+from expand3d.study.config import NamedConfig
 from expand3d.study.record import Record
 
 PEERS = Path(".venv-peers/bin/python")
@@ -89,7 +89,7 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     recorded = datetime.fromisoformat(session.stopped) - datetime.fromisoformat(session.started)
     spent = sum(training.seconds for training in trainings)
     row: dict[str, Any] = {
-        "budget": config.budget,
+        "budget": config.budget.text,
         "threads": options.threads,
         "candidates": len(record.trials()),
         "clip_visits": sum(training.clip_visits for training in trainings),
@@ -115,12 +115,12 @@ def planned(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """What the plan says that the search takes."""
     config, words = _study(options, folder)
     said = _planned(_expand3d([*words, "--plan"]).stderr)
-    return {"budget": config.budget, "threads": options.threads, "planned": said}
+    return {"budget": config.budget.text, "threads": options.threads, "planned": said}
 
 
-def _study(options: argparse.Namespace, folder: Path) -> tuple[StudyConfig, list[str]]:
+def _study(options: argparse.Namespace, folder: Path) -> tuple[NamedConfig, list[str]]:
     """The study that is run, and the words that run it."""
-    config = StudyConfig(
+    config = NamedConfig(
         budget=options.budget,
         name="job",
         root=str(folder),
@@ -128,7 +128,7 @@ def _study(options: argparse.Namespace, folder: Path) -> tuple[StudyConfig, list
         final=False,
         recipe={"clip_visits": options.visits},
     )
-    words = ["run", "--budget", config.budget, "--study", "job", "--root", str(folder)]
+    words = ["run", "--budget", config.budget.text, "--study", "job", "--root", str(folder)]
     words += ["--threads", str(options.threads), "--no-final"]
     return config, [*words, "--recipe", f"clip_visits={options.visits}"]
 
@@ -146,7 +146,7 @@ def _planned(text: str) -> str:
     return found[1] if found else ""
 
 
-def _job(config: StudyConfig, record: Record, options: argparse.Namespace) -> dict[str, Any]:
+def _job(config: NamedConfig, record: Record, options: argparse.Namespace) -> dict[str, Any]:
     """What the plain script needs: networks, videos and the recipe's numbers."""
     ready = prepare(config, Watch())
     job, videos = ready.bench.jobs[0], ready.bench.store.manifest.videos  # type: ignore[attr-defined]

@@ -34,7 +34,7 @@ FAMILIAR = {
     "interop": "its names in other codebases",
     "search.replay": "re-enacts the paper of one family",
     "cli.replay": "the same, as a command",
-    "study.config": "the default of the key `family`; no family can be asked at that level",
+    "study.sections": "the default of the key `family`; no family can be asked at that level",
 }
 
 

@@ -86,7 +86,7 @@ def main(args: argparse.Namespace) -> int:
 
 
 def _selection(args: argparse.Namespace) -> Selection:
-    from expand3d.cost.budget import parse_macs
+    from expand3d.core.budget import parse_macs
     from expand3d.run.baselines import Selection
 
     most = parse_macs(args.max_budget) if args.max_budget else None

@@ -7,15 +7,12 @@ import dataclasses
 import math
 import tomllib
 from collections.abc import Collection
-from typing import Any
+from typing import Any, get_args, get_origin
 
 from expand3d.core.errors import ConfigError, FactorError
 from expand3d.networks import FAMILIES
 from expand3d.networks.family import Family
-from expand3d.study.config import TABLES, keys
 from expand3d.study.folder import DEFAULT_ROOT
-from expand3d.study.keys import GROUPS
-from expand3d.study.rules import legal
 
 #: Keys whose flag is not the key with dashes.
 RENAMED = {"name": "study"}
@@ -28,6 +25,10 @@ def add_config_flags(
 
     `defaults` shows the defaults of a new study; a study that is there goes by its record.
     """
+    # Imported where flags are made of keys: pydantic takes longer to load than `cost` to answer.
+    from expand3d.study.config import keys
+    from expand3d.study.sections import GROUPS
+
     groups: dict[str, Any] = {}
     for title in GROUPS:
         wanted = {
@@ -46,22 +47,21 @@ def add_config_flags(
 
 def _reading(key: str, item: dataclasses.Field[Any]) -> dict[str, Any]:
     """Options for argparse that read a key's value, and the word for it in `--help`."""
-    choices, value = item.metadata["choices"], item.metadata["value"]
-    if item.type == "bool":
+    from expand3d.study.config import hints
+    from expand3d.study.rules import choices, parts
+    from expand3d.study.sections import TABLES
+
+    (kind, _), value = parts(hints()[key]), item.metadata["value"]
+    if kind is bool:
         return {"action": Switch}
-    if choices:
-        return {"choices": choices}
-    if item.type == "tuple[int, int]":
-        return {"type": _pair, "metavar": value}
-    if item.type == "tuple[str, ...]":
-        return {"nargs": "+", "metavar": value}
+    if words := choices(hints()[key]):
+        return {"choices": words}
     if key in TABLES:
         return {"action": "append", "metavar": value}
-    return {"type": _number if _numeric(item) else str, "metavar": value}
-
-
-def _numeric(item: dataclasses.Field[Any]) -> bool:
-    return str(item.type).removesuffix(" | None") in ("int", "float")
+    if get_origin(kind) is tuple:
+        many = get_args(kind)[-1] is Ellipsis
+        return {"nargs": "+", "metavar": value} if many else {"type": _pair, "metavar": value}
+    return {"type": _number if kind in (int, float) else str, "metavar": value}
 
 
 class Switch(argparse.BooleanOptionalAction):
@@ -74,11 +74,14 @@ class Switch(argparse.BooleanOptionalAction):
 
 def _help(key: str, item: dataclasses.Field[Any], *, default: bool) -> str:
     """The help text of a key: legal values where the text leaves them open, and its default."""
+    from expand3d.study.config import hints
+    from expand3d.study.rules import legal, parts
+
     notes = []
     if key == "family":
         notes.append(f"one of {', '.join(FAMILIES)}")
-    if _numeric(item):
-        notes.append(legal(item.metadata["rule"]))
+    if parts(hints()[key])[0] in (int, float):
+        notes.append(legal(hints()[key]))
     if default and item.default not in (dataclasses.MISSING, None, ()):
         notes.append(f"default: {_default_text(item.default)}")
     return item.metadata["help"] + (f" ({'; '.join(notes)})" if notes else "")
@@ -98,6 +101,8 @@ def _default_text(value: Any) -> str:
 
 def add_record_flags(parser: argparse.ArgumentParser, *, storage: bool = True) -> None:
     """The flags that say where the record of a study is."""
+    from expand3d.study.config import keys
+
     where = ("root", "storage") if storage else ("root",)
     for key in where:
         item = keys()[key]
@@ -112,6 +117,9 @@ def add_record_flags(parser: argparse.ArgumentParser, *, storage: bool = True) -
 
 def config_values(args: argparse.Namespace) -> dict[str, Any]:
     """The keys that were given as flags, ready for StudyConfig."""
+    from expand3d.study.config import keys
+    from expand3d.study.sections import TABLES
+
     given = {key: getattr(args, key, None) for key in keys()}
     values = {key: value for key, value in given.items() if value is not None}
     for table in TABLES:

@@ -17,10 +17,10 @@ from rich.text import Text
 from expand3d.cli.words import duration, network_text, score_text
 from expand3d.core.genotype import Plan
 from expand3d.core.measured import Latency
+from expand3d.core.quantity import format_macs
 from expand3d.core.trial import BASELINE, Candidate, Trial
 from expand3d.core.units import in_bytes
 from expand3d.cost.price import cost_text
-from expand3d.cost.quantity import format_macs
 from expand3d.networks import get_family
 from expand3d.run.events import Overview, Watch
 from expand3d.search.statistics import label

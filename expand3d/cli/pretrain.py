@@ -28,7 +28,6 @@ from expand3d.core.errors import ConfigError
 from expand3d.core.genotype import Genotype
 from expand3d.networks import get_family, get_preset
 from expand3d.networks.family import Family
-from expand3d.study.config import StudyConfig
 
 if TYPE_CHECKING:
     from expand3d.run.pretrain import Pretraining
@@ -102,17 +101,25 @@ def main(args: argparse.Namespace) -> int:
 
 def _wanted(args: argparse.Namespace) -> Pretraining:
     from expand3d.run.pretrain import RECIPE, Pretraining
+    from expand3d.study.sections import Data, Execution, Training
 
     family = get_family(args.family)
-    fields = {name: getattr(args, name) for name in ("clip_visits", "batch", "lr")}
-    given = {name: value for name, value in fields.items() if value is not None}
+    changes = {name: getattr(args, name) for name in ("clip_visits", "batch", "lr")}
+    given = {name: value for name, value in changes.items() if value is not None}
     if args.batch is not None:
         given["bn_batch"] = args.batch
-    # A study's keys say what the data is; its budget plays no part here, nor does its key `batch`.
+    # `--batch` is the recipe's here, not the key of a study.
     keys = {key: value for key, value in config_values(args).items() if key in KEYS}
-    config = StudyConfig.from_mapping({"budget": "1GFLOPs", **keys})
+
+    def of(section: Any) -> dict[str, Any]:
+        return {
+            item.name: keys[item.name] for item in dataclasses.fields(section) if item.name in keys
+        }
+
     return Pretraining(
-        config=config,
+        data=Data(**of(Data)),
+        execution=Execution(**of(Execution)),
+        seed=Training(**of(Training)).seed,
         student=_student(family, args),
         teacher=args.teacher,
         teacher_preset=args.teacher_preset,

@@ -16,7 +16,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from expand3d.cli.tables import print_table
-from expand3d.cost.budget import format_macs, parse_macs
+from expand3d.core.budget import format_macs, parse_macs
 
 if TYPE_CHECKING:
     from expand3d.search.replay import Point, Replay

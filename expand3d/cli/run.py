@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING
 from expand3d.cli.flags import add_config_flags, config_values
 from expand3d.core.recipe import PROFILES
 from expand3d.core.result import TRAINING_FACTOR
-from expand3d.study.config import TABLES, StudyConfig, read_toml
+from expand3d.study.config import StudyConfig, read_toml
 from expand3d.study.folder import DEFAULT_ROOT, hide_password
+from expand3d.study.sections import TABLES
 
 if TYPE_CHECKING:
     from expand3d.cli.live import PlainWatch

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass, field
+from typing import Self
 
 from expand3d.core.errors import ConfigError
 
@@ -35,6 +37,38 @@ def parse_size(text: str) -> int:
     if match is None or match[2].lower() not in units:
         raise ConfigError(f"{text!r} is not a size; write one such as 20GiB or 500MB")
     return int(float(match[1]) * units[match[2].lower()])
+
+
+@dataclass(frozen=True)
+class Duration:
+    """A time in `seconds`, and the `text` that says it; equal times are equal, however written."""
+
+    seconds: float
+    text: str = field(compare=False)
+
+    @classmethod
+    def read(cls, text: str) -> Self:
+        """The duration that `parse_duration` reads in the text."""
+        return cls(parse_duration(text), text.strip())
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True)
+class Size:
+    """A number of `bytes`, and the `text` that says it; equal sizes are equal, however written."""
+
+    bytes: int
+    text: str = field(compare=False)
+
+    @classmethod
+    def read(cls, text: str) -> Self:
+        """The size that `parse_size` reads in the text."""
+        return cls(parse_size(text), text.strip())
+
+    def __str__(self) -> str:
+        return self.text
 
 
 def in_bytes(number: float) -> str:

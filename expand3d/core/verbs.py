@@ -1,4 +1,4 @@
-"""Packages that are verbs too: `expand3d.cost(plan)` costs, and `expand3d.cost.budget` is a module.
+"""Packages that are verbs too: `expand3d.cost(plan)` costs, and `expand3d.cost.price` is a module.
 
 The Python API and the folders share the two words that fit both. A module whose class has
 `__call__` can be both at once, whoever imports which of them first.

@@ -10,11 +10,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from expand3d.core.budget import Budget, Limit
 from expand3d.core.genotype import Plan
 from expand3d.core.measured import Latency
+from expand3d.core.quantity import LATENCY, MACS, QUANTITIES, Quantity
 from expand3d.core.trial import Candidate
-from expand3d.cost.budget import Budget, Limit
-from expand3d.cost.quantity import LATENCY, MACS, QUANTITIES, Quantity
 from expand3d.networks import activations, get_family
 
 #: What is known of a network's latency, or None.

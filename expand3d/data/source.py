@@ -8,7 +8,8 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from expand3d.study.config import BUNDLED
+#: The data that a study has where none is named.
+BUNDLED = "bundled"
 
 
 def cache_root() -> Path:

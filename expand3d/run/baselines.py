@@ -10,13 +10,14 @@ from typing import Any
 from expand3d.core.errors import BudgetError, FactorError, nearest
 from expand3d.core.genotype import Genotype, Plan
 from expand3d.core.plugins import FAMILIES
+from expand3d.core.quantity import MACS
 from expand3d.core.trial import BASELINE, Candidate, Trial
-from expand3d.cost.quantity import MACS
 from expand3d.data.check import CheckReport
 from expand3d.execute.base import Executor
 from expand3d.networks import get_family
 from expand3d.networks.family import Family
 from expand3d.run.events import Overview, Watch
+from expand3d.run.facts import facts
 from expand3d.run.plan import forecast_each
 from expand3d.run.prepare import Prepared
 from expand3d.run.runner import (
@@ -166,7 +167,7 @@ def _planned(
     todo = tuple({c.digest: c for c in taken if c.digest not in known}.values())
     costlier = [c for c in everything if c not in taken]
     recorded = [c for c in taken if c.digest in known]
-    stands_on = dict(ready.lines)
+    stands_on = dict(facts(ready))
     lines = [
         ("data", stands_on["data"]),
         ("training", stands_on["training"]),
@@ -177,7 +178,6 @@ def _planned(
     for candidate in todo:
         texts = _stretched(candidate.plan, ready.report)
         lines += [(label(candidate), text) for text in texts]
-    assert ready.config.name is not None
     if not todo:
         watch.note(f"every network that takes part is in the record of {ready.config.name!r}")
         return taken

@@ -6,12 +6,12 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from expand3d.core.budget import Budget
 from expand3d.core.errors import BudgetError
 from expand3d.core.genotype import Genotype, Plan
 from expand3d.core.measured import Latency
-from expand3d.cost.budget import Budget
+from expand3d.core.quantity import LATENCY
 from expand3d.cost.price import IN_MACS, Known, Price
-from expand3d.cost.quantity import LATENCY
 from expand3d.measure.latency import measure_latency
 from expand3d.networks.family import Family, Limits
 from expand3d.run.events import Watch

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from expand3d.core.genotype import Plan
 from expand3d.core.measured import Latency
+from expand3d.core.quantity import MACS, Quantity
 from expand3d.core.trial import Candidate, Trial
-from expand3d.cost.quantity import MACS, Quantity
 
 if TYPE_CHECKING:
     from expand3d.core.result import Training

@@ -9,14 +9,14 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from expand3d.core.budget import Budget
 from expand3d.core.errors import StudyError
-from expand3d.cost.budget import Budget, parse_budget, parse_training_limit
 from expand3d.study.config import StudyConfig
 
 
 def growth(before: StudyConfig, after: StudyConfig) -> dict[str, Any]:
     """The keys that grow, with their new values; StudyError where one would become less."""
-    old, new = parse_budget(before.budget), parse_budget(after.budget)
+    old, new = before.budget, after.budget
     if _counted(old) != _counted(new):
         raise StudyError(
             f"study {before.name!r} counts {_nouns(old)}, and {new.text!r} limits {_nouns(new)}; "
@@ -42,17 +42,18 @@ def growth(before: StudyConfig, after: StudyConfig) -> dict[str, Any]:
         )
     grown: dict[str, Any] = {}
     if any(wanted > had for had, wanted in amounts):
-        grown["budget"] = after.budget
+        grown["budget"] = after.budget.text
     if after.trials > before.trials:
         grown["trials"] = after.trials
     if _training_limit(after) > _training_limit(before):
-        grown["training_limit"] = after.training_limit
+        limit = after.training_limit
+        grown["training_limit"] = None if limit is None else limit.text
     return grown
 
 
 def _training_limit(config: StudyConfig) -> float:
     limit = config.training_limit
-    return math.inf if limit is None else parse_training_limit(limit)
+    return math.inf if limit is None else limit.first.amount
 
 
 def _counted(budget: Budget) -> list[tuple[str, str | None]]:

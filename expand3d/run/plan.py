@@ -14,6 +14,7 @@ from expand3d.execute.evaluate import Bench
 from expand3d.measure.pace import Pace, calibrate
 from expand3d.networks import activations
 from expand3d.run.events import Overview, PlannedStep
+from expand3d.run.facts import facts
 from expand3d.run.prepare import Prepared
 from expand3d.search.expansion.steps import Offer
 from expand3d.search.statistics import label
@@ -35,8 +36,7 @@ def forecast(
     futures = ready.strategy.futures(history)
     ways = [_ahead(ready, offers, history, last) for offers in futures]
     if not any(offers or winner for offers, winner in ways):
-        assert ready.config.name is not None
-        return Overview(ready.config.name, ready.lines, (), None)
+        return Overview(ready.config.name, facts(ready), (), None)
     # The base is among them, which is quick to time whatever is left.
     candidates = [c for offers in futures for offer in offers for c in offer.candidates]
     pace = calibrate(candidates, recipe=ready.bench.recipe, site=_site(ready))
@@ -150,8 +150,7 @@ def _overview(
         step = offers[-1].step + 1 if offers else 0
         final = _row(ready.final, last, step, winner.cost, [winner], memory=memory)
         final = dataclasses.replace(final, quantity=quantity)
-    assert ready.config.name is not None
-    return Overview(ready.config.name, ready.lines, rows, final)
+    return Overview(ready.config.name, facts(ready), rows, final)
 
 
 def _row(

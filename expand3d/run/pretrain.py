@@ -16,16 +16,15 @@ from expand3d.core.errors import ExportError
 from expand3d.core.genotype import Genotype
 from expand3d.core.recipe import Recipe
 from expand3d.core.result import Interrupted
-from expand3d.data.manifest import load_manifest
-from expand3d.data.source import resolve_source
 from expand3d.interop.formats import refuse_occupied
 from expand3d.interop.json_folder import NETWORK, WEIGHTS, load_export, write_description
 from expand3d.interop.network import ExportedNetwork
 from expand3d.networks import get_family
 from expand3d.run.events import Watch
-from expand3d.run.prepare import cached_side, clip_store, device_for, parts_of
+from expand3d.run.prepare.bench import device_for
+from expand3d.run.prepare.data import cached_side, clip_store, manifest_of, parts_of
 from expand3d.run.teacher import load_teacher
-from expand3d.study.config import StudyConfig
+from expand3d.study.sections import Data, Execution
 from expand3d.study.session import Session
 
 if TYPE_CHECKING:
@@ -41,12 +40,14 @@ SCORE = "held-out pairs"
 
 @dataclass(frozen=True)
 class Pretraining:
-    """The pretraining that is wanted; of `config` only data, seed and device count."""
+    """The pretraining that is wanted; `seed` is that of splits, weights and augmentation."""
 
-    config: StudyConfig
+    data: Data
+    execution: Execution
     student: Genotype
     teacher: Path
     out: Path
+    seed: int = 0
     recipe: Recipe = RECIPE
     teacher_preset: str | None = None
 
@@ -71,15 +72,15 @@ def pretrain(
     from expand3d.training.checkpoint import discard
     from expand3d.training.tasks.transfer import transfer
 
-    config = wanted.config
+    execution = wanted.execution
     try:
         result = transfer(
             task,
             weights_out=out / WEIGHTS,
             log=out / LOG,
             checkpoint=out / CHECKPOINT,
-            device=device_for(config.device),
-            threads=config.threads,
+            device=device_for(execution.device),
+            threads=execution.threads,
             stop=stop,
             on_progress=lambda progress: watch.training(None, progress),
             say=watch.note,
@@ -95,23 +96,22 @@ def pretrain(
 
 def _prepared(wanted: Pretraining, watch: Watch) -> tuple[TransferTask, CachedStore]:
     """The task, once teacher and student are known to be legal and the clips are decoded."""
-    config, family = wanted.config, get_family(wanted.student.family)
+    config, family = wanted.data, get_family(wanted.student.family)
     family.resolve(wanted.student)  # said before anything is read
     teacher = load_teacher(wanted.teacher, preset=wanted.teacher_preset)
-    prefix = Path(config.prefix) if config.prefix else None
-    manifest = load_manifest(resolve_source(config.data, say=watch.note), prefix=prefix)
+    manifest = manifest_of(config, watch)
     plan = family.resolve(wanted.student, num_classes=len(manifest.class_names))
     if plan.frames == 1:
         watch.note("the student reads single frames: it learns nothing of motion")
     crop = max(plan.crop, teacher.crop)
     side = cached_side(crop, wanted.recipe)
     store = clip_store(config, manifest, short_side=side, watch=watch)
-    parts = parts_of(config, store.manifest)
+    parts = parts_of(config, store.manifest, seed=wanted.seed)
     for note in parts.notes:
         watch.note(note)
     from expand3d.training.tasks.transfer import TransferTask
 
-    task = TransferTask(plan, teacher, store, parts.train, parts.val, wanted.recipe, config.seed)
+    task = TransferTask(plan, teacher, store, parts.train, parts.val, wanted.recipe, wanted.seed)
     return task, store
 
 
@@ -137,7 +137,7 @@ def _network(
         "made_by": "supervision transfer, arXiv 1711.08200; the classifier is untrained",
         "teacher": {"file": str(wanted.teacher.resolve()), "preset": wanted.teacher_preset},
         "belongs": task.belongs(),
-        "data": {"source": wanted.config.data, "fingerprint": store.fingerprint},
+        "data": {"source": wanted.data.data, "fingerprint": store.fingerprint},
         "clips": {"training": len(task.train), "held out": len(task.held_out)},
         "clip_visits": result.clip_visits,
         "environment": dict(result.environment),
@@ -151,7 +151,7 @@ def _network(
         genotype=wanted.student,
         plan=task.plan,
         recipe=wanted.recipe.to_json(),
-        target_fps=wanted.config.fps,
+        target_fps=wanted.data.fps,
         classes=tuple(store.class_names),
         scores={SCORE: score},
         provenance=provenance,

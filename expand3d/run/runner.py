@@ -14,7 +14,7 @@ from expand3d.core.errors import StudyError, UserError
 from expand3d.core.genotype import Plan
 from expand3d.core.result import Interrupted
 from expand3d.core.trial import Candidate, Trial
-from expand3d.core.units import parse_duration, parse_size
+from expand3d.core.units import Duration
 from expand3d.data.cache import CachedStore, CacheSpec, build_store
 from expand3d.data.contents import Contents
 from expand3d.data.source import cache_root
@@ -25,7 +25,9 @@ from expand3d.measure.latency import measure_latency
 from expand3d.networks import get_family
 from expand3d.run.events import Watch
 from expand3d.run.extend import growth
-from expand3d.run.prepare import Prepared, cached_side, prepare, refuse_changed_data
+from expand3d.run.facts import told
+from expand3d.run.prepare import Prepared, prepare
+from expand3d.run.prepare.data import cached_side, refuse_changed_data
 from expand3d.run.recording import Recording
 from expand3d.run.time_limit import WorkTime, trained_seconds
 from expand3d.search.strategies import (
@@ -37,7 +39,7 @@ from expand3d.search.strategy import Strategy
 from expand3d.study.catalog import FINISHED
 from expand3d.study.changes import check_resume, continued
 from expand3d.study.claims import DRIVER, ClaimLost
-from expand3d.study.config import StudyConfig
+from expand3d.study.config import NamedConfig, StudyConfig
 from expand3d.study.folder import made_up_name, resume_command, study_folder, study_names
 from expand3d.study.lock import StudyLock, place
 from expand3d.study.record import DATA, LATENCY, STRATEGY, Record
@@ -55,7 +57,7 @@ class Outcome:
     root: str
     storage: str | None
     reason: str
-    time_limit: str | None = None
+    time_limit: Duration | None = None
 
     @property
     def finished(self) -> bool:
@@ -66,7 +68,7 @@ class Outcome:
         """The command that goes on where something is left to do, past a spent time limit too."""
         command = resume_command(self.name, root=self.root, storage=self.storage)
         if self.reason == TIME_LIMIT and self.time_limit is not None:
-            command += f" --time-limit {2 * parse_duration(self.time_limit):g}s"
+            command += f" --time-limit {2 * self.time_limit.seconds:g}s"
         return command
 
 
@@ -74,16 +76,16 @@ class Outcome:
 def new_study(config: StudyConfig, watch: Watch) -> Iterator[Prepared]:
     """A new study, prepared, while its lock is held; StudyError where the name is taken."""
     name = config.name or made_up_name(study_names(config.root))
-    config = dataclasses.replace(config, name=name).absolute()
+    named = config.called(name).absolute()
     with StudyLock(study_folder(name, config.root).make()):
-        Record.refuse_existing(config)
-        yield prepare(config, watch)
+        Record.refuse_existing(named)
+        yield told(prepare(named, watch), watch)
 
 
 def create_record(ready: Prepared) -> Record:
     """The record of a new study, which knows its data and its strategy from the beginning."""
     began = {
-        DATA: ready.identity(),
+        DATA: ready.clips.identity(),
         STRATEGY: strategy_to_json(ready.strategy, ready.config.strategy),
         **{f"{LATENCY}/{name}": latency.to_json() for name, latency in ready.latencies.items()},
     }
@@ -128,7 +130,7 @@ def keep_growth(record: Record, ready: Prepared, watch: Watch) -> None:
 
 
 def prepared_again(
-    record: Record, config: StudyConfig, watch: Watch, contents: Contents | None = None
+    record: Record, config: NamedConfig, watch: Watch, contents: Contents | None = None
 ) -> tuple[Strategy, Prepared]:
     """The strategy as recorded, and what the study stands on here; StudyError on other data."""
     data = record.attribute(DATA)
@@ -141,8 +143,8 @@ def prepared_again(
         short_side=data.get("short_side"),
         contents=contents,
     )
-    refuse_changed_data(data, ready)
-    return strategy, ready
+    refuse_changed_data(data, ready.clips, study=config.name)
+    return strategy, told(ready, watch)
 
 
 @contextmanager
@@ -180,7 +182,6 @@ def _refuse_beside(record: Record) -> None:
 def executor(ready: Prepared) -> Executor:
     """The executor that trains the candidates of a study, by its configuration."""
     config = ready.config
-    assert config.name is not None
     setting = Setting(
         folder=study_folder(config.name, config.root).path.resolve(),
         workers=config.at_a_time,
@@ -245,7 +246,7 @@ class Part(ABC):
             number,
             part=self.part,
             before=trained_seconds([t for t in self.record.trials() if self.counts(t)]),
-            limit=None if limit is None else parse_duration(limit),
+            limit=None if limit is None else limit.seconds,
         )
         return number
 
@@ -269,7 +270,6 @@ class Part(ABC):
             self.time.keep()
             self.record.stop_session(session, reason)
         config = self.ready.config
-        assert config.name is not None
         return Outcome(config.name, config.root, config.storage, reason, config.time_limit)
 
     def bench(self, plan: Plan) -> Bench:
@@ -289,7 +289,7 @@ class Part(ABC):
 
     def _decoded(self, side: int) -> CachedStore:
         config, store = self.ready.config, self.ready.store
-        cap = max(0, parse_size(config.cache_cap) - store.cached_bytes)
+        cap = max(0, config.cache_cap.bytes - store.cached_bytes)
         return build_store(
             store.manifest,
             CacheSpec(fps=config.fps, short_side=side),

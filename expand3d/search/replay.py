@@ -12,10 +12,10 @@ from bisect import bisect
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from expand3d.core.budget import format_macs
 from expand3d.core.genotype import Genotype
 from expand3d.core.result import ClipScore, Training, TrainingKey
 from expand3d.core.trial import Candidate, Trial
-from expand3d.cost.budget import format_macs
 from expand3d.cost.price import Price
 from expand3d.networks import get_family, get_preset
 from expand3d.networks.family import Family, Limits

@@ -80,7 +80,7 @@ def _info(name: str, root: str | Path) -> StudyInfo:
         path=path,
         state=state,
         reason=reason,
-        budget=config.budget,
+        budget=config.budget.text,
         data=config.data,
         trials=len(trials),
         complete=sum(trial.state == "complete" for trial in trials),

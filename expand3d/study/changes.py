@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from expand3d.core.errors import StudyError
-from expand3d.study.config import StudyConfig, with_flags
+from expand3d.study.config import Config, StudyConfig, as_written, with_flags
 
 #: Where things are and how fast they run: what cannot change a score, or is checked by content.
 MAY_CHANGE = frozenset(
@@ -48,7 +48,8 @@ def check_resume(old: StudyConfig, new: StudyConfig) -> None:
     refused = differences(old, new).refused
     if refused:
         changes = ", ".join(
-            f"{key} ({getattr(old, key)!r} to {getattr(new, key)!r})" for key in refused
+            f"{key} ({as_written(getattr(old, key))!r} to {as_written(getattr(new, key))!r})"
+            for key in refused
         )
         raise StudyError(
             f"study {old.name!r} cannot change {changes} on the way; start a new study with it, "
@@ -56,7 +57,7 @@ def check_resume(old: StudyConfig, new: StudyConfig) -> None:
         )
 
 
-def continued(config: StudyConfig, changes: Mapping[str, Any]) -> StudyConfig:
+def continued(config: Config, changes: Mapping[str, Any]) -> Config:
     """The configuration with which a recorded study goes on.
 
     The last training's threads were made of the others': where these change, they are made anew.

@@ -20,7 +20,7 @@ from expand3d.core.result import Training, TrainingKey
 from expand3d.core.trial import Candidate, State, Trial, summarise
 from expand3d.study import database as backend
 from expand3d.study.claims import Claims
-from expand3d.study.config import StudyConfig
+from expand3d.study.config import NamedConfig
 from expand3d.study.database import Database
 from expand3d.study.encoding import decode_trial, encode_trial, without_nan
 from expand3d.study.folder import (
@@ -72,17 +72,16 @@ class Record:
     @classmethod
     def create(
         cls,
-        config: StudyConfig,
+        config: NamedConfig,
         *,
         attributes: Mapping[str, Any] | None = None,
         contents: Mapping[str, Any] | None = None,
     ) -> Record:
         """A new record without trials; StudyError with the resume command where the study is there.
 
-        `config.name` must be set. Call it under the study's lock. The record counts as made once
+        Call it under the study's lock. The record counts as made once
         its configuration is in, which comes last: whoever opens it finds the rest too.
         """
-        assert config.name is not None, "a study has its name before it has a record"
         folder = study_folder(config.name, config.root).make()
         storage = Database(folder, config.storage)
         _refuse_existing(storage, config)
@@ -97,9 +96,8 @@ class Record:
         return cls(storage, study, folder, url=config.storage)
 
     @classmethod
-    def refuse_existing(cls, config: StudyConfig) -> None:
+    def refuse_existing(cls, config: NamedConfig) -> None:
         """StudyError with the resume command where the study is there; writes nothing."""
-        assert config.name is not None, "a study has its name before it has a record"
         folder = study_folder(config.name, config.root)
         if config.storage is not None or folder.database.exists():
             _refuse_existing(Database(folder, config.storage), config)
@@ -153,10 +151,10 @@ class Record:
     def name(self) -> str:
         return self.folder.name
 
-    def config(self) -> StudyConfig:
+    def config(self) -> NamedConfig:
         """The configuration that the study was started with, at the place where it is now."""
         values = without_unused(self._attributes[CONFIG])
-        stored = StudyConfig.from_mapping(values, source=f"study {self.name}")
+        stored = NamedConfig.from_mapping(values, source=f"study {self.name}")
         return replace(stored, root=str(self.folder.path.parent), storage=self._url)
 
     def trials(self) -> tuple[Trial, ...]:
@@ -360,9 +358,8 @@ def _told(trial: Trial) -> tuple[str, tuple[float, float] | None]:
     return "COMPLETE", (score.top1, float(trial.candidate.macs))
 
 
-def _refuse_existing(storage: Database, config: StudyConfig) -> None:
+def _refuse_existing(storage: Database, config: NamedConfig) -> None:
     """StudyError unless there is nothing, or only the beginning of a start that was killed."""
-    assert config.name is not None
     study = storage.study(config.name)
     if study is None:
         return

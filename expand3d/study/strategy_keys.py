@@ -31,10 +31,10 @@ def refuse_unused(config: Any) -> None:
     for key in _unused(strategy):
         value = getattr(config, key)
         if value != defaults[key]:
-            users = STRATEGIES.using(key)
+            users, written = STRATEGIES.using(key), getattr(value, "text", value)
             who = f"a sampler such as {users[0]!r}" if len(users) > 1 else repr(users[0])
             raise ConfigError(
-                f"{key} = {value!r} does nothing with strategy = {strategy!r}; leave it out, or "
+                f"{key} = {written!r} does nothing with strategy = {strategy!r}; leave it out, or "
                 f"choose {who}, which uses it"
             )
 

@@ -58,3 +58,15 @@ def test_a_command_that_prints_no_help_loads_no_formatter(name: str) -> None:
         "assert not {'rich_argparse', 'shtab'} & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("name", ["cost", "presets", "convert", "replay", "schema", "completion"])
+def test_a_command_that_knows_no_study_loads_no_pydantic(name: str) -> None:
+    code = (
+        "import sys\n"
+        "from expand3d.cli.main import main, parser_for\n"
+        "main(['--help'])\n"
+        f"parser_for({name!r})\n"
+        "assert 'pydantic' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)

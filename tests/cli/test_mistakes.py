@@ -29,6 +29,7 @@ MISSPELT = {
     "cost": ("--presett", "--preset"),
     "presets": ("--familyy", "--family"),
     "replay": ("--budgett", "--budget"),
+    "schema": ("--helpp", "--help"),
     "completion": ("--helpp", "--help"),
     "check": ("--fpss", "--fps"),
     "show": ("--outt", "--out"),

@@ -12,7 +12,7 @@ import pytest
 from expand3d.cli.main import main
 from expand3d.core.errors import StudyError
 from expand3d.report.study.view import StudyView, load_view
-from expand3d.study.config import StudyConfig
+from expand3d.study.config import NamedConfig
 from expand3d.study.record import Record
 from tests.helpers.studies import expanded, recorded
 
@@ -52,7 +52,7 @@ def test_the_view_says_what_the_numbers_stand_on(root: Path) -> None:
 
 
 def test_a_study_that_never_began_is_named(tmp_path: Path) -> None:
-    Record.create(StudyConfig(budget="1G", name="early", root=str(tmp_path)))
+    Record.create(NamedConfig(budget="1G", name="early", root=str(tmp_path)))
     with pytest.raises(StudyError, match="'early' was stopped while it started"):
         load_view("early", root=tmp_path)
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from expand3d.core.errors import ConfigError
-from expand3d.core.units import parse_duration, parse_size
+from expand3d.core.units import Duration, Size, parse_duration, parse_size
 
 
 @pytest.mark.parametrize(
@@ -32,3 +32,10 @@ def test_sizes(text: str, size: int) -> None:
 def test_what_is_no_size_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(ConfigError, match="20GiB"):
         parse_size(text)
+
+
+def test_what_was_read_keeps_its_text_and_is_compared_by_value() -> None:
+    hour, size = Duration.read(" 1h "), Size.read("2kB")
+    assert (hour.seconds, hour.text, str(hour)) == (3600, "1h", "1h")
+    assert hour == Duration.read("60m") and hour != Duration.read("61m")
+    assert (size.bytes, str(size)) == (2000, "2kB") and size == Size.read("2000 B")

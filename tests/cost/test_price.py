@@ -6,9 +6,9 @@ import json
 
 import pytest
 
+from expand3d.core.budget import parse_budget
 from expand3d.core.genotype import Plan
 from expand3d.core.measured import Latency
-from expand3d.cost.budget import parse_budget
 from expand3d.cost.price import Price, Unmeasured, nothing
 from expand3d.networks import get_family, get_preset
 

@@ -9,15 +9,15 @@ from expand3d.core.genotype import Genotype
 from expand3d.core.result import ClipScore, Training
 from expand3d.core.trial import Candidate
 from expand3d.networks import get_family
-from expand3d.study.config import StudyConfig
+from expand3d.study.config import NamedConfig
 
 X3D = get_family("x3d")
 FACTORS = {"gamma_t": 1.0, "gamma_w": 1.5}
 RANGES = {"gamma_t": (1.0, 512.0), "gamma_w": (0.33, 8.0)}
 
 
-def config(root: Path, name: str = "birds", **changes: object) -> StudyConfig:
-    return StudyConfig.from_mapping(
+def config(root: Path, name: str = "birds", **changes: object) -> NamedConfig:
+    return NamedConfig.from_mapping(
         {"budget": "0.1GFLOPs", "name": name, "root": str(root), **changes}
     )
 

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 from expand3d.core.genotype import Genotype
 from expand3d.core.result import ClipScore, Training, TrainingKey
 from expand3d.core.trial import Candidate, Trial
-from expand3d.cost.budget import parse_budget
 from expand3d.networks import get_family
 from expand3d.networks.family import Limits
 from expand3d.report.study.view import StudyView
@@ -100,13 +99,13 @@ def searched(
 
 def _strategy(config: StudyConfig) -> Strategy:
     if config.strategy == "expand":
-        grown = strategy_of(config.budget, seed=config.seed)
-        return dataclasses.replace(grown, beam=config.beam, growth=config.growth)  # type: ignore[arg-type]
+        grown = strategy_of(config.budget.text, seed=config.seed)
+        return dataclasses.replace(grown, beam=config.beam, growth=config.growth)
     return Sampling(
         config.strategy,
         "x3d",
         len(CLASSES),
-        parse_budget(config.budget).macs,
+        config.budget.macs,
         Limits(crop=240, duration=90),
         seed=config.seed,
         trials=config.trials,

@@ -7,17 +7,17 @@ import random
 from pathlib import Path
 from typing import Any
 
+from expand3d.core.budget import parse_budget
 from expand3d.core.recipe import get_profile
 from expand3d.core.result import ClipScore, Training, TrainingKey
 from expand3d.core.trial import Candidate, Trial
-from expand3d.cost.budget import parse_budget
 from expand3d.networks import get_family
 from expand3d.networks.family import Limits
 from expand3d.report.study.view import Final, StudyView
 from expand3d.search.expansion.expansion import Expansion
 from expand3d.search.strategies import strategy_to_json
 from expand3d.search.strategy import expand_all
-from expand3d.study.config import StudyConfig
+from expand3d.study.config import NamedConfig
 from expand3d.study.record import Record
 
 CLASSES = ("hand shaking", "hugging", "kicking", "pointing", "punching", "pushing")
@@ -92,7 +92,7 @@ def expanded(
 
 def recorded(view: StudyView, root: Path, *, weights: bool = True, **keys: Any) -> Record:
     """The record that a run of the same study, configured with `keys`, leaves under `root`."""
-    config = StudyConfig(budget=view.budget_text, name=view.name, root=str(root), **keys)
+    config = NamedConfig(budget=view.budget_text, name=view.name, root=str(root), **keys)
     record = Record.create(config)
     data = {
         "fingerprint": "9f3c2a7710d4e8b1",

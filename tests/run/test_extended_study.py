@@ -108,7 +108,7 @@ def test_extended_it_decides_as_with_the_larger_budget_and_repeats_nothing(
     (step,) = record.extensions()
     assert (step["from"], step["to"]) == ({"budget": SMALL}, {"budget": LARGE})
     assert step["networks"] == len(before) + (calls == 9)
-    assert record.config().budget == LARGE
+    assert record.config().budget.text == LARGE
     view = load_view("tiny", root=config.root)
     assert (view.budget, view.budget_text) == (40_000_000, LARGE)
     assert view.facts["Extended 1"].startswith("budget 0.03GFLOPs to 0.04GFLOPs after ")
@@ -211,7 +211,7 @@ def test_a_budget_never_becomes_less_or_another(config: StudyConfig) -> None:
             resume_study("tiny", root=config.root, changes={"budget": wanted})
     with pytest.raises(BudgetError, match="not a number"):
         resume_study("tiny", root=config.root, changes={"budget": "more"})
-    assert opened(config.root).config().budget == SMALL
+    assert opened(config.root).config().budget.text == SMALL
     assert not opened(config.root).extensions()
 
 

@@ -12,7 +12,7 @@ from expand3d.core.trial import Candidate
 from expand3d.measure.throughput import Throughput
 from expand3d.run.driver import resume_study, run_study
 from expand3d.run.events import Overview, Watch
-from expand3d.run.prepare import last_threads
+from expand3d.run.prepare.bench import last_threads
 from expand3d.study.config import StudyConfig
 from expand3d.study.record import Record
 

@@ -162,7 +162,7 @@ def test_other_hardware_is_refused_by_name(
 def test_a_base_that_is_too_slow_is_refused_before_anything_is_decoded(
     config: StudyConfig, machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("expand3d.run.prepare.clip_store", pytest.fail)
+    monkeypatch.setattr("expand3d.run.prepare.data.clip_store", pytest.fail)
     with pytest.raises(BudgetError, match=r"'0.1ms' is less than the smallest x3d.*ms"):
         run_study(dataclasses.replace(config, budget="0.1ms"))
     with pytest.raises(BudgetError, match=r"least is .* Mparams"):

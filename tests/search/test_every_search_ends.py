@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
+from expand3d.core.budget import parse_budget
 from expand3d.core.errors import UserError
 from expand3d.core.genotype import Plan
 from expand3d.core.trial import Candidate, Trial
-from expand3d.cost.budget import parse_budget
 from expand3d.cost.price import Price
 from expand3d.networks import get_family
 from expand3d.search.expansion.expansion import Expansion

@@ -10,11 +10,11 @@ from dataclasses import replace
 
 import pytest
 
+from expand3d.core.budget import parse_budget
 from expand3d.core.errors import BudgetError, ConfigError
 from expand3d.core.genotype import Plan
 from expand3d.core.measured import Latency
 from expand3d.core.trial import Candidate, Trial
-from expand3d.cost.budget import parse_budget
 from expand3d.cost.price import Price, Unmeasured
 from expand3d.networks import get_family
 from expand3d.search.expansion.by_latency import ATTEMPTS

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,16 +10,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from expand3d.core.errors import ConfigError, StudyError
+from expand3d.core.errors import BudgetError, ConfigError, StudyError, UserError
 from expand3d.study.changes import check_resume, continued, differences
 from expand3d.study.config import (
+    NamedConfig,
     StudyConfig,
+    as_written,
     keys,
     read_toml,
     with_flags,
 )
+from expand3d.study.record import Record
+from expand3d.study.sections import Data, Execution, Search
+from tests.helpers import ROOT
 
-SHIPPED = Path(__file__).resolve().parents[2] / "studies"
+SHIPPED = ROOT / "studies"
 
 
 def _write(path: Path, text: str) -> Path:
@@ -38,7 +44,7 @@ def test_a_file_holds_keys_and_recipe_fields(tmp_path: Path) -> None:
         "[recipe]\nlr = 0.1\njitter = [1.0, 1.25]\nepochs = 4\n",
     )
     config = _load(path)
-    assert (config.budget, config.data, config.first_clip) == ("4GFLOPs", "videos", (4, 7))
+    assert (config.budget.text, config.data, config.first_clip) == ("4GFLOPs", "videos", (4, 7))
     assert config.val_groups == ("a", "b")
     assert config.recipe == {"lr": 0.1, "jitter": (1.0, 1.25), "epochs": 4}
     assert (config.training_recipe().lr, config.training_recipe().epochs) == (0.1, 4)
@@ -91,6 +97,27 @@ def test_errors_are_one_line_and_name_file_and_key(tmp_path: Path, line: str, sa
     assert message.startswith(f"{path}: ") and said in message and "\n" not in message
 
 
+@pytest.mark.parametrize("key", keys())
+def test_a_value_of_any_type_is_legal_or_refused_in_one_line(key: str) -> None:
+    for value in (None, True, 3, -1.5, "", " ", "x\n", [], [1, "a"], ["a"], {}, {"lr": []}, b"x"):
+        try:
+            StudyConfig(**{"budget": "1G", key: value})
+        except UserError as error:
+            assert str(error).startswith(key), value
+            assert "\n" not in str(error)
+
+
+def test_fields_of_a_recipe_are_refused_by_the_name_of_their_table() -> None:
+    with pytest.raises(
+        ConfigError, match=r"^final_recipe\.lr = 'x' must be a number of at least 0$"
+    ):
+        StudyConfig(budget="1G", final_recipe={"lr": "x"})
+    with pytest.raises(ConfigError, match=r"^recipe = 3 must be a table of recipe fields$"):
+        StudyConfig(budget="1G", recipe=3)
+    recipe = {"clip_visits": 500, "epochs": None}
+    assert StudyConfig(budget="1G", recipe=recipe).to_json()["recipe"] == recipe
+
+
 def test_a_budget_is_needed_and_is_text(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="budget is missing"):
         _load(_write(tmp_path / "none.toml", "seed = 1"))
@@ -103,7 +130,7 @@ def test_a_budget_is_needed_and_is_text(tmp_path: Path) -> None:
 def test_flags_override_the_file() -> None:
     config = StudyConfig(budget="1G", recipe={"lr": 0.1, "batch": 8, "bn_batch": 8})
     changed = with_flags(config, {"budget": "2G", "recipe": {"lr": 0.2}, "workers": 2})
-    assert (changed.budget, changed.workers) == ("2G", 2)
+    assert (changed.budget.text, changed.workers) == ("2G", 2)
     assert changed.recipe == {"lr": 0.2, "batch": 8, "bn_batch": 8}
     with pytest.raises(ConfigError, match=r"did you mean 'workers'\?"):
         with_flags(config, {"worker": 2})
@@ -182,11 +209,56 @@ def test_json_gives_the_same_configuration_back(values: dict[str, Any]) -> None:
     text = json.dumps(config.to_json(), allow_nan=False)
     assert StudyConfig.from_mapping(json.loads(text)) == config
     for key, value in values.items():
-        assert getattr(config, key) == value
+        assert as_written(getattr(config, key)) == as_written(value)
 
 
 def test_the_property_test_knows_every_key() -> None:
     assert set(_VALUES) | {"root", "family"} == set(keys())
+
+
+def test_values_are_parsed_once_in_sections() -> None:
+    config = StudyConfig(
+        budget="4G,25ms@cuda",
+        strategy="tpe",
+        training_limit="2.5TMACs",
+        time_limit=" 1h30m ",
+        candidate_timeout="45s",
+        cache_cap="2GiB",
+    )
+    assert [limit.amount for limit in config.budget.limits] == [4 * 10**9, 25 * 10**6]
+    assert config.budget.limits[1].device == "cuda"
+    assert config.training_limit.macs == 25 * 10**11
+    assert (config.time_limit.seconds, config.candidate_timeout.seconds) == (5400, 45)
+    assert config.cache_cap.bytes == 2 * 2**30
+    # What was parsed is taken as it is, and what is stored is what was written.
+    again = StudyConfig(**{key: getattr(config, key) for key in keys()})
+    assert again == config
+    stored = {key: again.to_json()[key] for key in ("budget", "training_limit", "time_limit")}
+    assert stored == {"budget": "4G,25ms@cuda", "training_limit": "2.5TMACs", "time_limit": "1h30m"}
+    data = Data(fps=25, cache_cap="1GB")
+    assert (data.fps, data.cache_cap.bytes, data.data) == (25.0, 10**9, "bundled")
+    with pytest.raises(ConfigError, match=r"unknown key 'budgett' \(did you mean 'budget'\?\)"):
+        Search(budget="1G", budgett="2G")
+    with pytest.raises(ConfigError, match=r"threads = 0 must be a whole number of at least 1"):
+        Execution(threads=0)
+
+
+def test_a_study_that_begins_has_a_name() -> None:
+    config = StudyConfig(budget="1G", ratio=3)
+    named = config.called("birds")
+    assert named.to_json() == {**config.to_json(), "name": "birds"}
+    assert dataclasses.replace(named, threads=2).absolute().name == "birds"
+    with pytest.raises(ConfigError, match="the nearest is 'a-b'"):
+        config.called("a/b")
+    with pytest.raises(ConfigError, match="name is missing"):
+        NamedConfig(budget="1G")
+
+
+def test_a_budget_that_cannot_be_read_names_the_file(tmp_path: Path) -> None:
+    path = _write(tmp_path / "s.toml", "budget = '4 apples'")
+    with pytest.raises(BudgetError) as caught:
+        _load(path)
+    assert str(caught.value).startswith(f"{path}: budget = '4 apples' is not a number")
 
 
 def test_a_password_is_not_kept() -> None:
@@ -276,3 +348,12 @@ def test_shipped_studies_load_and_say_their_command(name: str) -> None:
     header = [line for line in path.read_text().splitlines() if line.startswith("#")]
     assert any(f"expand3d run studies/{name}.toml" in line for line in header)
     assert _load(path).name == name
+
+
+@pytest.mark.parametrize("name", ["finished", "killed"])
+def test_a_record_stores_the_same_bytes_as_before(name: str, tmp_path: Path) -> None:
+    frozen = ROOT / "tests/assets/records/v0.1/studies"
+    record = Record.open(name, root=shutil.copytree(frozen, tmp_path / "studies"))
+    stored = record.attribute("config")
+    again = NamedConfig.from_mapping(stored).to_json()
+    assert json.dumps(again) == json.dumps(stored)

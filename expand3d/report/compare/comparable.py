@@ -7,7 +7,7 @@ from collections.abc import Hashable, Iterator, Sequence
 from typing import Any
 
 from expand3d.core.errors import ConfigError
-from expand3d.cost.quantity import LATENCY
+from expand3d.core.quantity import LATENCY
 from expand3d.report.study.view import StudyView
 from expand3d.study.config import StudyConfig
 

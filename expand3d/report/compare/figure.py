@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from matplotlib.lines import Line2D
 
-from expand3d.cost.quantity import LATENCY
+from expand3d.core.quantity import LATENCY
 from expand3d.report import plot
 from expand3d.report.compare.comparison import ComparedStudy, StudyComparison
 from expand3d.report.plot import INK, PALETTE

@@ -6,7 +6,7 @@ import math
 import textwrap
 from typing import TYPE_CHECKING
 
-from expand3d.cost.quantity import LATENCY
+from expand3d.core.quantity import LATENCY
 from expand3d.report import plot
 from expand3d.report.plot import DASHED, DOTTED, INK, MUTED
 from expand3d.report.study.view import StudyView

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from expand3d.core.quantity import LATENCY
 from expand3d.core.trial import Candidate, Trial
-from expand3d.cost.quantity import LATENCY
 from expand3d.report import plot
 from expand3d.report.plot import BASELINE, FAINT, FINAL, FRONTIER, HALO, PATH
 from expand3d.report.study.canvas import frame, headings, verticals

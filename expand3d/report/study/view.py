@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from expand3d.core.errors import StudyError
+from expand3d.core.quantity import LATENCY, MACS, Quantity
 from expand3d.core.recipe import Recipe
 from expand3d.core.result import Training
 from expand3d.core.scores import Summary, summary
 from expand3d.core.trial import BASELINE, Candidate, Trial, summarise
 from expand3d.cost.price import Price
-from expand3d.cost.quantity import LATENCY, MACS, Quantity
 from expand3d.networks import get_family
 from expand3d.networks.family import Preset
 from expand3d.report.frontier import Point, frontier, hypervolume
@@ -230,7 +230,7 @@ def load_view(
         state=state_of(record)[0],
         family=strategy.family,
         budget=strategy.budget,
-        budget_text=config.budget,
+        budget_text=config.budget.text,
         metric=strategy.metric,
         classes=tuple(data["classes"]),
         trials=trials,

@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from expand3d.core.genotype import Genotype, Plan
+from expand3d.core.quantity import LATENCY
 from expand3d.core.trial import Candidate
 from expand3d.cost.price import Price
-from expand3d.cost.quantity import LATENCY
 from expand3d.networks.family import Family, Limits
 from expand3d.search.expansion.solve import LEAST_GROWTH, Exhausted, Solution, solution
 

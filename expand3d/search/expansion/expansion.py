@@ -79,12 +79,12 @@ class Expansion(StrategyBase):
             budget=given.budget,
             limits=given.limits,
             start=given.start,
-            schedule=config.schedule,  # type: ignore[arg-type]
+            schedule=config.schedule,
             metric=given.metric,
             seed=config.seed,
             ratio=config.ratio,
             beam=config.beam,
-            growth=config.growth,  # type: ignore[arg-type]
+            growth=config.growth,
             price=given.price,
         )
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from expand3d.core.quantity import MACS, Quantity
 from expand3d.core.trial import Candidate, Trial
-from expand3d.cost.quantity import MACS, Quantity
 from expand3d.search.statistics import Choice, Metric, choose, estimate, label
 
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 from expand3d.core.genotype import Genotype, Plan
 from expand3d.core.measured import Latency
+from expand3d.core.quantity import ACTIVATIONS
 from expand3d.cost.price import Price, guessed_latency
-from expand3d.cost.quantity import ACTIVATIONS
 from expand3d.networks import activations, get_family
 from expand3d.networks.family import Limits
 from expand3d.search.expansion.compound import compound

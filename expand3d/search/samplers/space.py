@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 
 from expand3d.core.errors import FactorError
 from expand3d.core.genotype import Genotype, Plan
+from expand3d.core.quantity import LATENCY, MACS
 from expand3d.cost.price import IN_MACS, Price
-from expand3d.cost.quantity import LATENCY, MACS
 from expand3d.networks import get_family
 from expand3d.networks.family import Factor, Family, Limits
 

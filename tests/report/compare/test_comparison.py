@@ -9,9 +9,9 @@ import pytest
 
 from expand3d.core.errors import ConfigError, StudyError
 from expand3d.core.measured import Latency
+from expand3d.core.quantity import LATENCY
 from expand3d.core.result import TrainingKey
 from expand3d.core.trial import Trial
-from expand3d.cost.quantity import LATENCY
 from expand3d.report.compare.comparison import (
     compare_studies,
     comparison_rows,

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from expand3d.core.measured import Latency
+from expand3d.core.quantity import LATENCY
 from expand3d.core.trial import Trial
-from expand3d.cost.quantity import LATENCY
 from expand3d.report.study.figure import draw
 from expand3d.report.study.status import status_json
 from expand3d.report.study.table import rows

@@ -14,11 +14,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from expand3d.core.budget import parse_budget
 from expand3d.core.errors import ConfigError
 from expand3d.core.genotype import Genotype
 from expand3d.core.result import ClipScore, Training, TrainingKey
 from expand3d.core.trial import Candidate, Trial
-from expand3d.cost.budget import parse_budget
 from expand3d.cost.price import Price, nothing
 from expand3d.networks import get_family, get_preset
 from expand3d.search.expansion.compound import compound

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from expand3d.core.budget import format_macs, parse_budget, parse_macs
 from expand3d.core.errors import BudgetError
-from expand3d.cost.budget import format_macs, parse_budget, parse_macs
-from expand3d.cost.quantity import QUANTITIES
+from expand3d.core.quantity import QUANTITIES
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from decimal import Decimal
 from functools import cached_property
 
 from expand3d.core.errors import BudgetError, ConfigError
-from expand3d.cost.quantity import (
+from expand3d.core.quantity import (
     ACTIVATIONS,
     LATENCY,
     MACS,
@@ -100,6 +100,9 @@ class Budget:
         found = (limit.amount for limit in self.limits if limit.quantity is MACS)
         return next(found, None)
 
+    def __str__(self) -> str:
+        return self.text
+
     @property
     def convention(self) -> str:
         """The budget's conventions, limit by limit."""
@@ -135,14 +138,15 @@ def parse_macs(text: str) -> int:
     return budget.macs
 
 
-def parse_training_limit(text: str) -> int:
+def parse_training_limit(text: str) -> Budget:
     """The multiply-adds that trainings may take in all, such as '2.5TMACs'; ConfigError else."""
     try:
-        return parse_macs(text)
+        parse_macs(text)
     except BudgetError:
         raise ConfigError(
-            f"training_limit = {text!r} is not a number of multiply-adds; write it like 2.5TMACs"
+            f"{text!r} is not a number of multiply-adds; write it like 2.5TMACs"
         ) from None
+    return parse_budget(text)
 
 
 def _bare(text: str) -> bool:

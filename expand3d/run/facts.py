@@ -1,0 +1,94 @@
+"""The facts that a prepared run stands on, in words for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from expand3d.data.cache import in_bytes
+from expand3d.run.events import Watch
+from expand3d.run.prepare import Prepared
+from expand3d.search.statistics import resolvable_difference
+
+
+def facts(ready: Prepared) -> tuple[tuple[str, str], ...]:
+    """The facts that the run stands on, as pairs of a title and a line."""
+    return (
+        ("budget", _budget(ready)),
+        ("data", _data(ready)),
+        ("limits", f"{ready.strategy.limits_text()} (the data's median short side and length)"),
+        ("training", _training(ready)),
+        ("choosing", _choosing(ready)),
+    )
+
+
+def advice(ready: Prepared) -> Iterator[str]:
+    """Lines that the user should know before the run begins."""
+    config, bench = ready.config, ready.bench
+    yield from ready.clips.parts.notes
+    if config.side_by_side < config.at_a_time:
+        yield (
+            f"batch = {config.batch} networks are proposed at once, so that no more of the "
+            f"{config.at_a_time} workers are busy; a larger --batch proposes other networks"
+        )
+    if bench.device == "cpu" and bench.threads > 1 and config.executor == "here":
+        yield (
+            f"one training at a time on {bench.threads} threads: --executor processes --workers "
+            f"{bench.threads} trains as many side by side, which uses the cores better"
+        )
+
+
+def told(ready: Prepared, watch: Watch) -> Prepared:
+    """The same, after `watch` was told the advice."""
+    for line in advice(ready):
+        watch.note(line)
+    return ready
+
+
+def _budget(ready: Prepared) -> str:
+    """The quantity that is counted; for a latency also the machine, and the first one measured."""
+    price, convention = ready.strategy.price, ready.budget.convention
+    if price.clock is None:
+        return convention
+    first = price.known(ready.strategy.base().plan)
+    assert first is not None, "find_space() has measured it"
+    return (
+        f"{convention}; on {first.hardware} ({first.device}, {first.threads} threads, "
+        f"{first.setting}), where the first network takes {first.text}"
+    )
+
+
+def _data(ready: Prepared) -> str:
+    config, store, parts = ready.config, ready.store, ready.clips.parts
+    pool = len(parts.train) + len(parts.val)
+    choosing = (
+        f"{pool} take turns in {config.folds} folds"
+        if config.folds > 1
+        else f"{len(parts.train)} train, {len(parts.val)} choose"
+    )
+    return (
+        f"{config.data}: {len(store)} clips, {len(store.class_names)} classes; {choosing}, "
+        f"{len(parts.test)} test; {in_bytes(store.cached_bytes)} decoded"
+    )
+
+
+def _training(ready: Prepared) -> str:
+    config, bench, last = ready.config, ready.bench, ready.final.threads
+    recipe = bench.recipe
+    visits = recipe.steps_for(len(bench.jobs[0].train)) * recipe.batch
+    return (
+        f"profile {recipe.profile}: {visits:,} clip visits"
+        f"{f' x {len(bench.jobs)} trainings' if len(bench.jobs) > 1 else ''} a candidate, "
+        f"batch {recipe.batch}; {bench.device}, {bench.threads} threads"
+        f"{f', the last training {last}' if config.final and last != bench.threads else ''}"
+    )
+
+
+def _choosing(ready: Prepared) -> str:
+    store, parts = ready.store, ready.clips.parts
+    grouped = {store.groups[i] for job in ready.bench.jobs for i in job.held_out} - {None}
+    resolution = resolvable_difference(
+        ready.benches.scored,
+        groups=len(grouped) or None,
+        pool=len(parts.train) + len(parts.val) if ready.config.folds == 1 else None,
+    )
+    return f"by {ready.strategy.metric}: {resolution.text}"

@@ -1,0 +1,93 @@
+"""From a study's configuration to what its candidates are trained on, in four stages.
+
+Each stage is a module of functions from frozen values to a frozen value: `goal` (budget, family,
+start), `data` (videos, clips, parts), `space` (limits, strategy), `bench` (recipes, jobs, device).
+Clips are cut at the size that the budget can reach, and a strategy counts the clips that decide; so
+`data` and `space` have two steps each. `run/facts.py` says in words what came out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from expand3d.core.budget import Budget
+from expand3d.core.genotype import Genotype
+from expand3d.core.measured import Latency
+from expand3d.cost.price import Known, nothing
+from expand3d.data.cache import CachedStore
+from expand3d.data.check import CheckReport
+from expand3d.data.contents import Contents
+from expand3d.execute.evaluate import Bench
+from expand3d.run.events import Watch
+from expand3d.run.prepare.bench import Benches, set_up, settle
+from expand3d.run.prepare.data import Clips, cached_side, cut_clips, find_videos, known_videos
+from expand3d.run.prepare.goal import Goal, find_goal
+from expand3d.run.prepare.space import Space, choose_strategy, find_space
+from expand3d.search.strategy import Strategy
+from expand3d.study.config import NamedConfig
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Everything of a run that does not change while it runs: what the stages gave.
+
+    `report` holds the facts of the videos. The configuration's device and threads are settled.
+    """
+
+    config: NamedConfig
+    goal: Goal
+    report: CheckReport
+    space: Space
+    clips: Clips
+    benches: Benches
+    strategy: Strategy
+
+    @property
+    def budget(self) -> Budget:
+        return self.goal.budget
+
+    @property
+    def store(self) -> CachedStore:
+        return self.clips.store
+
+    @property
+    def bench(self) -> Bench:
+        """The bench that trains candidates."""
+        return self.benches.search
+
+    @property
+    def final(self) -> Bench:
+        """The bench that trains the winner once more."""
+        return self.benches.last
+
+    @property
+    def latencies(self) -> Mapping[str, Latency]:
+        """The latencies by digest that were measured before there was a record."""
+        return self.space.latencies
+
+
+def prepare(
+    config: NamedConfig,
+    watch: Watch,
+    *,
+    known: Known = nothing,
+    start: Genotype | None = None,
+    short_side: int | None = None,
+    contents: Contents | None = None,
+) -> Prepared:
+    """Read, split and decode the data, choose the device and set up the strategy.
+
+    What is wrong with budget, family or list is said before anything is decoded. `known` gives
+    the latencies that the study's record has, `start` and `short_side` the network that it began
+    with and the size in pixels of its clips. With `contents` nothing is read but the cache.
+    """
+    goal = find_goal(config, start)
+    videos = known_videos(config, contents) if contents else find_videos(config, watch)
+    config = settle(config)
+    space = find_space(config, goal, videos, known=known, watch=watch)
+    side = short_side or cached_side(space.crop, config.training_recipe())
+    clips = cut_clips(config, videos, side=side, seed=config.seed, watch=watch)
+    benches = set_up(config, clips)
+    strategy = choose_strategy(config, goal, space, clips, benches)
+    return Prepared(config, goal, videos.report, space, clips, benches, strategy)

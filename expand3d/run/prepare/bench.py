@@ -1,0 +1,117 @@
+"""The fourth stage of preparing: recipes, jobs, and the device and threads that train."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from dataclasses import dataclass
+
+from expand3d.core.genotype import digest
+from expand3d.data.splits import folds
+from expand3d.execute.evaluate import Bench, make_jobs
+from expand3d.run.prepare.data import Clips
+from expand3d.study.config import Config, StudyConfig
+from expand3d.study.sections import Execution
+
+
+@dataclass(frozen=True)
+class Benches:
+    """The bench that trains candidates, and the one of the winner's last training.
+
+    `scored` is the number of clips that decide.
+    """
+
+    search: Bench
+    last: Bench
+    scored: int
+
+
+def settle(config: Config) -> Config:
+    """The configuration with the device and the threads that it leaves to this machine."""
+    device, threads = device_for(config.device), _threads(config)
+    last = last_threads(config, device=device, threads=threads)
+    return dataclasses.replace(config, device=device, threads=threads, final_threads=last)
+
+
+def device_for(wanted: str) -> str:
+    """The device that 'auto' stands for here; what was named is taken as named."""
+    if wanted != "auto":
+        return wanted
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _threads(config: Execution) -> int:
+    """CPU threads of one training: what was said, or all cores shared among the workers."""
+    return config.threads or max(1, len(os.sched_getaffinity(0)) // config.at_a_time)
+
+
+def last_threads(config: Execution, *, device: str, threads: int) -> int:
+    """CPU threads of the winner's last training: what was said, or the workers' `threads` together.
+
+    The workers are idle by then. Ray reserves the same cores for every training, and a GPU leaves
+    the cores little to do, so that there it is the `threads` of every training.
+    """
+    if config.final_threads is not None:
+        return config.final_threads
+    if config.executor == "ray" or {*(config.devices or (device,))} != {"cpu"}:
+        return threads
+    cores = len(os.sched_getaffinity(0))
+    return max(threads, min(threads * config.at_a_time, cores))
+
+
+def set_up(config: StudyConfig, clips: Clips) -> Benches:
+    """The benches on these clips; the configuration's device and threads are settled."""
+    search = _search_bench(config, clips)
+    scored = sum(len(job.held_out) for job in search.jobs) // config.repeats
+    return Benches(search, _last_bench(search, config, clips), scored)
+
+
+def _search_bench(config: StudyConfig, clips: Clips) -> Bench:
+    store, parts = clips.store, clips.parts
+    held_out = (
+        folds(
+            sorted((*parts.train, *parts.val)),
+            store.labels,
+            store.groups,
+            k=config.folds,
+            seed=config.seed,
+        )
+        if config.folds > 1
+        else ()
+    )
+    return Bench(
+        store=store,
+        recipe=config.training_recipe(),
+        jobs=make_jobs(
+            train=parts.train,
+            val=parts.val,
+            folds=held_out,
+            repeats=config.repeats,
+            seed=config.seed,
+        ),
+        device=config.device,
+        threads=config.threads or 1,
+        fingerprint=store.fingerprint,
+        timeout=config.candidate_timeout.seconds if config.candidate_timeout else None,
+    )
+
+
+def _last_bench(search: Bench, config: StudyConfig, clips: Clips) -> Bench:
+    """Everything but the test part trains, the test part scores; the seed is a fresh one."""
+    parts = clips.parts
+    (job,) = make_jobs(
+        train=sorted((*parts.train, *parts.val)),
+        val=parts.test,
+        folds=(),
+        repeats=1,
+        seed=int(digest(config.seed, "final")[:8], 16),
+    )
+    return dataclasses.replace(
+        search,
+        recipe=config.last_recipe(),
+        jobs=(job,),
+        timeout=None,
+        threads=config.final_threads or search.threads,
+    )

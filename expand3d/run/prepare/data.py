@@ -1,0 +1,144 @@
+"""The second stage of preparing: the videos and their facts, then their clips and parts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from expand3d.core.errors import StudyError
+from expand3d.core.recipe import Recipe
+from expand3d.data.cache import CachedStore, CacheSpec, build_store
+from expand3d.data.check import CheckReport, check
+from expand3d.data.contents import Contents
+from expand3d.data.manifest import Manifest, load_manifest
+from expand3d.data.source import cache_root, resolve_source
+from expand3d.data.splits import Splits, make_splits
+from expand3d.run.events import Watch
+from expand3d.study.sections import Data
+
+#: Short sides of cached clips, in pixels.
+CACHE_GRID = 64
+#: Shares of all clips where neither the data nor the user says otherwise.
+VAL, TEST = 0.2, 0.2
+
+
+@dataclass(frozen=True)
+class Videos:
+    """The labelled videos, and what their headers say; `contents` where only the cache is here."""
+
+    manifest: Manifest
+    report: CheckReport
+    contents: Contents | None = None
+
+
+@dataclass(frozen=True)
+class Clips:
+    """The decoded clips, and the parts that train, choose and are only tested."""
+
+    store: CachedStore
+    parts: Splits
+
+    def identity(self) -> dict[str, Any]:
+        """The data's content by clip, and what was skipped; the record notices changes by it."""
+        store = self.store
+        return {
+            "fingerprint": store.fingerprint,
+            "classes": list(store.class_names),
+            "clips": dict(zip(store.keys, (sha[:16] for sha in store.shas), strict=True)),
+            "skipped": {bad.key: bad.reason for bad in store.bad},
+            "short_side": store.spec.short_side,
+        }
+
+
+def find_videos(config: Data, watch: Watch) -> Videos:
+    """The videos that the configuration names; nothing is decoded yet."""
+    manifest = manifest_of(config, watch)
+    return Videos(manifest, check(manifest, fps=config.fps, deep=False))
+
+
+def known_videos(config: Data, contents: Contents) -> Videos:
+    """The videos of a record, which need not be on this machine."""
+    return Videos(contents.manifest, contents.report(fps=config.fps), contents)
+
+
+def manifest_of(config: Data, watch: Watch) -> Manifest:
+    """The list of the videos that the configuration names."""
+    prefix = Path(config.prefix) if config.prefix else None
+    return load_manifest(resolve_source(config.data, say=watch.note), prefix=prefix)
+
+
+def cut_clips(config: Data, videos: Videos, *, side: int, seed: int, watch: Watch) -> Clips:
+    """The clips of the videos with a short side of `side` pixels, from the cache or decoded."""
+    store = (
+        videos.contents.store(CacheSpec(fps=config.fps, short_side=side), cache_root())
+        if videos.contents
+        else clip_store(config, videos.manifest, short_side=side, watch=watch)
+    )
+    return Clips(store, parts_of(config, store.manifest, seed=seed))
+
+
+def cached_side(crop: int, recipe: Recipe) -> int:
+    """Short side in pixels of the clips that trainings at `crop` read.
+
+    On a coarse grid, so that studies of one data set share their clips.
+    """
+    return math.ceil(recipe.jitter[1] * crop / CACHE_GRID) * CACHE_GRID
+
+
+def clip_store(config: Data, manifest: Manifest, *, short_side: int, watch: Watch) -> CachedStore:
+    """The decoded clips, their short side `short_side` pixels where the videos have as many.
+
+    DataError where a video cannot be read, unless the configuration says to go on without it.
+    """
+    spec = CacheSpec(fps=config.fps, short_side=short_side)
+    store = build_store(
+        manifest,
+        spec,
+        cache_root(),
+        cap_bytes=config.cache_cap.bytes,
+        on_bad="skip" if config.skip_bad else "stop",
+        say=watch.note,
+        progress=watch.decoding,
+    )
+    for bad in store.bad:
+        watch.note(f"skipped {bad.key}: {bad.reason}")
+    return store
+
+
+def parts_of(config: Data, manifest: Manifest, *, seed: int) -> Splits:
+    """The parts that train, choose and are only tested, as the data or the configuration says."""
+    return make_splits(
+        manifest,
+        seed=seed,
+        val=VAL if config.val is None else config.val,
+        test=TEST if config.test is None else config.test,
+        val_groups=config.val_groups,
+        test_groups=config.test_groups,
+    )
+
+
+def refuse_changed_data(kept: Mapping[str, Any], clips: Clips, *, study: str) -> None:
+    """StudyError naming what changed where the data is not what the study began with."""
+    now = clips.identity()
+    if now["fingerprint"] == kept["fingerprint"]:
+        return
+    before, after = kept["clips"], now["clips"]
+    changed = sorted(key for key in before.keys() & after.keys() if before[key] != after[key])
+    for keys, what in (
+        (changed, "changed"),
+        (sorted(before.keys() - after.keys()), "missing"),
+        (sorted(after.keys() - before.keys()), "new"),
+    ):
+        if keys:
+            more = f" and {len(keys) - 1} more" if len(keys) > 1 else ""
+            what_changed = f"{keys[0]} is {what}{more}"
+            break
+    else:
+        what_changed = "labels, groups, splits or their order differ"
+    raise StudyError(
+        f"the data of study {study!r} is not what it began with: {what_changed}; "
+        "restore it, or start a new study"
+    )
