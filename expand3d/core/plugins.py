@@ -170,6 +170,19 @@ INPUTS = Kind(
 )
 RGB_CHANNELS = 3
 
+#: Functions `plan -> reason or None`: a search proposes only plans that each one it names allows.
+RESTRICTIONS = Kind(
+    "restriction",
+    "expand3d.restrictions",
+    ConfigError,
+    {
+        "pytorchvideo": Row(
+            "expand3d.interop.pytorchvideo.multipliers:refusal",
+            "networks that pytorchvideo can build",
+        ),
+    },
+)
+
 FORMATS = Kind(
     "export target",
     "expand3d.formats",

@@ -193,7 +193,7 @@ class Expansion(StrategyBase):
         return (
             f"crops up to {self.limits.crop} pixels, clips up to {self.limits.duration} frames, "
             f"first clip {frames} x {stride}, "
-            f"costs up to {self.price.quantity.text(self.budget)}"
+            f"costs up to {self.price.quantity.text(self.budget)}{self.restrictions_text()}"
         )
 
     @property
@@ -338,9 +338,10 @@ class Expansion(StrategyBase):
                 budget=self.budget,
                 num_classes=self.num_classes,
                 price=self.price,
+                limits=self.limits,
             )
-            if found is None:
-                exhausted.append((axis, "cannot be contracted to lie under the budget"))
+            if isinstance(found, Exhausted):
+                exhausted.append((axis, found.reason))
             else:
                 _add(
                     candidates, self._candidate(found, step, axis, self.budget, "contract", current)
