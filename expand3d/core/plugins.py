@@ -20,12 +20,14 @@ from expand3d.core.errors import ConfigError, ExportError, FactorError, UserErro
 class Row:
     """One thing that can be named: `target` is "module:attribute", loaded when it is asked for.
 
-    `keys` are the keys of a study that do nothing without a row which names them.
+    `keys` are the keys of a study that do nothing without a row which names them. `rebuilds` says
+    that an export target builds a network of its own, whose counts may differ from ours.
     """
 
     target: str
     help: str
     keys: tuple[str, ...] = ()
+    rebuilds: bool = False
 
 
 @dataclass(frozen=True)
@@ -195,6 +197,7 @@ FORMATS = Kind(
         "pytorchvideo": Row(
             "expand3d.interop.pytorchvideo.folder:write",
             "a module that calls create_x3d, weights under its names, and a check",
+            rebuilds=True,
         ),
     },
 )

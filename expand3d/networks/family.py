@@ -140,6 +140,8 @@ class Family(ABC):
     presets: ClassVar[Mapping[str, Preset]]
     #: Other codebases' names of factors: name -> (factor, how many of theirs make 1 of the factor).
     spellings: ClassVar[Mapping[str, tuple[str, float]]] = {}
+    #: What other codebases build for a plan, by export target.
+    variants: ClassVar[Mapping[str, Callable[[Plan], Plan]]] = {}
     #: How other codebases name the weights.
     sources: ClassVar[tuple[Source, ...]] = ()
 
@@ -169,10 +171,6 @@ class Family(ABC):
     @abstractmethod
     def build(self, plan: Plan, *, dropout: float = 0.5) -> nn.Module:
         """A network that maps float N x 3 x T x H x W to logits N x num_classes."""
-
-    def pytorchvideo_variant(self, plan: Plan) -> Plan | None:
-        """The plan of what pytorchvideo builds for `plan`; None where it has no such network."""
-        return None
 
     def spell(self, name: str, value: float) -> tuple[str, float]:
         """The factor, and its value, that `name` = `value` says; `name` may be a spelling of it."""
