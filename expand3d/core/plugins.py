@@ -13,7 +13,14 @@ from dataclasses import dataclass, field
 from importlib import metadata
 from typing import Any
 
-from expand3d.core.errors import ConfigError, ExportError, FactorError, UserError, nearest
+from expand3d.core.errors import (
+    ConfigError,
+    DataError,
+    ExportError,
+    FactorError,
+    UserError,
+    nearest,
+)
 
 
 @dataclass(frozen=True)
@@ -70,6 +77,11 @@ class Kind(Mapping[str, Row]):
             return getattr(importlib.import_module(module), attribute)
         except (ImportError, AttributeError, ValueError) as error:
             raise self.error(f"{self.noun} {name!r} cannot be loaded: {error}") from None
+
+    def everyone(self) -> tuple[str, ...]:
+        """The names of what installed packages offer, then ours."""
+        installed = (point.name for point in metadata.entry_points(group=self.group))
+        return (*dict.fromkeys(sorted(name for name in installed if name not in self.rows)), *self)
 
     def using(self, key: str) -> tuple[str, ...]:
         """The names of the rows that use a key of a study; empty where everybody does."""
@@ -171,6 +183,44 @@ INPUTS = Kind(
     {"rgb": Row("expand3d.core.plugins:RGB_CHANNELS", "the pixels of a frame")},
 )
 RGB_CHANNELS = 3
+
+#: Forms in which labelled videos lie on the disk. The first that recognises a source reads it;
+#: those of installed packages are asked before ours.
+LAYOUTS = Kind(
+    "data layout",
+    "expand3d.layouts",
+    DataError,
+    {
+        "lists": Row(
+            "expand3d.data.layouts.lists:read_folder",
+            "a folder with manifest.csv, or with train and val lists",
+        ),
+        "list": Row(
+            "expand3d.data.layouts.lists:read_file",
+            "a list of paths and labels, or a CSV with a header",
+        ),
+        "folders": Row(
+            "expand3d.data.layouts.folders:read",
+            "a folder per class, or train, val and test folders that hold these",
+        ),
+    },
+)
+
+#: What a network may learn: the `Task` of a training loop.
+TASKS = Kind(
+    "training task",
+    "expand3d.tasks",
+    ConfigError,
+    {
+        "classify": Row(
+            "expand3d.training.tasks.classify:ClassifyTask", "the classes of labelled clips"
+        ),
+        "transfer": Row(
+            "expand3d.training.tasks.transfer:TransferTask",
+            "the features of a frozen network of pictures, without labels",
+        ),
+    },
+)
 
 #: Functions `plan -> reason or None`: a search proposes only plans that each one it names allows.
 RESTRICTIONS = Kind(
