@@ -52,7 +52,7 @@ MODULES = modules()
 
 
 def type_only(tree: ast.Module) -> Iterator[ast.AST]:
-    """What stands under `if TYPE_CHECKING:`."""
+    """The nodes under `if TYPE_CHECKING:`."""
     for node in ast.walk(tree):
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
             yield from ast.walk(node)

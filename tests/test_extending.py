@@ -37,7 +37,7 @@ Capture = pytest.CaptureFixture[str]
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the page asks for: its examples in a folder beside videos of two classes."""
+    """The folder that the page asks for: its examples in a folder beside videos of two classes."""
     folder = tmp_path_factory.mktemp("extending")
     for name, text in EXAMPLES.items():
         (folder / name).write_text(text, encoding="utf-8")

@@ -69,7 +69,7 @@ class Kind(Mapping[str, Row]):
         raise self.error(f"unknown {self.noun} {name!r}{nearest(name, self.rows)}")
 
     def load(self, name: str) -> Any:
-        """What stands under `name`; the kind's error says what is missing where it cannot load."""
+        """The object called `name`; the kind's error says what is missing where it cannot load."""
         module, _, attribute = self.row(name).target.partition(":")
         if name in self.rows:
             return getattr(importlib.import_module(module), attribute)

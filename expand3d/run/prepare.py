@@ -336,7 +336,7 @@ def _final_bench(bench: Bench, parts: Splits, config: StudyConfig) -> Bench:
 
 
 def _budget_text(budget: Budget, strategy: Strategy) -> str:
-    """What is counted; for a latency also on what, and how long the first network takes."""
+    """The budget's convention; for a latency also its device and the first network's."""
     price = strategy.price
     if price.clock is None:
         return budget.convention

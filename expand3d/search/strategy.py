@@ -123,7 +123,7 @@ class Strategy(Protocol):
 
 @dataclass(frozen=True)
 class Given:
-    """What a strategy is made of: a study's configuration, and what its data allows.
+    """The parts that a strategy is made of: a study's configuration, and what its data allows.
 
     `spend` is the training limit as multiply-adds of one clip of all networks together.
     """
@@ -139,7 +139,7 @@ class Given:
 
 
 class StrategyBase:
-    """What strategies that are frozen dataclasses have in common.
+    """The common part of strategies that are frozen dataclasses.
 
     A subclass has the fields of `Strategy`. `grows` names those that a study may extend.
     """
@@ -173,7 +173,7 @@ class StrategyBase:
         )
 
     def restrictions_text(self) -> str:
-        """What `limits_text` adds about restrictions; empty without any."""
+        """The end of `limits_text`, about restrictions; empty without any."""
         names = " and ".join(self.limits.restrictions)
         return f", only networks that {names} allows" if names else ""
 

@@ -1,4 +1,4 @@
-"""What every export target keeps: a network is written whole and again the same, or refused."""
+"""The contract of an export target: a network is written whole and again the same, or refused."""
 
 from __future__ import annotations
 

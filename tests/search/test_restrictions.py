@@ -41,7 +41,7 @@ MORE: dict[str, dict[str, object]] = {
 
 
 def coarse(plan: Plan) -> bool:
-    """What the restriction allows, computed anew."""
+    """True where the restriction allows it, computed anew."""
     assert isinstance(plan, X3DPlan)
     return (
         sum(inner % 2 for inner in plan.inners) == 0

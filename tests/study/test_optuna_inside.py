@@ -1,4 +1,4 @@
-"""What we use of Optuna without its promise: each test says what to look at where it changed."""
+"""Parts of Optuna used without its promise: each test says what to look at if one changed."""
 
 from __future__ import annotations
 

@@ -45,12 +45,12 @@ class Expansion(StrategyBase):
     `price` says what `budget` counts, multiply-adds if left out, and which limits hold beside it.
 
     `schedule` "fit" aims the steps at fixed costs, each `ratio` times the one before, and the last
-    at the budget (`search/targets.py`); "paper" grows each winner by `ratio` past the budget and
-    contracts the last axis backward to lie under it, "paper-all" each axis by itself. `axes`
-    restricts the family's axes, `start` replaces its base. `growth` says whether a step offers a
-    network per axis, one that grows all axes at once (compound), or both. The `beam` best networks
-    of a step are all expanded in the next, towards one cost; a network that several lead to counts
-    as the best one's.
+    at the budget (`search/expansion/targets.py`); "paper" grows each winner by `ratio` past the
+    budget and contracts the last axis backward to lie under it, "paper-all" each axis by itself.
+    `axes` restricts the family's axes, `start` replaces its base. `growth` says whether a step
+    offers a network per axis, one that grows all axes at once (compound), or both. The `beam` best
+    networks of a step are all expanded in the next, towards one cost; a network that several lead
+    to counts as the best one's.
     """
 
     family: str

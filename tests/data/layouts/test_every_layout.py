@@ -1,4 +1,4 @@
-"""What every data layout keeps: it reads its own form, leaves others alone, and blames by file."""
+"""The contract of a data layout: it reads its own form, leaves others alone, and blames by file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every training task keeps: it stands in the table and has all that the loop asks for."""
+"""The contract of a training task: it stands in the table and has all that the loop asks for."""
 
 from __future__ import annotations
 
