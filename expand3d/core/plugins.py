@@ -192,15 +192,15 @@ LAYOUTS = Kind(
     DataError,
     {
         "lists": Row(
-            "expand3d.data.layouts.lists:read_folder",
+            "expand3d.data.layouts.known:lists",
             "a folder with manifest.csv, or with train and val lists",
         ),
         "list": Row(
-            "expand3d.data.layouts.lists:read_file",
+            "expand3d.data.layouts.known:one_list",
             "a list of paths and labels, or a CSV with a header",
         ),
         "folders": Row(
-            "expand3d.data.layouts.folders:read",
+            "expand3d.data.layouts.known:class_folders",
             "a folder per class, or train, val and test folders that hold these",
         ),
     },

@@ -1,8 +1,15 @@
 """The manifest: the videos that `--data` names and what each shows, read into one table.
 
-Each form that is read is a row of `plugins.LAYOUTS`; installed packages may offer more. A layout
-recognises its form and gives its rows. The rules that all share stand here: unique paths, classes
-numbered without gaps, names that stay when the data moves.
+Three forms are read, each a row of `plugins.LAYOUTS`; installed packages may offer more:
+
+- a folder of class folders, or of train/, val/ and test/ folders that hold class folders. A folder
+  with a manifest.csv is that file; one with train.csv (.txt, .list) and val.csv is those lists;
+- a list without header, `path label` a line, parted by spaces, tabs or a comma. What stands last
+  is the label, so paths may hold spaces; `path frames label` is read too;
+- a CSV with a header: path, label and/or label_name, optionally split and group.
+
+Paths are relative to the list's own folder, or to a prefix. What all share stands here: unique
+paths, classes numbered without gaps, names that stay when the data moves.
 """
 
 from __future__ import annotations
@@ -14,7 +21,8 @@ from pathlib import Path
 
 from expand3d.core.errors import DataError, nearest
 from expand3d.core.plugins import LAYOUTS
-from expand3d.data.layouts.layout import Layout, Row, Split
+from expand3d.data.layouts.layout import Layout
+from expand3d.data.layouts.lists import Row, Split
 
 
 @dataclass(frozen=True)
@@ -52,13 +60,11 @@ def load_manifest(source: Path | str, *, prefix: Path | None = None) -> Manifest
     Raises DataError naming file, line and rule.
     """
     path = Path(source)
-    if not path.exists():
-        raise DataError(f"{path}: no such file or folder{_neighbour(path)}")
     for name in LAYOUTS.everyone():
         read: Layout = LAYOUTS.load(name)
         if (found := read(path, prefix)) is not None:
             return _assemble(list(found.rows), source=path, base=found.base)
-    raise DataError(f"{path}: none of {', '.join(LAYOUTS.everyone())}")
+    raise DataError(f"{path}: no such file or folder{_neighbour(path)}")
 
 
 def _assemble(rows: list[Row], *, source: Path, base: Path) -> Manifest:

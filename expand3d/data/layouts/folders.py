@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from expand3d.core.errors import DataError, nearest
-from expand3d.data.layouts.layout import SPLIT_WORDS, Found, Row, Split
+from expand3d.data.layouts.lists import SPLIT_WORDS, Row, Split
 
 VIDEO_SUFFIXES = (
     *(".3gp", ".asf", ".avi", ".flv", ".gif", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg"),
@@ -13,12 +13,7 @@ VIDEO_SUFFIXES = (
 )
 
 
-def read(path: Path, prefix: Path | None) -> Found | None:
-    """The videos of a folder by class; None for a file. `prefix` means nothing here."""
-    return Found(tuple(_rows(path)), path) if path.is_dir() else None
-
-
-def _rows(folder: Path) -> list[Row]:
+def read_folder(folder: Path) -> list[Row]:
     """A row per video of class folders, or of class folders inside train, val and test folders."""
     tops = _folders(folder)
     splits = {top.name: SPLIT_WORDS.get(top.name.lower()) for top in tops}

@@ -1,74 +1,48 @@
-"""Lists of labelled videos as text: headerless `path label` lines, or a CSV with a header.
-
-- A list without header has `path label` a line, parted by spaces, tabs or a comma. What stands last
-  is the label, so paths may hold spaces; `path frames label` is read too.
-- A CSV with a header has the columns path, label and/or label_name, optionally split and group.
-- A folder with a manifest.csv is that file; one with train.csv (.txt, .list) and val.csv is those
-  lists.
-
-Paths are relative to the list's own folder, or to a prefix.
-"""
+"""Lists of labelled videos as text: headerless `path label` lines, or a CSV with a header."""
 
 from __future__ import annotations
 
 import csv
 import os
 import re
-from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from expand3d.core.errors import DataError, nearest
-from expand3d.data.layouts.folders import VIDEO_SUFFIXES
-from expand3d.data.layouts.layout import SPLIT_WORDS, Found, Row
 
-LIST_SUFFIXES = (".csv", ".txt", ".list", ".tsv")
+Split = Literal["train", "val", "test"]
+
+#: What a split column or folder may say, and the part that it means.
+SPLIT_WORDS: Mapping[str, Split] = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "test": "test",
+    "testing": "test",
+}
+
 #: What stands last on a line, behind a comma, a tab or spaces; before it, the rest.
 _LAST_FIELD = re.compile(r"^(?P<rest>.*?\S)(?:\s*,\s*|\s+)(?P<field>[^\s,]+)$")
 _WHOLE_NUMBER = re.compile(r"[+-]?\d{1,18}", re.ASCII)
 
 
-def read_file(path: Path, prefix: Path | None) -> Found | None:
-    """The rows of one list; None for a folder, DataError for a video."""
-    if path.is_dir():
-        return None
-    if path.suffix.lower() in VIDEO_SUFFIXES:
-        raise DataError(f"{path}: one video is not a data set; give a folder or a list of them")
-    base = prefix or path.parent
-    return Found(tuple(read_listing(path, base=base)), base)
+@dataclass(frozen=True)
+class Row:
+    """One line of a list: `where` says file and line; `label` is None where only a name is given.
 
+    `name` is the class's name, the label's digits where the list knows no names.
+    """
 
-def read_folder(path: Path, prefix: Path | None) -> Found | None:
-    """The rows of the lists in a folder; None where it holds none under the known names."""
-    lists = _lists_in(path) if path.is_dir() else {}
-    if not lists:
-        return None
-    base = prefix or path
-    return Found(tuple(_from_lists(lists, base)), base)
-
-
-def _lists_in(folder: Path) -> dict[str, Path]:
-    """Lists that a folder holds under the names that training codebases give them, by split."""
-    whole = folder / "manifest.csv"
-    if whole.is_file():
-        return {"": whole}
-    found = {
-        split: folder / f"{split}{suffix}"
-        for split in ("train", "val", "test")
-        for suffix in LIST_SUFFIXES
-        if (folder / f"{split}{suffix}").is_file()
-    }
-    return found if {"train", "val"} <= set(found) else {}
-
-
-def _from_lists(lists: dict[str, Path], base: Path) -> list[Row]:
-    rows: list[Row] = []
-    for split, path in lists.items():
-        for row in read_listing(path, base=base):
-            rows.append(replace(row, split=SPLIT_WORDS[split]) if split else row)
-    if len({row.label is None for row in rows}) > 1:
-        raise DataError(f"{lists['train'].parent}: some lists give labels and some only label_name")
-    return rows
+    where: str
+    path: str
+    name: str
+    label: int | None = None
+    split: Split | None = None
+    group: str | None = None
 
 
 def read_listing(path: Path, *, base: Path) -> list[Row]:

@@ -71,7 +71,8 @@ def test_a_layout_of_an_installed_package_is_asked_first(
     package = tmp_path / "package"
     package.mkdir()
     (package / "flat_videos.py").write_text(
-        "from expand3d.data.layouts.layout import Found, Row\n\n"
+        "from expand3d.data.layouts.layout import Found\n"
+        "from expand3d.data.layouts.lists import Row\n\n"
         "def read(path, prefix):\n"
         "    files = sorted(path.glob('*__*.mp4')) if path.is_dir() else []\n"
         "    rows = [Row(str(f), f.name, f.name.partition('__')[0]) for f in files]\n"
