@@ -101,7 +101,7 @@ def main() -> None:
 
 
 def readme(rows: Sequence[dict[str, Any]], seeds: range, where: str) -> str:
-    """What was done and what came out, axis by axis, in Markdown."""
+    """A report of what was done and what came out, axis by axis, in Markdown."""
     head = ["git", "describe", "--always", "--dirty", "--abbrev=7"]
     commit = subprocess.run(head, capture_output=True, text=True, check=True).stdout.strip()
     lines = [
@@ -132,7 +132,7 @@ def readme(rows: Sequence[dict[str, Any]], seeds: range, where: str) -> str:
 
 
 def verdict(gain: float, p: float) -> str:
-    """What may be said of a gain in top-1 at the 1% level."""
+    """The words that may be said of a gain in top-1 at the 1% level."""
     if p >= 0.01:
         return "not shown to help"
     return "helps" if gain > 0 else "harms"

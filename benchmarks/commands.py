@@ -1,4 +1,4 @@
-"""How fast the command answers: `--help`, and the cost of 10,000 networks beside that of one.
+"""Times of the command: `--help`, and the cost of 10,000 networks beside that of one.
 
     python benchmarks/commands.py [--repeats 5] [--csv FILE]
 

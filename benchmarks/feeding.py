@@ -1,4 +1,4 @@
-"""What a training view costs: from the cache of decoded clips, and by decoding its video with PyAV.
+"""Cost of a training view: from the cache of decoded clips, and by decoding its video with PyAV.
 
     python benchmarks/feeding.py [--data bundled] [--clips 32] [--repeats 5] [--csv FILE]
 

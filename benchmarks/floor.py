@@ -1,4 +1,4 @@
-"""How far a training step is from what this machine's memory and arithmetic allow.
+"""The distance of a training step from what this machine's memory and arithmetic allow.
 
     python benchmarks/floor.py [--threads 1] [--clips 8] [--repeats 5] [--csv FILE]
 

@@ -1,4 +1,4 @@
-"""How much faster X3D trains on an NVIDIA GPU than eager pytorchvideo, and how near to its memory.
+"""X3D's training on an NVIDIA GPU beside eager pytorchvideo's: its speed, and its memory.
 
     PYTHONPATH=. .venv-peers/bin/python benchmarks/gpu_step.py [--clips 64] [--repeats 20] [--csv F]
 

@@ -1,4 +1,4 @@
-"""What reading a large study takes: resuming, listing, drawing, its frontier, by number of trials.
+"""Times of a large study: resuming, listing, drawing, its frontier, by number of trials.
 
     python benchmarks/record.py [--trials 100 1000 10000] [--strategies expand random tpe]
                                 [--root studies/benchmark-record] [--csv FILE]
@@ -168,7 +168,7 @@ def _strategy(name: str, trials: int) -> Strategy:
 
 
 def _candidates(strategy: Strategy, record: Record, trials: int) -> Iterator[Candidate]:
-    """What the strategy proposes first, then random networks, in a sampler's name where it is one.
+    """The strategy's first networks, then random networks, in a sampler's name where it is one.
 
     An expansion is followed to its end; of a sampler only the base is its own.
     """

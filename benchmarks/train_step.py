@@ -1,4 +1,4 @@
-"""How much faster one training step is than with plain nn.Conv3d, at several sizes of X3D.
+"""The speed of one training step beside plain nn.Conv3d's, at several sizes of X3D.
 
     python benchmarks/train_step.py [--clips 16] [--threads 1] [--repeats 7] [--csv FILE]
     PYTHONPATH=. .venv-peers/bin/python benchmarks/train_step.py --peer --clips 8 [--csv FILE]
@@ -107,7 +107,7 @@ def measure(
 def take_turns(
     work: Callable[..., None], tasks: Sequence[tuple[Any, ...]], repeats: int
 ) -> tuple[list[list[float]], list[float]]:
-    """What each task's process answers in each turn, and last of all (its peak memory in MB).
+    """The answers of each task's process in each turn, and last of all (its peak memory in MB).
 
     `work(pipe, *task)` answers every False that comes through its pipe, and then a True.
     """

@@ -112,7 +112,7 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
 
 
 def planned(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    """What the plan says that the search takes."""
+    """The time that the search takes, by its plan."""
     config, words = _study(options, folder)
     said = _planned(_expand3d([*words, "--plan"]).stderr)
     return {"budget": config.budget.text, "threads": options.threads, "planned": said}
@@ -147,7 +147,7 @@ def _planned(text: str) -> str:
 
 
 def _job(config: NamedConfig, record: Record, options: argparse.Namespace) -> dict[str, Any]:
-    """What the plain script needs: networks, videos and the recipe's numbers."""
+    """The input of the plain script: networks, videos and the recipe's numbers."""
     ready = prepare(config, Watch())
     job, videos = ready.bench.jobs[0], ready.bench.store.manifest.videos  # type: ignore[attr-defined]
     networks = []

@@ -1,4 +1,4 @@
-"""How near a winner's latency, measured in a new process, is to what its study recorded.
+"""A winner's latency, measured in a new process, beside what its study recorded.
 
     python benchmarks/winner_latency.py STUDY [--root studies] [--runs 3]
 
@@ -46,7 +46,7 @@ def main() -> int:
 
 
 def expand3d(*words: str) -> Any:
-    """What a command prints as JSON, in a process of its own."""
+    """The JSON that a command prints, in a process of its own."""
     command = [sys.executable, "-m", "expand3d", *words]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return json.loads(done.stdout)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import expand3d
-from expand3d.core.plugins import FAMILIES
+from expand3d.core.plugins import FAMILIES, FORMATS
 
 ROOT = Path(expand3d.__file__).parent
 
@@ -52,7 +52,7 @@ MODULES = modules()
 
 
 def type_only(tree: ast.Module) -> Iterator[ast.AST]:
-    """What stands under `if TYPE_CHECKING:`."""
+    """The nodes under `if TYPE_CHECKING:`."""
     for node in ast.walk(tree):
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
             yield from ast.walk(node)
@@ -152,3 +152,22 @@ def test_the_table_reads_what_is_there() -> None:
     )
     assert "networks.families.x3d_net" in set(imports("networks.families.x3d"))  # inside a function
     assert level("core.trial") < level("study.record") < level("training.loop") < level("cli.main")
+
+
+def test_no_codebase_is_named_outside_its_place() -> None:
+    """An export target that rebuilds networks stands in its room, its row and the families."""
+    targets = {target for target, row in FORMATS.items() if row.rebuilds}
+    assert targets
+    homes = ("interop", "networks.families", "networks.weights", "core.plugins")
+    elsewhere = [name for name in MODULES if not name.startswith(homes)]
+    for name in elsewhere:
+        texts = [
+            node.value
+            for node in ast.walk(MODULES[name])
+            if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        ]
+        docstring = ast.get_docstring(MODULES[name], clean=False)
+        names = {
+            target for target in targets for text in texts if text != docstring and target in text
+        }
+        assert not names, f"{name} names {names}"

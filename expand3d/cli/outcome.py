@@ -11,6 +11,7 @@ from typing import Any
 from rich.console import Console
 
 from expand3d.cli.words import network_text, score_text
+from expand3d.core.plugins import FORMATS
 from expand3d.cost.price import cost_text
 from expand3d.networks import get_family
 from expand3d.report.study.spent import spent
@@ -18,6 +19,9 @@ from expand3d.report.study.status import final_text, status_json
 from expand3d.report.study.view import StudyView, load_view
 from expand3d.run.events import Watch
 from expand3d.run.runner import Outcome
+
+#: The export target of every network.
+OWN = "json"
 
 
 class SignalStop:
@@ -80,10 +84,8 @@ def print_outcome(outcome: Outcome, *, as_json: bool) -> None:
 
 
 def _target(view: StudyView) -> str:
-    """A codebase that can build the best network, or else our own format."""
+    """A codebase that can build the best network, or else the format that every network has."""
     if view.best is None:
-        return "json"
-    candidate = view.best.candidate
-    family = get_family(candidate.genotype.family)
-    theirs = family.pytorchvideo_variant(candidate.plan)
-    return "json" if theirs is None else "pytorchvideo"
+        return OWN
+    family = get_family(view.best.candidate.genotype.family)
+    return next((target for target in family.variants if target in FORMATS), OWN)

@@ -76,7 +76,7 @@ class Plan:
 
     @property
     def inputs(self) -> tuple[Input, ...]:
-        """What the network reads of one clip, in the order of its `forward`'s arguments."""
+        """The inputs made of one clip, in the order of its `forward`'s arguments."""
         return (Input(self.frames, self.stride, self.crop),)
 
     @property

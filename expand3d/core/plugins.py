@@ -13,19 +13,28 @@ from dataclasses import dataclass, field
 from importlib import metadata
 from typing import Any
 
-from expand3d.core.errors import ConfigError, ExportError, FactorError, UserError, nearest
+from expand3d.core.errors import (
+    ConfigError,
+    DataError,
+    ExportError,
+    FactorError,
+    UserError,
+    nearest,
+)
 
 
 @dataclass(frozen=True)
 class Row:
     """One thing that can be named: `target` is "module:attribute", loaded when it is asked for.
 
-    `keys` are the keys of a study that do nothing without a row which names them.
+    `keys` are the keys of a study that do nothing without a row which names them. `rebuilds` says
+    that an export target builds a network of its own, whose counts may differ from ours.
     """
 
     target: str
     help: str
     keys: tuple[str, ...] = ()
+    rebuilds: bool = False
 
 
 @dataclass(frozen=True)
@@ -60,7 +69,7 @@ class Kind(Mapping[str, Row]):
         raise self.error(f"unknown {self.noun} {name!r}{nearest(name, self.rows)}")
 
     def load(self, name: str) -> Any:
-        """What stands under `name`; the kind's error says what is missing where it cannot load."""
+        """The object called `name`; the kind's error says what is missing where it cannot load."""
         module, _, attribute = self.row(name).target.partition(":")
         if name in self.rows:
             return getattr(importlib.import_module(module), attribute)
@@ -68,6 +77,11 @@ class Kind(Mapping[str, Row]):
             return getattr(importlib.import_module(module), attribute)
         except (ImportError, AttributeError, ValueError) as error:
             raise self.error(f"{self.noun} {name!r} cannot be loaded: {error}") from None
+
+    def everyone(self) -> tuple[str, ...]:
+        """The names of what installed packages offer, then ours."""
+        installed = (point.name for point in metadata.entry_points(group=self.group))
+        return (*dict.fromkeys(sorted(name for name in installed if name not in self.rows)), *self)
 
     def using(self, key: str) -> tuple[str, ...]:
         """The names of the rows that use a key of a study; empty where everybody does."""
@@ -170,6 +184,57 @@ INPUTS = Kind(
 )
 RGB_CHANNELS = 3
 
+#: Forms in which labelled videos lie on the disk. The first that recognises a source reads it;
+#: those of installed packages are asked before ours.
+LAYOUTS = Kind(
+    "data layout",
+    "expand3d.layouts",
+    DataError,
+    {
+        "lists": Row(
+            "expand3d.data.layouts.known:lists",
+            "a folder with manifest.csv, or with train and val lists",
+        ),
+        "list": Row(
+            "expand3d.data.layouts.known:one_list",
+            "a list of paths and labels, or a CSV with a header",
+        ),
+        "folders": Row(
+            "expand3d.data.layouts.known:class_folders",
+            "a folder per class, or train, val and test folders that hold these",
+        ),
+    },
+)
+
+#: What a network may learn: the `Task` of a training loop.
+TASKS = Kind(
+    "training task",
+    "expand3d.tasks",
+    ConfigError,
+    {
+        "classify": Row(
+            "expand3d.training.tasks.classify:ClassifyTask", "the classes of labelled clips"
+        ),
+        "transfer": Row(
+            "expand3d.training.tasks.transfer:TransferTask",
+            "the features of a frozen network of pictures, without labels",
+        ),
+    },
+)
+
+#: Functions `plan -> reason or None`: a search proposes only plans that each one it names allows.
+RESTRICTIONS = Kind(
+    "restriction",
+    "expand3d.restrictions",
+    ConfigError,
+    {
+        "pytorchvideo": Row(
+            "expand3d.interop.pytorchvideo.multipliers:refusal",
+            "networks that pytorchvideo can build",
+        ),
+    },
+)
+
 FORMATS = Kind(
     "export target",
     "expand3d.formats",
@@ -182,6 +247,7 @@ FORMATS = Kind(
         "pytorchvideo": Row(
             "expand3d.interop.pytorchvideo.folder:write",
             "a module that calls create_x3d, weights under its names, and a check",
+            rebuilds=True,
         ),
     },
 )

@@ -1,4 +1,4 @@
-"""What networks cost, by arithmetic only; called, it is `expand3d.api.cost`."""
+"""The cost of networks, by arithmetic only; called, the package is `expand3d.api.cost`."""
 
 from expand3d.core.verbs import make_callable
 

@@ -9,8 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from expand3d.core.genotype import Plan
+from expand3d.core.plugins import FORMATS
 from expand3d.data import crops as augment
 from expand3d.networks import get_family
+
+#: Export targets that build a network of their own, whose counts are figures too.
+REBUILT = tuple(target for target, row in FORMATS.items() if row.rebuilds)
 
 #: Key -> what the number counts; a network's figures have exactly these keys.
 CONVENTIONS: Mapping[str, str] = {
@@ -19,10 +23,10 @@ CONVENTIONS: Mapping[str, str] = {
     "macs_test_crop": "the same for 1 clip at the 30-view test crop (8/7 of train)",
     "macs_30_view": "the same for 10 clips x 3 test crops",
     "fvcore_flops": "fvcore's total in eval mode: macs + 2 per BatchNorm element, 1 clip",
-    "fvcore_flops_pytorchvideo": "fvcore_flops of the network as pytorchvideo builds it",
+    **{f"fvcore_flops_{it}": f"fvcore_flops of the network as {it} builds it" for it in REBUILT},
     "params": "every learned number",
     "params_without_bn": "params less BatchNorm's affine pair (the X3D paper's count)",
-    "params_pytorchvideo": "params of the network as pytorchvideo builds it",
+    **{f"params_{it}": f"params of the network as {it} builds it" for it in REBUILT},
     "activations": "elements of all convolution outputs, 1 clip at the train crop",
     "memory": "predicted peak bytes of inference, 1 clip, float32: params + 3 x largest output",
 }
@@ -38,16 +42,17 @@ def figures(plan: Plan) -> dict[str, int | None]:
     family = get_family(plan.family)
     cost = family.cost(plan)
     larger = family.cost(plan, crop=wide_crop(plan))
-    variant = family.pytorchvideo_variant(plan)
-    theirs = family.cost(variant) if variant else None
-    totals = {
+    totals: dict[str, int | None] = {
         **cost.totals(),
         "macs_10_view": 10 * cost.macs,
         "macs_test_crop": larger.macs,
         "macs_30_view": 30 * larger.macs,
-        "fvcore_flops_pytorchvideo": theirs.fvcore_flops if theirs else None,
-        "params_pytorchvideo": theirs.params if theirs else None,
     }
+    for target in REBUILT:
+        variant = family.variants.get(target)
+        theirs = family.cost(variant(plan)) if variant else None
+        totals[f"fvcore_flops_{target}"] = theirs.fvcore_flops if theirs else None
+        totals[f"params_{target}"] = theirs.params if theirs else None
     return {key: totals[key] for key in CONVENTIONS}
 
 

@@ -163,7 +163,7 @@ def _resample(path: Path, *, fps: float, short_side: int | None, even: bool) -> 
 
 
 class _Clock:
-    """When each frame is shown, in seconds after the first, in the order of decoding.
+    """Seconds at which each frame is shown after the first, in the order of decoding.
 
     By the time stamps, or with `even` by counting at the average rate. `count` frames were seen;
     the last of them is shown until `end`.

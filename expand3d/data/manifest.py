@@ -1,6 +1,6 @@
 """The manifest: the videos that `--data` names and what each shows, read into one table.
 
-Three forms are read:
+Three forms are read, each a row of `plugins.LAYOUTS`; installed packages may offer more:
 
 - a folder of class folders, or of train/, val/ and test/ folders that hold class folders. A folder
   with a manifest.csv is that file; one with train.csv (.txt, .list) and val.csv is those lists;
@@ -8,7 +8,8 @@ Three forms are read:
   is the label, so paths may hold spaces; `path frames label` is read too;
 - a CSV with a header: path, label and/or label_name, optionally split and group.
 
-Paths are relative to the list's own folder, or to a prefix.
+Paths are relative to the list's own folder, or to a prefix. What all share stands here: unique
+paths, classes numbered without gaps, names that stay when the data moves.
 """
 
 from __future__ import annotations
@@ -19,13 +20,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from expand3d.core.errors import DataError, nearest
-from expand3d.data.layouts.lists import SPLIT_WORDS, Row, Split, read_listing
-
-VIDEO_SUFFIXES = (
-    *(".3gp", ".asf", ".avi", ".flv", ".gif", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg"),
-    *(".mpg", ".mts", ".ogv", ".ts", ".webm", ".wmv"),
-)
-LIST_SUFFIXES = (".csv", ".txt", ".list", ".tsv")
+from expand3d.core.plugins import LAYOUTS
+from expand3d.data.layouts.layout import Layout
+from expand3d.data.layouts.lists import Row, Split
 
 
 @dataclass(frozen=True)
@@ -63,18 +60,11 @@ def load_manifest(source: Path | str, *, prefix: Path | None = None) -> Manifest
     Raises DataError naming file, line and rule.
     """
     path = Path(source)
-    if path.is_dir():
-        lists = _lists_in(path)
-        base = prefix if prefix and lists else path
-        rows = _from_lists(lists, base) if lists else _from_folder(path)
-    elif path.is_file():
-        if path.suffix.lower() in VIDEO_SUFFIXES:
-            raise DataError(f"{path}: one video is not a data set; give a folder or a list of them")
-        base = prefix or path.parent
-        rows = read_listing(path, base=base)
-    else:
-        raise DataError(f"{path}: no such file or folder{_neighbour(path)}")
-    return _assemble(rows, source=path, base=base)
+    for name in LAYOUTS.everyone():
+        read: Layout = LAYOUTS.load(name)
+        if (found := read(path, prefix)) is not None:
+            return _assemble(list(found.rows), source=path, base=found.base)
+    raise DataError(f"{path}: no such file or folder{_neighbour(path)}")
 
 
 def _assemble(rows: list[Row], *, source: Path, base: Path) -> Manifest:
@@ -137,68 +127,6 @@ def _keys(paths: list[str]) -> list[str]:
         return paths
     common = os.path.commonpath(paths)
     return [Path(os.path.relpath(path, common)).as_posix() for path in paths]
-
-
-def _lists_in(folder: Path) -> dict[str, Path]:
-    """Lists that a folder holds under the names that training codebases give them, by split."""
-    whole = folder / "manifest.csv"
-    if whole.is_file():
-        return {"": whole}
-    found = {
-        split: folder / f"{split}{suffix}"
-        for split in ("train", "val", "test")
-        for suffix in LIST_SUFFIXES
-        if (folder / f"{split}{suffix}").is_file()
-    }
-    return found if {"train", "val"} <= set(found) else {}
-
-
-def _from_lists(lists: dict[str, Path], base: Path) -> list[Row]:
-    rows: list[Row] = []
-    for split, path in lists.items():
-        for row in read_listing(path, base=base):
-            rows.append(replace(row, split=SPLIT_WORDS[split]) if split else row)
-    if len({row.label is None for row in rows}) > 1:
-        raise DataError(f"{lists['train'].parent}: some lists give labels and some only label_name")
-    return rows
-
-
-def _from_folder(folder: Path) -> list[Row]:
-    """A row per video of class folders, or of class folders inside train, val and test folders."""
-    tops = _folders(folder)
-    splits = {top.name: SPLIT_WORDS.get(top.name.lower()) for top in tops}
-    # One class may well be called "train"; two of the words together are a split.
-    if "train" in splits.values() and len(set(splits.values()) - {None}) > 1:
-        for name, split in splits.items():
-            if split is None:
-                hint = nearest(name, sorted(SPLIT_WORDS))
-                raise DataError(f"{folder / name}: not a split, beside folders that are{hint}")
-        return [row for top in tops for row in _class_rows(folder, top, splits[top.name])]
-    return _class_rows(folder, folder, None)
-
-
-def _class_rows(root: Path, parent: Path, split: Split | None) -> list[Row]:
-    """A row per video below each class folder in `parent`, in the order of the names."""
-    rows = []
-    for folder in _folders(parent):
-        videos = sorted(path for path in folder.rglob("*") if _is_video(path, folder))
-        if not videos:
-            raise DataError(f"{folder}: a class folder without a video; remove it or fill it")
-        for path in videos:
-            key = path.relative_to(root).as_posix()
-            rows.append(Row(where=str(folder), path=key, name=folder.name, split=split))
-    if not rows:
-        raise DataError(f"{parent}: holds no class folders (one folder of videos per class)")
-    return rows
-
-
-def _folders(parent: Path) -> list[Path]:
-    return sorted(p for p in parent.iterdir() if p.is_dir() and not p.name.startswith("."))
-
-
-def _is_video(path: Path, below: Path) -> bool:
-    hidden = any(part.startswith(".") for part in path.relative_to(below).parts)
-    return path.suffix.lower() in VIDEO_SUFFIXES and not hidden and path.is_file()
 
 
 def _neighbour(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""Who trains the candidates, by name; an executor's module is imported when it is asked for."""
+"""Executors by name; an executor's module is imported when it is asked for."""
 
 from __future__ import annotations
 

@@ -25,7 +25,8 @@ def import_weights(
     """Write the network of `genotype` with the weights in `file` into `out`; the paths written.
 
     `file` holds the state dict of a codebase whose names the family knows. With `inflated` it is
-    that of a 2D network (`families.inflate`). WeightsError lists names that are unknown or missing.
+    that of a 2D network (`networks.weights.inflate`). WeightsError lists names that are unknown or
+    missing.
     """
     from safetensors.torch import save_file
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from expand3d.core.errors import FactorError, nearest
 from expand3d.core.genotype import Genotype, Plan
+from expand3d.core.plugins import RESTRICTIONS
 from expand3d.networks.operators import Cost
 
 if TYPE_CHECKING:
@@ -35,16 +37,41 @@ class Factor:
 
 @dataclass(frozen=True)
 class Limits:
-    """The limits of the data: no axis grows past these.
+    """The limits of a search: no axis grows past those of the data, nor to a network refused.
 
     `crop` is the largest crop side in pixels (on a grid of 8), `duration` the longest clip in
     frames at the target frame rate, `first_clip` the frames and stride that the temporal axes
-    take when they leave a single frame (X3D's first temporal step: 2 x 14).
+    take when they leave a single frame (X3D's first temporal step: 2 x 14). `restrictions` names
+    rows of `plugins.RESTRICTIONS`, each of which may refuse any plan.
     """
 
     crop: int = 448
     duration: int = 300
     first_clip: tuple[int, int] = (2, 14)
+    restrictions: tuple[str, ...] = ()
+
+    @cached_property
+    def _refusals(self) -> tuple[Callable[[Plan], str | None], ...]:
+        return tuple(RESTRICTIONS.load(name) for name in self.restrictions)
+
+    def refusal(self, plan: Plan) -> str | None:
+        """The reason of the first restriction that refuses `plan`; None where all allow it."""
+        reasons = (refusal(plan) for refusal in self._refusals)
+        return next((reason for reason in reasons if reason is not None), None)
+
+    def to_json(self) -> dict[str, Any]:
+        """The limits as records keep them; without restrictions, as earlier versions wrote them."""
+        data = {
+            "crop": self.crop,
+            "duration": self.duration,
+            "first_clip": list(self.first_clip),
+        }
+        return {**data, "restrictions": list(self.restrictions)} if self.restrictions else data
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Limits:
+        lists = {key: tuple(value) for key, value in data.items() if isinstance(value, list)}
+        return cls(**{**data, **lists})
 
 
 @dataclass(frozen=True)
@@ -113,6 +140,8 @@ class Family(ABC):
     presets: ClassVar[Mapping[str, Preset]]
     #: Other codebases' names of factors: name -> (factor, how many of theirs make 1 of the factor).
     spellings: ClassVar[Mapping[str, tuple[str, float]]] = {}
+    #: What other codebases build for a plan, by export target.
+    variants: ClassVar[Mapping[str, Callable[[Plan], Plan]]] = {}
     #: How other codebases name the weights.
     sources: ClassVar[tuple[Source, ...]] = ()
 
@@ -142,10 +171,6 @@ class Family(ABC):
     @abstractmethod
     def build(self, plan: Plan, *, dropout: float = 0.5) -> nn.Module:
         """A network that maps float N x 3 x T x H x W to logits N x num_classes."""
-
-    def pytorchvideo_variant(self, plan: Plan) -> Plan | None:
-        """The plan of what pytorchvideo builds for `plan`; None where it has no such network."""
-        return None
 
     def spell(self, name: str, value: float) -> tuple[str, float]:
         """The factor, and its value, that `name` = `value` says; `name` may be a spelling of it."""

@@ -1,4 +1,4 @@
-"""What a process does, from a configuration to a finished study; called, it is `run_study`."""
+"""The way from a configuration to a finished study; called, the package is `run_study`."""
 
 from expand3d.core.verbs import make_callable
 

@@ -116,7 +116,7 @@ def _prepared(wanted: Pretraining, watch: Watch) -> tuple[TransferTask, CachedSt
 
 
 def _finished(out: Path, task: TransferTask, watch: Watch) -> Mapping[str, Any]:
-    """What a finished pretraining gave; ExportError where it was another one."""
+    """The outcome of a finished pretraining; ExportError where it was another one."""
     kept = load_export(out)
     before, now = kept.provenance.get("belongs", {}), task.belongs()
     other = [name for name, value in now.items() if before.get(name) != value]

@@ -1,4 +1,4 @@
-"""How long a study has been worked on: a total over all its processes, whatever became of them.
+"""The time spent on a study: a total over all its processes, whatever became of them.
 
 Each session writes down its own seconds every now and then, so that those of a killed one count
 too, and the time of trainings that it did not finish.
@@ -36,7 +36,7 @@ class WorkTime:
 
     @property
     def overdue(self) -> bool:
-        """Whether all sessions together have taken longer than the time limit."""
+        """True where all sessions together have taken longer than the time limit."""
         return self._limit is not None and self._spent + self._seconds() > self._limit
 
     @contextmanager

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
-from expand3d.core.errors import BudgetError
+from expand3d.core.errors import BudgetError, ConfigError
 from expand3d.core.genotype import Genotype, Plan
 from expand3d.core.trial import Candidate, Trial
 from expand3d.cost.price import IN_MACS, Known, Price, nothing
@@ -135,7 +135,7 @@ class Strategy(Protocol):
 
 @dataclass(frozen=True)
 class Given:
-    """What a strategy is made of: a study's configuration, and what its data allows.
+    """The parts that a strategy is made of: a study's configuration, and what its data allows.
 
     `spend` is the training limit as multiply-adds of one clip of all networks together.
     """
@@ -151,7 +151,7 @@ class Given:
 
 
 class StrategyBase:
-    """What strategies that are frozen dataclasses have in common.
+    """The common part of strategies that are frozen dataclasses.
 
     A subclass has the fields of `Strategy`. `grows` names those that a study may extend.
     """
@@ -173,11 +173,21 @@ class StrategyBase:
             num_classes=self.num_classes,
             budget=self.budget,
             price=self.price,
+            limits=self.limits,
         )
 
     def inside(self, candidate: Candidate) -> bool:
-        """Whether the network is within every limit of the budget."""
-        return candidate.cost <= self.budget and self.price.over(candidate.plan) is None
+        """True where the network is within every limit of the budget, and allowed."""
+        return (
+            candidate.cost <= self.budget
+            and self.price.over(candidate.plan) is None
+            and self.limits.refusal(candidate.plan) is None
+        )
+
+    def restrictions_text(self) -> str:
+        """The end of `limits_text`, about restrictions; empty without any."""
+        names = " and ".join(self.limits.restrictions)
+        return f", only networks that {names} allows" if names else ""
 
     def with_price(self, price: Price) -> Self:
         return replace(self, price=price)  # type: ignore[type-var]
@@ -198,17 +208,17 @@ class StrategyBase:
             for item in fields(self)  # type: ignore[arg-type]
             if item.name not in self.unstored
         }
-        limits = {**asdict(self.limits), "first_clip": list(self.limits.first_clip)}
         start = self.start.to_json() if self.start else None
-        return {**data, "limits": limits, "start": start, "price": self.price.to_json()}
+        price = self.price.to_json()
+        return {**data, "limits": self.limits.to_json(), "start": start, "price": price}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any], *, known: Known = nothing) -> Self:
         # Older records count multiply-adds.
         price = Price.from_json(data["price"], known=known) if "price" in data else IN_MACS
-        limits = {**data["limits"], "first_clip": tuple(data["limits"]["first_clip"])}
+        limits = Limits.from_json(data["limits"])
         start = Genotype.from_json(data["start"]) if data["start"] else None
-        return cls(**{**data, "limits": Limits(**limits), "start": start, "price": price})
+        return cls(**{**data, "limits": limits, "start": start, "price": price})
 
 
 def answers(history: Sequence[Trial], visits: int | None = None) -> Mapping[str, Trial]:
@@ -229,11 +239,23 @@ def answers(history: Sequence[Trial], visits: int | None = None) -> Mapping[str,
 
 
 def base_candidate(
-    genotype: Genotype, *, num_classes: int, budget: int, price: Price = IN_MACS
+    genotype: Genotype,
+    *,
+    num_classes: int,
+    budget: int,
+    limits: Limits,
+    price: Price = IN_MACS,
 ) -> Candidate:
-    """The network that a strategy begins with; BudgetError where it exceeds a limit."""
+    """The network that a strategy begins with.
+
+    BudgetError where it exceeds a limit of the budget, ConfigError where `limits` refuse it.
+    """
     family = get_family(genotype.family)
     plan = family.resolve(genotype, num_classes=num_classes)
+    if (reason := limits.refusal(plan)) is not None:
+        raise ConfigError(
+            f"restrictions = {', '.join(limits.restrictions)} refuse the base network: {reason}"
+        )
     if (cost := price.of(plan)) > budget:
         raise BudgetError(
             f"budget = {price.quantity.text(budget)} is less than the base network costs; "

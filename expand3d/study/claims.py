@@ -209,7 +209,7 @@ class Claims:
 
     def _prepare(self) -> None:
         """Make the table, and watch over the record's transactions from here on."""
-        from sqlalchemy import event, inspect
+        from sqlalchemy import inspect
         from sqlalchemy.exc import SQLAlchemyError
 
         if self._listening:
@@ -226,7 +226,7 @@ class Claims:
             with self._access():
                 if not inspect(self._storage.engine).has_table(TABLE):
                     raise error
-        event.listen(self._storage.optuna.scoped_session, "before_commit", self._before_commit)
+        self._storage.before_each_commit(self._before_commit)
         self._listening = True
 
     def _before_commit(self, session: Any) -> None:

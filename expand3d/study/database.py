@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import sqlite3
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from expand3d.core.errors import StudyError
+from expand3d.study import optuna_inside
 from expand3d.study.folder import StudyFolder, hide_password
+from expand3d.study.optuna_inside import TrialRow
 
 if TYPE_CHECKING:
     from optuna.storages import RDBStorage
     from sqlalchemy import Engine
 
 METRICS = ("accuracy", "macs")
-#: How Optuna stores that nothing more is to come of a trial.
-ENDED = {"COMPLETE", "PRUNED", "FAIL"}
 #: Names a file to the pool of connections alone; where it lies is the connector's business.
 SQLITE_URL = "sqlite:///study.db"
 #: A dashboard that reads while we write makes SQLite wait; it must not make a run fail.
@@ -51,7 +50,7 @@ class Database:
     def engine(self) -> Engine:
         """Connections to the database."""
         if self._url is not None or not self._folder.database.exists():
-            return self.optuna.engine
+            return optuna_inside.engine(self.optuna)
         from sqlalchemy import create_engine
 
         return create_engine(SQLITE_URL, creator=_connector(self._folder.database.resolve()))
@@ -74,53 +73,23 @@ class Database:
 
     def study(self, name: str) -> int | None:
         """Number of the study called `name`, or None."""
-        rows = self.read("SELECT study_id FROM studies WHERE study_name = :name", name=name)
-        return rows[0][0] if rows else None
+        return optuna_inside.study_number(self.read, name)
 
     def names(self) -> list[str]:
         """Every study's name."""
-        return [name for (name,) in self.read("SELECT study_name FROM studies")]
+        return optuna_inside.study_names(self.read)
 
     def attributes(self, study: int) -> dict[str, Any]:
         """The attributes of the study as a whole, by key."""
-        rows = self.read(
-            "SELECT kept.key, value_json FROM study_user_attributes AS kept "
-            "WHERE study_id = :study ORDER BY study_user_attribute_id",
-            study=study,
-        )
-        return {key: json.loads(value) for key, value in rows}
+        return optuna_inside.study_attributes(self.read, study)
 
     def trials(self, study: int, attribute: str) -> list[TrialRow]:
-        """Every trial of a study by number, with one of its attributes.
+        """Every trial of a study by number, with one of its attributes."""
+        return optuna_inside.trial_rows(self.read, study, attribute)
 
-        Optuna's own reading makes objects of every parameter, value and distribution, too.
-        """
-        rows = self.read(
-            "SELECT trials.trial_id, number, state, value_json FROM trials "
-            "LEFT JOIN trial_user_attributes AS kept "
-            "ON kept.trial_id = trials.trial_id AND kept.key = :attribute "
-            "WHERE study_id = :study ORDER BY number",
-            study=study,
-            attribute=attribute,
-        )
-        return [
-            TrialRow(
-                identifier,
-                number,
-                state in ENDED,
-                None if value is None else json.loads(value),
-            )
-            for identifier, number, state, value in rows
-        ]
-
-
-class TrialRow(NamedTuple):
-    """One trial as it is stored: `attribute` is None where it does not have the one asked for."""
-
-    identifier: int
-    number: int
-    finished: bool
-    attribute: Any
+    def before_each_commit(self, call: Callable[[Any], None]) -> None:
+        """Have `call` run in each transaction of Optuna's, with its session, before it ends."""
+        optuna_inside.before_each_commit(self.optuna, call)
 
 
 def open_storage(folder: StudyFolder, url: str | None) -> RDBStorage:
@@ -138,7 +107,7 @@ def open_storage(folder: StudyFolder, url: str | None) -> RDBStorage:
             # processes then finds that a table already exists.
             made = database.with_name(f"{database.name}.new")
             made.unlink(missing_ok=True)
-            _sqlite(made).engine.dispose()
+            optuna_inside.engine(_sqlite(made)).dispose()
             made.replace(database)
         return _sqlite(database)
     except (SQLAlchemyError, StorageInternalError, ImportError, RuntimeError) as error:
@@ -166,7 +135,9 @@ def _server(url: str) -> RDBStorage:
         # What a machine held that went away in the middle of a transaction must become free.
         options["connect_args"] = {"options": f"-c idle_in_transaction_session_timeout={IDLE_MS}"}
     storage = RDBStorage(parsed.render_as_string(hide_password=False), engine_kwargs=options)
-    event.listen(storage.engine, "do_connect", _patiently)  # a wrong address has failed by now
+    event.listen(
+        optuna_inside.engine(storage), "do_connect", _patiently
+    )  # a wrong address has failed by now
     return storage
 
 

@@ -309,7 +309,7 @@ class Record:
         return final["trial"] if final and not self.last_failure() else None
 
     def last_failure(self) -> str | None:
-        """Why the training of the winner gave nothing, where it was the last thing tried."""
+        """The reason why the winner's last training gave nothing; None where it gave something."""
         training = (self.final() or {}).get("training")
         if training is None or training["status"] == "ok":
             return None
@@ -337,7 +337,7 @@ class Record:
         self.set_attribute(f"{SESSION}/{number}", session.to_json())
 
     def worked(self) -> list[dict[str, Any]]:
-        """What `put_worked` has kept; older sessions have nothing."""
+        """The values that `put_worked` has kept; older sessions have nothing."""
         keys = [key for key in self._attributes if key.startswith(f"{WORKED}/")]
         return [self._attributes[key] for key in keys]
 

@@ -25,5 +25,5 @@ def require_finite(model: nn.Module) -> None:
 
 
 def describe(broken: list[str]) -> str:
-    """What is wrong with the tensors of these names, in one line."""
+    """One line that says what is wrong with the tensors of these names."""
     return f"{len(broken)} tensors of weights are not finite ({broken[0]} is the first)"

@@ -37,7 +37,7 @@ S = TypeVar("S", covariant=True)
 
 
 class Task(Protocol[N, B, S]):
-    """What is learned: a network N from batches B, whose test gives scores S.
+    """A thing to learn: a network N from batches B, whose test gives scores S.
 
     A task holds no state. All it returns depends on its own values and its arguments alone, so
     that a training which was interrupted goes on to the same bits.
@@ -64,7 +64,7 @@ class Task(Protocol[N, B, S]):
         """Views that the test reads."""
 
     def belongs(self) -> dict[str, str]:
-        """What a checkpoint must agree in to be continued, by what it is called in a note."""
+        """Digests in which a checkpoint must agree to be continued, by their names in a note."""
 
     def build(self) -> N:
         """A new network, its weights drawn from torch's random state."""
@@ -95,7 +95,7 @@ class Task(Protocol[N, B, S]):
 
 @dataclass(frozen=True)
 class Limits:
-    """What may end a training early, and who is told how it goes.
+    """The ways in which a training may end early, and the listener that is told how it goes.
 
     `stop` is asked between batches; `timeout` is in seconds, kept across resumes. `until` is a
     number of clip visits after which this call has trained enough, None for all of the recipe's.
@@ -270,7 +270,7 @@ class Loop(Generic[N, B, S]):
             )
 
     def _close_epoch(self, lr: float) -> bool:
-        """Whether this step ended an epoch; if so the curve has one row more."""
+        """True where this step ended an epoch; the curve has one row more."""
         clips = self.task.clips
         before = (self.visits - self.recipe.batch) // clips
         if self.visits // clips == before and self.step < self.steps:

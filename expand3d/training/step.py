@@ -89,7 +89,7 @@ class Shown(NamedTuple):
 
 
 def forward_backward(forward: Callable[[B], Pass], batch: B, *, share: float = 1.0) -> Shown:
-    """What the pass over `batch` showed, once `share` of its gradient is in the parameters'."""
+    """Loss and hits of the pass over `batch`; `share` of its gradient is then in the parameters."""
     passed = forward(batch)
     (passed.loss * share).backward()
     return Shown(passed.loss.item(), int(passed.correct))

@@ -1,4 +1,4 @@
-"""What a run shows: the same events as a live table and as plain lines."""
+"""The face of a run: the same events as a live table and as plain lines."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ MISSPELT = {
 
 
 def one_line(capsys: pytest.CaptureFixture[str]) -> str:
-    """What standard error says, which is one line; standard output is empty."""
+    """The text of standard error, which is one line; standard output is empty."""
     out, err = capsys.readouterr()
     assert out == "" and err.count("\n") == 1 and err.endswith("\n")
     return err

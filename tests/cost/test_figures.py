@@ -30,7 +30,7 @@ def test_pytorchvideo_s_variant() -> None:
 
 
 def test_a_family_that_pytorchvideo_does_not_have(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(type(FAMILY), "pytorchvideo_variant", lambda self, plan: None)
+    monkeypatch.setattr(type(FAMILY), "variants", {})
     figures = views.figures(FAMILY.resolve(FAMILY.base))
     assert figures["params_pytorchvideo"] is None
     assert figures["fvcore_flops_pytorchvideo"] is None

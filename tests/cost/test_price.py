@@ -1,4 +1,4 @@
-"""What a study counts: amounts, limits beside them, and latencies that are data."""
+"""The price of networks: amounts, limits beside them, and latencies that are data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `--data` may name: folders, lists as other codebases write them, CSV files."""
+"""The forms that `--data` may name: folders, lists as other codebases write them, CSV files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every executor does, whatever its workers do."""
+"""The contract of an executor, whatever its workers do."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def after(done: Callable[[], bool], seconds: float = HANGS) -> Callable[[], bool
 
 
 def gone(pid: int) -> bool:
-    """Whether a process has ended; a zombie counts, its parent may be slow to look."""
+    """True where a process has ended; a zombie counts, its parent may be slow to look."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except (FileNotFoundError, ProcessLookupError):

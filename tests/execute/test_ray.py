@@ -1,4 +1,4 @@
-"""What only a cluster can do: lose a worker of its own, lose a machine, have too few CPUs."""
+"""Troubles of a cluster alone: to lose a worker of its own, lose a machine, have too few CPUs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What several tests need: data, networks and studies made for them, and servers."""
+"""Things that several tests need: data, networks and studies made for them, and servers."""
 
 from pathlib import Path
 

@@ -29,7 +29,7 @@ def _tool(name: str) -> str:
 
 
 def _user() -> str | None:
-    """Who runs the server: it refuses root."""
+    """The user who runs the server: it refuses root."""
     if os.geteuid():
         return None
     names = {entry.pw_name for entry in pwd.getpwall()}

@@ -71,7 +71,7 @@ class Stage:
         self.play(self.deeds)
 
     def play(self, deeds: Sequence[str]) -> None:
-        """What the trainings do from now on."""
+        """Set what the trainings do from now on."""
         script = {c.digest: deed for c, deed in zip(self.candidates, deeds, strict=True)}
         (self.home / "script.json").write_text(json.dumps(script))
 

@@ -19,7 +19,7 @@ def wait_for(
     process: subprocess.Popen[Any] | None = None,
     said: Callable[[], str] = str,
 ) -> T:
-    """What `happened` gives as soon as that is true; fails where `process` ends before."""
+    """The value of `happened` as soon as that is true; fails where `process` ends before."""
     until = time.monotonic() + HANGS
     while True:
         over = process is not None and process.poll() is not None

@@ -1,4 +1,4 @@
-"""What every target has in common: its name, its folder, and what is left alone."""
+"""The common part of all targets: its name, its folder, and what is left alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How far float32 takes a training step from float64: ours beside eager pytorchvideo's."""
+"""The distance of a float32 training step from float64: ours beside eager pytorchvideo's."""
 
 from __future__ import annotations
 

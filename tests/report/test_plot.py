@@ -1,4 +1,4 @@
-"""What the pictures share: their files, and the layout that both files of one picture have."""
+"""Common to all pictures: their files, and the layout that both files of one picture have."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ def config(config: StudyConfig) -> StudyConfig:
 
 @dataclasses.dataclass
 class Trained:
-    """What was trained, in order, by a stand-in that answers at once."""
+    """The networks that were trained, in order, by a stand-in that answers at once."""
 
     plans: list[Any] = dataclasses.field(default_factory=list)
     stores: list[Any] = dataclasses.field(default_factory=list)

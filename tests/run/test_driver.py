@@ -382,7 +382,7 @@ def test_sigterm_stops_cleanly_and_prints_the_resume_command(
 
 
 def _wait_for_driver(process: subprocess.Popen[bytes], config: StudyConfig) -> bool:
-    """Whether the process has come to hold the study's lock; it may also have ended."""
+    """True where the process has come to hold the study's lock; it may also have ended."""
     folder = study_folder("tiny", config.root)
     while process.poll() is None:
         session = holder(folder)

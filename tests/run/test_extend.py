@@ -1,4 +1,4 @@
-"""What may grow in a study that is there, and what the strategy takes over."""
+"""The keys that may grow in a study that is there, and what the strategy takes over."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ def opened(root: str | Path, name: str = "tiny") -> Record:
 
 
 def trained(root: str | Path) -> dict[str, Any]:
-    """What every network of a study has scored, by digest."""
+    """The scores of every network of a study, by digest."""
     return {t.candidate.digest: t.scores() for t in opened(root).trials()}
 
 
@@ -54,7 +54,7 @@ def decisions(root: str | Path) -> list[tuple[str, ...]]:
 
 
 class Count(Watch):
-    """Which networks were trained while it looked on, and what was planned."""
+    """The networks that were trained while it looked on, and what was planned."""
 
     def __init__(self) -> None:
         self.digests: list[str] = []
@@ -75,7 +75,7 @@ class Count(Watch):
 def alone(
     videos: Path, clip_cache: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
-    """Where a study lies that had the larger budget from the beginning."""
+    """The folder of a study that had the larger budget from the beginning."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EXPAND3D_CACHE", str(clip_cache))
         without_timing(patch)

@@ -1,4 +1,4 @@
-"""What a plan makes of timings: the middle way and its spread."""
+"""A plan made of timings: the middle way and its spread."""
 
 from __future__ import annotations
 

@@ -179,7 +179,7 @@ def test_a_state_dict_of_ours_is_the_network_it_was(tmp_path: Path) -> None:
 
 
 def torchvision_name(name: str) -> str:
-    """What torchvision's older files call a tensor of our DenseNet."""
+    """The name of a tensor of our DenseNet in torchvision's older files."""
     for pattern, theirs in (
         (r"stem\.conv\.conv", "features.conv0"),
         (r"stem\.conv\.bn", "features.norm0"),

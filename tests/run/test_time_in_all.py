@@ -87,7 +87,7 @@ def lab(monkeypatch: pytest.MonkeyPatch) -> Lab:
 
 
 def reason(config: StudyConfig, lab: Lab, **changes: Any) -> str:
-    """How a resumed part ends; "killed" where it dies."""
+    """The way in which a resumed part ends; "killed" where it dies."""
     lab.dead = False
     try:
         return resume_study("tiny", root=config.root, changes=changes).reason

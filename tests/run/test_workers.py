@@ -47,7 +47,7 @@ def opened(config: StudyConfig) -> Record:
 
 
 def outcome_of(config: StudyConfig) -> Any:
-    """What a study has found, whoever trained it in which order."""
+    """The findings of a study, whoever trained it in which order."""
     record = opened(config)
     last = record.final()
     assert last is not None
@@ -91,7 +91,7 @@ class Crowd:
         wait_for(lambda: text in self.said(pid), process=process, said=lambda: self.said(pid))
 
     def busy(self) -> list[Claim]:
-        """Who trains a network now."""
+        """The workers that train a network now."""
         claims = opened(self.config).claims.others()
         return [claim for claim in claims if claim.name.startswith(NETWORK)]
 

@@ -1,4 +1,4 @@
-"""What every strategy promises: the contract of `search.base`, whoever proposes."""
+"""The contract of a strategy, `search/strategy.py`, whoever proposes."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ MakeCandidate = Callable[..., Candidate]
 def compare(
     a: Trial, b: Trial, *, metric: Metric, seed: int, resamples: int = RESAMPLES
 ) -> Comparison:
-    """How much better `a` is than `b`, by the bootstrap that `choose` asks in its own order."""
+    """The gain of `a` over `b`, by the bootstrap that `choose` asks in its own order."""
     paired = _Paired.of([a, b], metric)
     return paired.compare(0, 1, paired.resampled_means(seed, resamples))
 

@@ -54,7 +54,7 @@ def _drive(root: Path, log: Log) -> None:
 
 
 def _run(root: Path, work: Callable[[Path, Log], None], *, kill_at: int) -> tuple[bool, list[str]]:
-    """Whether a forked process that does `work` died at its write `kill_at`, and what it said.
+    """True where a forked process died at its write `kill_at` of `work`; and what it said.
 
     It kills itself right before the commit, so that the write is lost and all before it stand.
     """

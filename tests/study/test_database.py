@@ -1,4 +1,4 @@
-"""What is read from the database directly, against what Optuna reads from it."""
+"""Direct reading of the database against what Optuna reads from it."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ def rewritten(path: Path, **changes: Any) -> None:
 
 
 def stopped(folder: Path) -> dict[str, Any]:
-    """What a transfer keeps that was stopped after three steps."""
+    """The files of a transfer that was stopped after three steps."""
     with pytest.raises(Interrupted):
         run(make_task(), folder, stop=after(3))
     state, _ = load(folder / "checkpoint", belongs={})

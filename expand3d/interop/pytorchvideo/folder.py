@@ -7,7 +7,6 @@ the description that the json target writes.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Iterable
 from pathlib import Path
@@ -20,6 +19,8 @@ from expand3d.interop.pytorchvideo.files import CHECK, MODEL, TRAINED, UNTRAINED
 from expand3d.interop.pytorchvideo.multipliers import create_x3d_arguments
 from expand3d.networks import get_family
 from expand3d.networks.families.x3d import X3DPlan
+
+TARGET = "pytorchvideo"
 
 
 def write(network: ExportedNetwork, folder: Path) -> None:
@@ -60,8 +61,9 @@ def _model_source(network: ExportedNetwork, arguments: dict[str, Any]) -> str:
 
 
 def _check_source(plan: X3DPlan) -> str:
-    variant = dataclasses.replace(plan, res2_shortcut_bn=False)
-    return CHECK.substitute(parameters=get_family(plan.family).cost(variant).params)
+    family = get_family(plan.family)
+    theirs = family.variants[TARGET](plan)
+    return CHECK.substitute(parameters=family.cost(theirs).params)
 
 
 def _write_tensors(network: ExportedNetwork, plan: X3DPlan, folder: Path) -> None:

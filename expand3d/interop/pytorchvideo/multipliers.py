@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from expand3d.core.errors import ExportError
-from expand3d.core.genotype import Genotype
+from expand3d.core.genotype import Genotype, Plan
 from expand3d.networks.factors import round_width
 from expand3d.networks.families.x3d import SE_RATIO, STAGE_DEPTHS, X3DPlan
 
@@ -72,6 +72,17 @@ def create_x3d_arguments(plan: X3DPlan, genotype: Genotype | None = None) -> dic
         "se_ratio": SE_RATIO,
         "head_dim_out": plan.lin5,
     }
+
+
+def refusal(plan: Plan) -> str | None:
+    """The reason why `create_x3d` cannot build `plan`; None where it can."""
+    if not isinstance(plan, X3DPlan):
+        return f"pytorchvideo's create_x3d builds x3d networks, not {plan.family}"
+    try:
+        create_x3d_arguments(plan)
+    except ExportError as error:
+        return str(error)
+    return None
 
 
 def spell(rule: Rule, wanted: Integers, preferred: float) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
@@ -30,6 +30,12 @@ STEM_TEMPORAL_KERNEL = 5
 SE_RATIO = 1 / 16
 
 
+def _of_pytorchvideo(plan: Plan) -> X3DPlan:
+    """The same network without BatchNorm on res2's shortcut, where the widths agree."""
+    assert isinstance(plan, X3DPlan)
+    return dataclasses.replace(plan, res2_shortcut_bn=plan.stem != plan.widths[0])
+
+
 class X3D(Family):
     """Channel-wise bottlenecks with squeeze-excitation in every other block, no temporal stride."""
 
@@ -53,6 +59,7 @@ class X3D(Family):
         "depth_factor": ("gamma_d", 1),
         "bottleneck_factor": ("gamma_b", 1),
     }
+    variants: ClassVar[Mapping[str, Callable[[Plan], Plan]]] = {"pytorchvideo": _of_pytorchvideo}
 
     def resolve(
         self, genotype: Genotype, *, num_classes: int = 400, res2_shortcut_bn: bool = True
@@ -105,11 +112,6 @@ class X3D(Family):
 
         assert isinstance(plan, X3DPlan)
         return X3DNet(plan, dropout=dropout, temporal_kernel=STEM_TEMPORAL_KERNEL)
-
-    def pytorchvideo_variant(self, plan: Plan) -> X3DPlan:
-        """The same network without BatchNorm on res2's shortcut, where the widths agree."""
-        assert isinstance(plan, X3DPlan)
-        return dataclasses.replace(plan, res2_shortcut_bn=plan.stem != plan.widths[0])
 
     @property
     def presets(self) -> Mapping[str, Preset]:  # type: ignore[override]

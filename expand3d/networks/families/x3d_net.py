@@ -55,7 +55,7 @@ class SqueezeExcite(nn.Module):
         return torch.sigmoid(self.excite(torch.relu(self.squeeze(mean))))
 
     def untouched(self, x: Tensor, channels: int) -> bool:
-        """Whether the two layers are as they were made, for `x` of so many channels."""
+        """True where the two layers are as they were made, for `x` of so many channels."""
         squeeze: Any = self._modules["squeeze"]
         excite: Any = self._modules["excite"]
         return (

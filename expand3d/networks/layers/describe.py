@@ -1,7 +1,7 @@
 """Networks as data: one description from which both the arithmetic cost and the module are made.
 
 A family describes its network with these layers; `trace` follows a clip's shape through them and
-lists the operators, `layers_net.build` makes the torch module of the same names. Kernels, strides
+lists the operators, `modules.build` makes the torch module of the same names. Kernels, strides
 and paddings are pairs (temporal, spatial): `Conv(64, (3, 7), (1, 2))` is 3x7x7, 64 with stride
 1x2x2. No torch here.
 """

@@ -63,7 +63,7 @@ class ChannelwiseConv3d(nn.Conv3d):
         return out
 
     def is_spatial(self, channels: int) -> bool:
-        """Whether it is 3x3x3, of so many channels, and strides are 1 or 2 over space."""
+        """True where it is 3x3x3, of so many channels, and strides are 1 or 2 over space."""
         weight = self._parameters["weight"]
         return (
             weight is not None
@@ -143,7 +143,7 @@ def pointwise_backward(grad: Tensor, x: Tensor, weight: Tensor, *, of_input: boo
 def is_pointwise(
     conv: nn.Conv3d, inputs: int, outputs: int, *, bias: bool = False, strides: bool = False
 ) -> bool:
-    """Whether `conv` is a 1x1x1 convolution of such channels, with a bias or strides as said."""
+    """True where `conv` is a 1x1x1 convolution of such channels, with a bias or strides as said."""
     weight = conv._parameters["weight"]
     return (
         weight is not None
@@ -258,7 +258,7 @@ class _Channelwise(torch.autograd.Function):
 
 
 def _on_triton(x: Tensor) -> bool:
-    """Whether a GPU's own operator convolves `x`; a symbolic trace has no tensor."""
+    """True where a GPU's own operator convolves `x`; a symbolic trace has no tensor."""
     on_gpu = isinstance(x, Tensor) and x.device.type == "cuda" and HAS_TRITON
     return on_gpu and not torch.jit.is_tracing() and not transformed()
 

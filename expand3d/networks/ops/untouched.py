@@ -1,10 +1,10 @@
-"""Whether nobody has stepped in: the one case that compiled loops and fused operators compute.
+"""True where nobody has stepped in: the one case of compiled loops and fused operators.
 
 They read parameters and write running statistics without calling the modules, and differentiate by
 formulas of their own. torch offers many ways to change what a call does or to watch it: hooks,
 parametrizations, pruning, frozen parameters, other classes, modes, transforms. Where any of them is
 in use, torch's own operators run, module by module. This file reads private names of torch; the
-test beside it (`tests/families/test_untouched.py`) lists the ways.
+test beside it (`tests/networks/families/test_untouched.py`) lists the ways.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _TENSORS = (Tensor, nn.Parameter)
 
 
 def never_ours(x: Tensor) -> bool:
-    """Whether torch's own operators are to be used on NCTHW `x`, whatever the modules.
+    """True where torch's own operators are to be used on NCTHW `x`, whatever the modules.
 
     So it is off the CPU, under tracing, in lower precision, under a transform, a mode or hooks of
     all modules, and for what is no batch of clips. torch's meta device, where memory is counted
@@ -40,18 +40,18 @@ def never_ours(x: Tensor) -> bool:
 
 
 def transformed() -> bool:
-    """Whether a transform of `torch.func` or forward-mode differentiation is on its way."""
+    """True where a transform of `torch.func` or forward-mode differentiation is on its way."""
     interpreters = torch._C._functorch.peek_interpreter_stack()
     return interpreters is not None or forward_ad._current_level >= 0
 
 
 def _in_a_mode() -> bool:
-    """Whether somebody sees every operator that is called."""
+    """True where somebody sees every operator that is called."""
     return bool(torch._C._len_torch_function_stack() or torch._C._len_torch_dispatch_stack())
 
 
 def watched(module: nn.Module) -> bool:
-    """Whether calling `module` does more than its class's `forward` with its own parameters."""
+    """True where calling `module` does more than its class's `forward` with its own parameters."""
     return _has_any_global_hook() or _has_own_ways(module)
 
 
@@ -73,7 +73,7 @@ def _has_own_ways(module: nn.Module) -> bool:
 
 
 def untouched(x: Tensor, module: nn.Module | None, *kinds: type[nn.Module]) -> bool:
-    """Whether calling `module`, one of `kinds` and not of a subclass, does what its class says.
+    """True where calling `module`, one of `kinds` and not of a subclass, does what its class says.
 
     `never_ours` has been asked of `x` before. The parameters have the type of `x` and are where it
     is, and where gradients are wanted, every one has one. Children are not looked at. Hooks on a
@@ -92,7 +92,7 @@ def untouched(x: Tensor, module: nn.Module | None, *kinds: type[nn.Module]) -> b
 
 
 def untouched_norm(x: Tensor, norm: nn.Module | None, channels: int) -> bool:
-    """Whether `norm` is a BatchNorm of `channels` as `nn.BatchNorm3d(channels)` makes it."""
+    """True where `norm` is a BatchNorm of `channels` as `nn.BatchNorm3d(channels)` makes it."""
     if not untouched(x, norm, nn.BatchNorm3d):
         return False
     assert isinstance(norm, nn.BatchNorm3d)
@@ -107,5 +107,5 @@ def untouched_norm(x: Tensor, norm: nn.Module | None, channels: int) -> bool:
 
 
 def _alike(tensor: Tensor, x: Tensor) -> bool:
-    """Whether both have one type and are both in a CPU's memory or both not."""
+    """True where both have one type and are both in a CPU's memory or both not."""
     return tensor.dtype == x.dtype and tensor.is_cpu == x.is_cpu

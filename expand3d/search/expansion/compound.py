@@ -14,7 +14,14 @@ from expand3d.core.quantity import LATENCY
 from expand3d.core.trial import Candidate
 from expand3d.cost.price import Price
 from expand3d.networks.family import Family, Limits
-from expand3d.search.expansion.solve import LEAST_GROWTH, Exhausted, Solution, solution
+from expand3d.search.expansion.solve import (
+    LEAST_GROWTH,
+    Exhausted,
+    Solution,
+    allowed,
+    refused,
+    solution,
+)
 
 #: The name under which all axes grow at once.
 COMPOUND = "compound"
@@ -45,7 +52,9 @@ def compound(
     reach = _Reach(family, limits, num_classes, ceiling, price)
     now = _shared(reach, axes, genotype, target)
     if reach.cost(now) < LEAST_GROWTH * reach.cost(genotype):
-        return Exhausted(f"all axes together come only to {price.quantity.text(reach.cost(now))}")
+        only = f"all axes together come only to {price.quantity.text(reach.cost(now))}"
+        reason = reach.refused(axes, now)
+        return Exhausted(only if reason is None else f"{only} ({reason})")
     if ceiling is not None and (over := price.over(reach.plan(now))) is not None:
         return Exhausted(f"over the budget: all axes together come to {over}")
     return solution(family, now, target=target, num_classes=num_classes, price=price)
@@ -53,7 +62,7 @@ def compound(
 
 @dataclass(frozen=True)
 class _Reach:
-    """The settings of an axis that arithmetic allows, and what they cost."""
+    """The settings of an axis that arithmetic and restrictions allow, and what they cost."""
 
     family: Family
     limits: Limits
@@ -73,7 +82,7 @@ class _Reach:
 
     def settings(self, axis: str, now: Genotype) -> list[Genotype]:
         """Ever costlier settings of the axis up to the ceiling; latency is left to the end."""
-        grown = list(self.family.grow(axis, now, self.limits))
+        grown = allowed(list(self.family.grow(axis, now, self.limits)), self.limits, self.plan)
         if self.ceiling is None:
             return grown
         computed = tuple(limit for limit in self.price.also if limit.quantity is not LATENCY)
@@ -84,6 +93,14 @@ class _Reach:
             return price.of(plan) > ceiling or price.over(plan) is not None
 
         return grown[: bisect_left(grown, True, key=over)]
+
+    def refused(self, axes: Sequence[str], now: Genotype) -> str | None:
+        """The reason why some single axis cannot grow further; None where nothing is refused."""
+        for axis in axes:
+            grown = list(self.family.grow(axis, now, self.limits))
+            if (reason := refused(grown, self.limits, self.plan)) is not None:
+                return reason
+        return None
 
     def nearest(self, axis: str, now: Genotype, aim: float) -> Genotype:
         """The setting of the axis whose cost is nearest to `aim`; `now` is one of them."""

@@ -45,12 +45,12 @@ class Expansion(StrategyBase):
     `price` says what `budget` counts, multiply-adds if left out, and which limits hold beside it.
 
     `schedule` "fit" aims the steps at fixed costs, each `ratio` times the one before, and the last
-    at the budget (`search/targets.py`); "paper" grows each winner by `ratio` past the budget and
-    contracts the last axis backward to lie under it, "paper-all" each axis by itself. `axes`
-    restricts the family's axes, `start` replaces its base. `growth` says whether a step offers a
-    network per axis, one that grows all axes at once (compound), or both. The `beam` best networks
-    of a step are all expanded in the next, towards one cost; a network that several lead to counts
-    as the best one's.
+    at the budget (`search/expansion/targets.py`); "paper" grows each winner by `ratio` past the
+    budget and contracts the last axis backward to lie under it, "paper-all" each axis by itself.
+    `axes` restricts the family's axes, `start` replaces its base. `growth` says whether a step
+    offers a network per axis, one that grows all axes at once (compound), or both. The `beam` best
+    networks of a step are all expanded in the next, towards one cost; a network that several lead
+    to counts as the best one's.
     """
 
     family: str
@@ -193,7 +193,7 @@ class Expansion(StrategyBase):
         return (
             f"crops up to {self.limits.crop} pixels, clips up to {self.limits.duration} frames, "
             f"first clip {frames} x {stride}, "
-            f"costs up to {self.price.quantity.text(self.budget)}"
+            f"costs up to {self.price.quantity.text(self.budget)}{self.restrictions_text()}"
         )
 
     @property
@@ -338,9 +338,10 @@ class Expansion(StrategyBase):
                 budget=self.budget,
                 num_classes=self.num_classes,
                 price=self.price,
+                limits=self.limits,
             )
-            if found is None:
-                exhausted.append((axis, "cannot be contracted to lie under the budget"))
+            if isinstance(found, Exhausted):
+                exhausted.append((axis, found.reason))
             else:
                 _add(
                     candidates, self._candidate(found, step, axis, self.budget, "contract", current)

@@ -72,9 +72,10 @@ def solve(
 ) -> Solution | Exhausted:
     """The setting of `axis` whose price is nearest to `target` by ratio, never over `ceiling`.
 
-    With a ceiling the limits beside it hold too. Exhausted where the best setting adds less than
-    5% to the price of `genotype`. Settings grow ever costlier, so a bisection over them finds the
-    two on either side of the target. Unmeasured where a latency is needed that is not known.
+    With a ceiling the limits beside it hold too. Settings that `limits` refuse are passed over.
+    Exhausted where the best setting adds less than 5% to the price of `genotype`. Settings grow
+    ever costlier, so a bisection over them finds the two on either side of the target. Unmeasured
+    where a latency is needed that is not known.
     """
     return _solved(family, axis, genotype, target, ceiling, limits, num_classes, price)
 
@@ -98,7 +99,8 @@ def _solved(
     def cost(setting: Genotype) -> int:
         return price.of(plan(setting))
 
-    settings = list(family.grow(axis, genotype, limits))
+    every = list(family.grow(axis, genotype, limits))
+    settings = allowed(every, limits, plan)
     if price.measured:
         plans = [plan(setting) for setting in settings]
         below, above = timed.around(
@@ -119,11 +121,35 @@ def _solved(
         return solution(family, best, target=target, num_classes=num_classes, price=price)
     if blocked is not None:
         return Exhausted(f"over the budget: the next setting is {blocked}")
+    if len(settings) < len(every):
+        if price.measured:  # what is refused is never measured
+            taken = [] if above < len(settings) else every
+        else:
+            taken = [s for s in every if cost(s) >= least and (not ceiling or cost(s) <= ceiling)]
+        if (reason := refused(taken, limits, plan)) is not None:
+            return Exhausted(reason)
     for setting in settings[above:looked_at]:
         if cost(setting) >= least:
             next_cost = price.quantity.text(cost(setting))
             return Exhausted(f"over the budget: the next setting is {next_cost}")
     return Exhausted(_end(family, axis, genotype, limits, num_classes))
+
+
+def allowed(
+    settings: Sequence[Genotype], limits: Limits, resolve: Callable[[Genotype], Plan]
+) -> list[Genotype]:
+    """The settings that no restriction refuses, in their order."""
+    if not limits.restrictions:
+        return list(settings)
+    return [setting for setting in settings if limits.refusal(resolve(setting)) is None]
+
+
+def refused(
+    settings: Sequence[Genotype], limits: Limits, resolve: Callable[[Genotype], Plan]
+) -> str | None:
+    """The reason why the first of the settings that is refused is; None where none is."""
+    reasons = (limits.refusal(resolve(setting)) for setting in settings)
+    return next((f"refused: {reason}" for reason in reasons if reason is not None), None)
 
 
 def _within(
@@ -157,22 +183,29 @@ def contract(
     genotype: Genotype,
     *,
     budget: int,
+    limits: Limits,
     num_classes: int,
     price: Price = IN_MACS,
-) -> Solution | None:
-    """The costliest network within all limits on the way back along `axis`, if any.
+) -> Solution | Exhausted:
+    """The costliest network within all limits on the way back along `axis`.
 
     The paper's backward contraction: the last expansion is reduced until the budget is met.
+    Exhausted where no setting meets it, or none that is allowed.
     """
-    settings = list(family.shrink(axis, genotype))
+
+    def plan(setting: Genotype) -> Plan:
+        return family.resolve(setting, num_classes=num_classes)
 
     def fits(setting: Genotype) -> bool:
-        plan = family.resolve(setting, num_classes=num_classes)
-        return price.of(plan) <= budget and price.over(plan) is None
+        return price.of(plan(setting)) <= budget and price.over(plan(setting)) is None
 
+    every = list(family.shrink(axis, genotype))
+    settings = allowed(every, limits, plan)
     first = bisect_left(settings, True, key=fits)
     if first == len(settings):
-        return None
+        reason = refused(every, limits, plan)
+        cannot = "cannot be contracted to lie under the budget"
+        return Exhausted(cannot if reason is None else f"{cannot} ({reason})")
     found = settings[first]
     return solution(family, found, target=budget, num_classes=num_classes, price=price)
 

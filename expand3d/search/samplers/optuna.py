@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from expand3d.core.genotype import Genotype
 from expand3d.search.samplers.space import Space, Verdict
+from expand3d.study.optuna_inside import generation_mark, select_parents
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
@@ -140,14 +141,14 @@ class Model:
     def _add(self, verdict: Verdict, gain: float, generation: int | None) -> None:
         from optuna.trial import create_trial
 
-        kind = type(self._study.sampler).__name__
+        mark = {} if generation is None else generation_mark(self._study.sampler, generation)
         self._study.add_trial(
             create_trial(
                 values=[gain, math.log(verdict.price)],
                 params=dict(self._space.places(verdict.genotype)),
                 distributions=dict(self._distributions),
                 constraints={name: verdict.excess[name] for name in self._limits} or None,
-                system_attrs={} if generation is None else {f"{kind}:generation": generation},
+                system_attrs=mark,
             )
         )
 
@@ -158,11 +159,7 @@ def _select_parents(study: Study, sampler: str, generation: int, population: int
     NSGA-III draws lots for them; a seed of its own gives each generation the same parents however
     often it is asked for. Optuna then finds them in the study.
     """
-    from optuna.samplers._ga import BaseGASampler
-
-    chooser = _make(sampler, 0, population)
-    assert isinstance(chooser, BaseGASampler)
-    chooser.get_parent_population(study, generation)
+    select_parents(_make(sampler, 0, population), study, generation)
 
 
 def _make(sampler: str, seed: int, population: int) -> BaseSampler:

@@ -22,7 +22,7 @@ from expand3d.networks.family import Limits
 from expand3d.search.expansion.steps import Offer, StepSummary
 from expand3d.search.samplers.latency_guess import SLACK, ladder
 from expand3d.search.samplers.optuna import GENETIC, Model, Trained
-from expand3d.search.samplers.space import Order, Space, Verdict
+from expand3d.search.samplers.space import RESTRICTED, Order, Space, Verdict
 from expand3d.search.statistics import Metric, estimate, rank
 from expand3d.search.strategy import Ask, Batch, Done, Given, Measure, StrategyBase, answers
 
@@ -209,6 +209,7 @@ class Sampling(StrategyBase):
             f"{ranges or 'nothing can vary'}; costs up to "
             f"{self.price.quantity.text(self.budget)}, "
             f"crops up to {self.limits.crop} pixels, clips up to {self.limits.duration} frames"
+            f"{self.restrictions_text()}"
         )
 
     @property
@@ -361,10 +362,18 @@ class Sampling(StrategyBase):
         """The reason why nothing is left to propose."""
         slow = " or too slow" if self.price.clock else ""
         if self.sampler == "grid":
-            return f"all {len(self._grid(own))} networks of the grid are trained{slow}"
+            allowed = " that are allowed" if self.limits.restrictions else ""
+            return f"all {len(self._grid(own))} networks of the grid{allowed} are trained{slow}"
         refused = self.space.refused(self._order, self.seed, blocks=BLOCKS)
         known = sum(1 for _ in self.space.legal(self._order, self.seed, blocks=BLOCKS))
-        reasons = [f"{count:,} exceed the limit of {name}" for name, count in refused.most_common()]
+        reasons = [
+            f"{count:,} exceed the limit of {name}"
+            for name, count in refused.most_common()
+            if name != RESTRICTED
+        ]
+        if refused[RESTRICTED]:
+            example = self.space.refusal(self._order, self.seed, blocks=BLOCKS)
+            reasons.append(f"{refused[RESTRICTED]:,} are refused (such as: {example})")
         return (
             f"no new network among {refused.total() + known:,} points: "
             f"{', '.join([*reasons, f'{known:,} are known{slow}'])}"

@@ -38,6 +38,13 @@ HOPELESS = 1.3
 #: Places along a dimension at which its growth is computed, for that estimate.
 KNOTS = 12
 
+#: The name of the excess of a network that a restriction refuses, which has no amount: little, as
+#: of a network just over a limit.
+RESTRICTED = "restrictions"
+REFUSED = 0.1
+#: Points of a grid that are looked at where most may be refused.
+LOOKS = 4_000
+
 Order = Literal["random", "qmc"]
 
 
@@ -76,6 +83,7 @@ class Verdict:
 
     `excess` holds log(amount / limit) for each of `Space.names`: above 0 is too much, and a cost
     that was guessed above `slack`. `plan` is None where the family cannot resolve the genotype.
+    `refusal` is why a restriction refuses the network.
     """
 
     genotype: Genotype
@@ -83,14 +91,20 @@ class Verdict:
     price: int
     excess: Mapping[str, float]
     slack: float = 0.0
+    refusal: str | None = None
+
+    @property
+    def exceeded(self) -> str | None:
+        """The first limit that is exceeded, as it stays where a factor grows; or None."""
+        for name, amount in self.excess.items():
+            if name != RESTRICTED and amount > (self.slack if name == "cost" else 0):
+                return name
+        return None
 
     @property
     def reason(self) -> str | None:
-        """The first limit that is exceeded, or None for a legal network."""
-        for name, amount in self.excess.items():
-            if amount > (self.slack if name == "cost" else 0):
-                return name
-        return None
+        """The first limit that is exceeded, or RESTRICTED; None for a legal network."""
+        return self.exceeded or (None if self.refusal is None else RESTRICTED)
 
     def priced(self, price: int, budget: int) -> Verdict:
         """The verdict on the network's exact price, where that may have been a guess."""
@@ -100,7 +114,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Space:
-    """The networks of a family from `start` up, within `budget` and what the data allows.
+    """The networks of a family from `start` up, within `budget` and what `limits` allow.
 
     `price` says what the budget counts, by arithmetic. The limits beside it hold too, but for
     that of a latency, which only a measurement can judge. Where the price itself is a guess of one,
@@ -137,7 +151,8 @@ class Space:
     def names(self) -> tuple[str, ...]:
         """The names of what a network can have too much of."""
         also = (limit.quantity.key for limit in self.price.also if limit.quantity is not LATENCY)
-        return ("cost", "crop", "duration", *also)
+        restricted = (RESTRICTED,) if self.limits.restrictions else ()
+        return ("cost", "crop", "duration", *also, *restricted)
 
     def judge(self, genotype: Genotype) -> Verdict:
         """The network's cost and the limit that it exceeds, if any; arithmetic, no torch."""
@@ -155,7 +170,10 @@ class Space:
             if limit.quantity is not LATENCY:
                 amount = self.price.amount(limit.quantity, plan)
                 excess[limit.quantity.key] = math.log(amount / limit.amount)
-        return Verdict(genotype, plan, cost, excess, math.log(self.slack))
+        refusal = self.limits.refusal(plan)
+        if self.limits.restrictions:
+            excess[RESTRICTED] = -REFUSED if refusal is None else REFUSED
+        return Verdict(genotype, plan, cost, excess, math.log(self.slack), refusal)
 
     def legal(self, order: Order, seed: int, *, blocks: int) -> Iterator[Verdict]:
         """The legal networks of a sequence of points, which is cut after `blocks` blocks.
@@ -172,6 +190,11 @@ class Space:
         for block in range(blocks):
             found.update(dict(_legal(self, order, seed, block)[1]))
         return found
+
+    def refusal(self, order: Order, seed: int, *, blocks: int) -> str | None:
+        """The reason why the first point of a sequence that a restriction refuses is refused."""
+        points = (point for block in range(blocks) for point in _points(self, order, seed, block))
+        return next((point.refusal for point in points if point.reason == RESTRICTED), None)
 
     def near_misses(self, count: int) -> tuple[Verdict, ...]:
         """Networks that exceed a limit: of one block of random points those that do so least."""
@@ -272,6 +295,8 @@ def _grids(space: Space, most: int) -> tuple[Mapping[str, Verdict], ...]:
             finer = [*levels[:turn], levels[turn] + 1, *levels[turn + 1 :]]
             size = dimension.high - dimension.low + 1
             fits = finer[turn] <= size
+            looks = math.prod(finer) if space.limits.restrictions else 0
+            fits = fits and looks <= LOOKS
             found = _corners(space, finer) if fits else {}
             if not fits or len(found) > most:
                 stuck.add(turn)
@@ -294,11 +319,12 @@ def _corners(space: Space, levels: list[int]) -> dict[str, Verdict]:
             for verdict in kept
             for value in values
         )
-        kept = [verdict for verdict in reached if verdict.reason is None]
+        kept = [verdict for verdict in reached if verdict.exceeded is None]
     found: dict[str, Verdict] = {}
-    for verdict in kept:
+    for verdict in kept:  # a finer level may be allowed where a coarser one was refused
         assert verdict.plan is not None
-        found.setdefault(verdict.plan.digest, verdict)
+        if verdict.refusal is None:
+            found.setdefault(verdict.plan.digest, verdict)
     return dict(sorted(found.items(), key=lambda item: (item[1].price, item[0])))
 
 
@@ -343,7 +369,9 @@ def _dimension(space: Space, factor: Factor, anchors: list[Genotype]) -> Dimensi
         if _work(space, ends[0]) == _work(space, ends[1]):
             low = first
         too_much = bisect_left(
-            range(first, last + 1), True, key=lambda place: judge(anchor, place).reason is not None
+            range(first, last + 1),
+            True,
+            key=lambda place: judge(anchor, place).exceeded is not None,
         )
         high = max(high, first + too_much - 1)
     return Dimension(factor.name, unit, low, high, factor.log and low >= 1)

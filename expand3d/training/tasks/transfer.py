@@ -61,7 +61,7 @@ class Teacher:
 
 
 class PairScores(NamedTuple):
-    """How well `pairs` held-out pairs are told apart; half of them match, so chance is 0.5."""
+    """Accuracy and loss on `pairs` held-out pairs; half of them match, so chance is 0.5."""
 
     pairs: int
     accuracy: float
@@ -91,7 +91,7 @@ def without_classifier(network: nn.Module) -> tuple[nn.Module, str, nn.Linear]:
 
 
 class Pairing(nn.Module):
-    """What learns: the student without its classifier, and the head that answers.
+    """The network that learns: the student without its classifier, and the head that answers.
 
     The classifier is kept as it was initialised, outside what is trained and saved.
     """
@@ -119,7 +119,7 @@ class Pairing(nn.Module):
 
 @dataclass(frozen=True)
 class TransferTask:
-    """What is transferred to what, on which clips: all that the result depends on."""
+    """A teacher, a student and their clips: all that the result of a transfer depends on."""
 
     plan: Plan
     teacher: Teacher
@@ -141,7 +141,7 @@ class TransferTask:
         return len(self.held_out)
 
     def belongs(self) -> dict[str, str]:
-        """What two parts of one transfer agree in."""
+        """The digests in which two parts of one transfer agree."""
         store = self.store
         return {
             "plan": self.plan.digest,

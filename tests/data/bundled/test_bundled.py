@@ -75,7 +75,7 @@ def coarse(name: str, scene: int) -> NDArray[np.float64]:
 
 
 def told_apart(*names: str) -> int:
-    """How many of 60 frames a linear classifier gets right, fitted on 60 of other scenes."""
+    """The number of 60 frames that a linear classifier gets right, fitted on 60 of other scenes."""
     x = np.array([coarse(name, scene) for scene in range(60) for name in names])
     y = np.tile([-1, 1], 60)
     # Ridge regression in its dual form: fewer clips than numbers of each.

@@ -23,7 +23,7 @@ def peers_width(width: float, multiplier: float) -> int:
 
 
 def peers_integers(arguments: dict[str, Any]) -> dict[str, Any]:
-    """What create_x3d makes of its arguments (models/x3d.py)."""
+    """The integers that create_x3d makes of its arguments (models/x3d.py)."""
     widths = tuple(peers_width(w, arguments["width_factor"]) for w in (12, 24, 48, 96))
     inners = tuple(int(arguments["bottleneck_factor"] * width) for width in widths)
     return {

@@ -1,4 +1,4 @@
-"""What every family keeps: its twin is what fvcore counts, its axes grow, its networks train."""
+"""The contract of a family: its twin is what fvcore counts, its axes grow, its networks train."""
 
 from __future__ import annotations
 

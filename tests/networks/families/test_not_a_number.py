@@ -85,7 +85,7 @@ def _block(se_width: int | None) -> Bottleneck:
 
 
 def _in_the_plain_case(block: nn.Module, x: Tensor) -> tuple[Tensor, ...]:
-    """What float64 gives, for which no loop is written."""
+    """The outcome in float64, for which no loop is written."""
     return _outcome(copy.deepcopy(block).double(), x.double())
 
 

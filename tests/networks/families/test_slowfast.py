@@ -22,7 +22,7 @@ def plan_of(genotype: Genotype, classes: int = 5) -> SlowFastPlan:
 
 
 def slow_frames(frames: int, alpha: int) -> list[int]:
-    """Which of so many frames the Slow pathway of a built network sees."""
+    """The frames, of so many, that the Slow pathway of a built network sees."""
     network = FAMILY.build(plan_of(FAMILY.base.replace(alpha=alpha)))
     clip = torch.arange(frames, dtype=torch.float).view(1, 1, -1, 1, 1)
     slow, fast = network.rates(clip)

@@ -478,7 +478,7 @@ def test_autocast(called: list[str]) -> None:
 
 
 def _functional(forward: Callable[..., Tensor]) -> Iterator[Tensor]:
-    """What the transforms give, of a block in eval mode since BatchNorm may not learn in them."""
+    """Outcomes of the transforms, of a block in eval mode since BatchNorm may not learn in them."""
     block, x = _block().eval(), _clips()
     values = {name: each.detach() for name, each in block.named_parameters()}
     run = forward

@@ -59,7 +59,7 @@ def test_of_a_channel_whose_first_number_is_far_from_all_others() -> None:
 
 
 def _block(ratio: float) -> Bottleneck:
-    """What the channel-wise convolution gives, at its centre tap, has the mean and deviation."""
+    """The output of the channel-wise convolution, at its centre tap, has the mean and deviation."""
     torch.manual_seed(1)
     block = Bottleneck(4, CHANNELS, 4, first=False, se_width=8, shortcut_bn=False)
     block.channelwise_bn = _forgetful()

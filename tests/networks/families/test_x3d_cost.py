@@ -132,7 +132,7 @@ def test_the_variant_is_what_pytorchvideo_builds() -> None:
     for row in ROWS:
         theirs = pytorchvideo_plan(row)
         ours = dataclasses.replace(theirs, res2_shortcut_bn=True)
-        assert FAMILY.pytorchvideo_variant(ours) == theirs
+        assert FAMILY.variants["pytorchvideo"](ours) == theirs
         assert FAMILY.cost(ours).params == int(row["params"]) + 2 * theirs.widths[0]
 
 

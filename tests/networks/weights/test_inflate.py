@@ -66,7 +66,7 @@ def image() -> Tensor:
 
 @pytest.fixture(scope="module")
 def expected(weights: dict[str, Tensor], image: Tensor) -> dict[str, Tensor]:
-    """What plain 2D functions make of the image."""
+    """The outcome of plain 2D functions on the image."""
     return by_hand.stages(weights, image, our_names)
 
 

@@ -1,4 +1,4 @@
-"""What a comparison of studies says, against areas and sums counted by hand."""
+"""A comparison of studies against areas and sums counted by hand."""
 
 from __future__ import annotations
 

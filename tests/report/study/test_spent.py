@@ -1,4 +1,4 @@
-"""What trainings took, against sums by hand."""
+"""The cost of trainings against sums by hand."""
 
 from __future__ import annotations
 

@@ -83,8 +83,8 @@ def test_temporal_steps_are_the_published_ones(
 
 
 def test_contraction_keeps_the_duration() -> None:
-    found = contract(X3D, "gamma_t", STATES[7], budget=2_000_000_000, num_classes=400)
-    assert found is not None
+    found = contract(X3D, "gamma_t", STATES[7], budget=2_000_000_000, limits=WIDE, num_classes=400)
+    assert isinstance(found, Solution)
     assert (found.plan.frames, found.plan.stride, found.plan.crop) == (13, 6, 160)
     assert f"{found.macs / 1e9:.4f}" == "1.9629"
 
@@ -178,9 +178,12 @@ def test_contraction_is_the_costliest_within_the_budget(
     genotype: Genotype, axis: str, share: float
 ) -> None:
     budget = round(share * macs(genotype))
-    found = contract(X3D, axis, genotype, budget=budget, num_classes=400)
+    found = contract(X3D, axis, genotype, budget=budget, limits=WIDE, num_classes=400)
     inside = [cost for cost in map(macs, X3D.shrink(axis, genotype)) if cost <= budget]
-    assert (found.macs if found else None) == (max(inside) if inside else None)
+    if inside:
+        assert isinstance(found, Solution) and found.macs == max(inside)
+    else:
+        assert found == Exhausted("cannot be contracted to lie under the budget")
 
 
 def test_x_fast_keeps_the_duration_and_x_temporal_lengthens_it() -> None:

@@ -1,4 +1,4 @@
-"""What a sampler is told of a long record."""
+"""The part of a long record that a sampler is told."""
 
 from __future__ import annotations
 

@@ -1,0 +1,86 @@
+"""The contract of an export target: a network is written whole and again the same, or refused."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from expand3d.core.errors import ExportError
+from expand3d.core.plugins import FAMILIES, FORMATS, RESTRICTIONS
+from expand3d.interop.formats import export
+from expand3d.interop.network import ExportedNetwork
+from expand3d.interop.network_file import read_network
+from expand3d.networks import get_family, plan_from_json
+from tests.helpers.networks import exported
+
+
+def of_family(name: str, folder: Path) -> ExportedNetwork:
+    """The base of a family, trained in name only."""
+    family = get_family(name)
+    plan = family.resolve(family.base, num_classes=5)
+    torch.manual_seed(0)
+    save_file(family.build(plan).state_dict(), folder / "weights.safetensors")
+    weights = folder / "weights.safetensors"
+    return ExportedNetwork("made-up", 3, family.base, plan, recipe={}, weights=weights)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("target", FORMATS)
+def test_any_familys_network_is_written_or_refused_as_a_whole(
+    target: str, family: str, tmp_path: Path
+) -> None:
+    network, out = of_family(family, tmp_path), tmp_path / "out"
+    try:
+        files = export(network, target=target, out=out)
+    except ExportError as error:
+        assert target in str(error) and len(str(error).splitlines()) == 1
+        assert not out.exists()
+        return
+    assert files == sorted(out.iterdir())
+    _, data = read_network(out)
+    assert plan_from_json(data["plan"]) == network.plan
+    assert data["digest"] == network.plan.digest
+
+
+@pytest.mark.parametrize("trained", [True, False])
+@pytest.mark.parametrize("target", FORMATS)
+def test_two_exports_of_one_network_are_the_same_bytes(
+    target: str, trained: bool, tmp_path: Path
+) -> None:
+    network = exported(tmp_path, trained=trained)
+    first = export(network, target=target, out=tmp_path / "first")
+    second = export(network, target=target, out=tmp_path / "second")
+    assert [path.name for path in first] == [path.name for path in second]
+    assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
+
+
+@pytest.mark.parametrize("target", FORMATS)
+def test_weights_are_written_only_where_there_are_some(target: str, tmp_path: Path) -> None:
+    with_weights = export(exported(tmp_path), target=target, out=tmp_path / "with")
+    without = export(exported(tmp_path, trained=False), target=target, out=tmp_path / "without")
+    sizes = [sum(path.stat().st_size for path in files) for files in (with_weights, without)]
+    weights = exported(tmp_path).weights
+    assert weights is not None and sizes[0] - sizes[1] > 0.9 * weights.stat().st_size
+
+
+@pytest.mark.parametrize("target", [name for name in FORMATS if name in RESTRICTIONS])
+def test_a_restriction_refuses_what_its_target_refuses(target: str, tmp_path: Path) -> None:
+    """And nothing else, so that a restricted search never ends in a network without an export."""
+    refusal = RESTRICTIONS.load(target)
+    network = exported(tmp_path, trained=False)
+    networks = [dataclasses.replace(of_family(f, tmp_path), weights=None) for f in FAMILIES]
+    small = dataclasses.replace(network.plan, crop=24)
+    networks += [network, dataclasses.replace(network, plan=small)]
+    outcomes = []
+    for place, each in enumerate(networks):
+        try:
+            export(each, target=target, out=tmp_path / f"out{place}")
+            outcomes.append(True)
+        except ExportError:
+            outcomes.append(False)
+    assert outcomes == [refusal(each.plan) is None for each in networks]
+    assert set(outcomes) == {True, False}
