@@ -23,7 +23,7 @@ from expand3d.data.check import CheckReport, check
 from expand3d.data.contents import Contents
 from expand3d.data.manifest import Manifest, load_manifest
 from expand3d.data.source import cache_root, resolve_source
-from expand3d.data.splits import Splits, folds, make_splits
+from expand3d.data.splits import RULE, Splits, folds, make_splits
 from expand3d.execute.evaluate import Bench, make_jobs
 from expand3d.networks import get_family
 from expand3d.networks.family import Family, Limits
@@ -79,12 +79,14 @@ def prepare(
     start: Genotype | None = None,
     short_side: int | None = None,
     contents: Contents | None = None,
+    rule: int = RULE,
 ) -> Prepared:
     """Read, split and decode the data, choose the device and set up the strategy.
 
     What is wrong with budget, family or list is said before anything is decoded. `known` gives
     the latencies that the study's record has, `start` and `short_side` the network that it began
-    with and the size in pixels of its clips. With `contents` nothing is read but the cache.
+    with, the size in pixels of its clips, and `rule` how its parts were drawn. With `contents`
+    nothing is read but the cache.
     """
     assert config.name is not None
     budget = parse_budget(config.budget)
@@ -118,7 +120,7 @@ def prepare(
         if contents
         else clip_store(config, manifest, short_side=side, watch=watch)
     )
-    parts = parts_of(config, store.manifest)
+    parts = parts_of(config, store.manifest, rule=rule)
     for note in parts.notes:
         watch.note(note)
     if config.side_by_side < config.at_a_time:
@@ -248,7 +250,7 @@ def clip_store(
     return store
 
 
-def parts_of(config: StudyConfig, manifest: Manifest) -> Splits:
+def parts_of(config: StudyConfig, manifest: Manifest, *, rule: int = RULE) -> Splits:
     """The parts that train, choose and are only tested, as the data or the configuration says."""
     return make_splits(
         manifest,
@@ -257,6 +259,7 @@ def parts_of(config: StudyConfig, manifest: Manifest) -> Splits:
         test=TEST if config.test is None else config.test,
         val_groups=config.val_groups,
         test_groups=config.test_groups,
+        rule=rule,
     )
 
 
