@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
@@ -39,7 +40,7 @@ def run(plan: Any, recipe: Any, **changes: Any) -> Training:
         "threads": 1,
         **changes,
     }
-    return train(plan, make_store(), **settings)
+    return train(plan, settings.pop("store", None) or make_store(), **settings)
 
 
 def _without(settings: dict[str, Any], name: str) -> dict[str, Any]:
@@ -192,6 +193,18 @@ def test_a_checkpoint_of_another_recipe_is_not_continued(
     training = run(make_plan(), make_recipe(), checkpoint=saved)
     assert training.scores == uninterrupted[0].scores
     assert training.notes == ("checkpoint c.pt ignored: of another recipe",)
+
+
+def test_a_checkpoint_of_other_frames_under_the_same_names_is_not_continued(
+    tmp_path: Path, uninterrupted: tuple[Training, bytes]
+) -> None:
+    saved, store = tmp_path / "c.pt", make_store()
+    darker = dataclasses.replace(store, clips=[store.clips[0] // 2, *store.clips[1:]])
+    with pytest.raises(Interrupted):
+        run(make_plan(), make_recipe(), store=darker, checkpoint=saved, stop=_after(5))
+    training = run(make_plan(), make_recipe(), checkpoint=saved)
+    assert training.scores == uninterrupted[0].scores
+    assert training.notes == ("checkpoint c.pt ignored: of another clip content, rate or size",)
 
 
 def test_other_threads_are_noted_and_the_note_survives(tmp_path: Path) -> None:
