@@ -170,7 +170,7 @@ def test_mistakes_are_said_before_anything_is_decoded(
         (["--preset", "c3d"], "--preset c3d is of family c3d"),
         (["--teacher", str(tmp_path / "nowhere")], "nowhere: there is no such file"),
         (["--out", str(teacher)], "is not empty"),
-        (["--lr", "-1"], "lr = -1.0 must"),
+        (["--lr", "-1"], "--lr: '-1' must be a number above 0"),
     ):
         assert main([*good, *more]) == 2
         assert said in capsys.readouterr().err
