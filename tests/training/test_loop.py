@@ -289,7 +289,28 @@ def test_other_errors_are_raised(monkeypatch: Any) -> None:
 def test_fewer_clips_than_a_pass_are_repeated() -> None:
     training = run(make_plan(), make_recipe(clip_visits=16), train_indices=(0, 1, 2))
     assert training.status == "ok" and training.clip_visits == 16
-    assert [row["epoch"] for row in training.curve] == [3, 6]  # 8 visits are 2.7 epochs of 3
+    assert [row["epoch"] for row in training.curve] == [2, 6]  # 8 visits are 2.7 epochs of 3
+
+
+@pytest.mark.parametrize(
+    ("clips", "batch", "wanted"),
+    [
+        (10, 4, [1, 2, 3, 4, 5]),  # a batch runs over the end of most epochs, and of the last
+        (8, 4, [1, 2, 3, 4, 5]),
+        (7, 4, [1, 2, 3, 4, 5]),
+        (10, 16, [1, 3, 4, 5]),  # the second ends within a batch, like the first
+        (3, 16, [5]),
+    ],
+)
+def test_five_epochs_are_five_rows_and_as_many_are_shown(
+    clips: int, batch: int, wanted: list[int]
+) -> None:
+    recipe = make_recipe(clip_visits=None, epochs=5, batch=batch, bn_batch=4)
+    seen: list[Progress] = []
+    indices = tuple(range(clips))
+    training = run(make_plan(), recipe, train_indices=indices, on_progress=seen.append)
+    assert [row["epoch"] for row in training.curve] == wanted
+    assert {each.epochs for each in seen} == {5} and max(each.epoch for each in seen) == 5
 
 
 def test_progress_counts_up_through_both_phases() -> None:
