@@ -24,7 +24,7 @@ import torch
 from train_step import PEER_NETWORKS, resolved
 
 from expand3d.networks import get_family
-from expand3d.networks.ops.conv import keep_freed_memory
+from expand3d.training.peak_memory import keep_freed_memory
 
 TRAFFIC, PRODUCTS = 5, 3
 #: Elements of the copied tensor (512 MB) and side of the multiplied matrices.

@@ -138,7 +138,7 @@ def _work(pipe: Connection, variant: str, network: Network, clips: int, threads:
     import torch
     from torch.nn import functional as F
 
-    from expand3d.networks.ops.conv import keep_freed_memory
+    from expand3d.training.peak_memory import keep_freed_memory
 
     torch.set_num_threads(threads)
     torch.manual_seed(0)

@@ -90,7 +90,8 @@ class CachedStore:
         self.shas = tuple(shas)
         self.bad = bad
         self.fingerprint = fingerprint(manifest, shas)
-        self._files = tuple(root / spec.file_name(sha) for sha in shas)
+        self.identities: Sequence[str] = tuple(spec.file_name(sha) for sha in shas)
+        self._files = tuple(root / name for name in self.identities)
         self._recent = _Recent(MEMORY_BYTES)
         self._mapped = _Mapped()
         sizes = {path: path.stat().st_size for path in set(self._files) if path.is_file()}

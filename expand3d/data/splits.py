@@ -15,6 +15,12 @@ from numpy.typing import NDArray
 from expand3d.core.errors import DataError, nearest
 from expand3d.data.manifest import Manifest
 
+#: How parts are drawn. A record keeps the number, and its study the parts that it began with. By 1
+#: free clips did not follow their group, and shares were of the clips that named groups left.
+RULE = 2
+#: The parts; a free clip of a group that stands in several joins the first of them.
+NAMES = ("train", "val", "test")
+
 
 @dataclass(frozen=True)
 class Splits:
@@ -42,24 +48,30 @@ def make_splits(
     test: float = 0.2,
     val_groups: Sequence[str] = (),
     test_groups: Sequence[str] = (),
+    rule: int = RULE,
 ) -> Splits:
     """The three parts of a manifest, as it gives them and drawn where it does not.
 
     - Groups named by `val_groups` and `test_groups` override the manifest.
-    - Without any split in the manifest, `test` and `val` are drawn as those fractions of all clips.
-    - With a split but no validation part, `val` is drawn from the rest; a test part is never drawn
-      from clips that the manifest assigns. Clips without a word join the training part.
+    - A clip without a word joins its group's part: of several the first of train, val and test.
+    - Without any split in the manifest, `test` and `val` are drawn as those fractions of all clips;
+      beside named groups at most half of what they leave.
+    - With a split but no validation part, `val` is that fraction of the rest, at most half; a test
+      part is never drawn from clips that the manifest assigns. Other clips without a word train.
 
     Raises DataError where a part is impossible: no clip is left to train on or to choose by, a
     group is unknown or wanted in two parts, or a fraction is not within 0 and 1.
     """
     if not 0 < val < 1 or not 0 <= test < 1 or val + test >= 1:
         raise DataError(f"val {val} and test {test}: fractions of all clips, together below 1")
-    parts = _given(manifest, val_groups=val_groups, test_groups=test_groups)
+    parts = _given(manifest, val_groups=val_groups, test_groups=test_groups, rule=rule)
     notes: list[str] = []
     assigned = any(video.split is not None for video in manifest.videos)
     if "test" not in parts and not assigned and test:
-        drawn = _draw(manifest, parts, test, seed=seed, keep=1 if "val" in parts else 2)
+        share = test
+        if rule > 1 and val_groups:
+            share = min(test * len(parts) / max(parts.count(None), 1), 0.5)
+        drawn = _draw(manifest, parts, share, seed=seed, keep=1 if "val" in parts else 2)
         parts = ["test" if i in drawn else part for i, part in enumerate(parts)]
     if "test" not in parts:
         why = "the manifest gives none" if assigned else "too few groups" if test else "not asked"
@@ -67,9 +79,11 @@ def make_splits(
     if "val" not in parts:
         rest = sum(part != "test" for part in parts)
         share = val if assigned else val * len(parts) / max(rest, 1)
-        drawn = _draw(manifest, parts, min(share, 0.5), seed=seed + 1, keep=1)
+        if rule == 1 or assigned or test_groups:
+            share = min(share, 0.5)
+        drawn = _draw(manifest, parts, share, seed=seed + 1, keep=1)
         parts = ["val" if i in drawn else part for i, part in enumerate(parts)]
-    return _collect(manifest, [part or "train" for part in parts], notes)
+    return _collect(manifest, [part or "train" for part in parts], notes, rule=rule)
 
 
 def folds(
@@ -172,9 +186,9 @@ def _draw_clips(clips: Sequence[int], labels: Sequence[int], fraction: float) ->
 
 
 def _given(
-    manifest: Manifest, *, val_groups: Sequence[str], test_groups: Sequence[str]
+    manifest: Manifest, *, val_groups: Sequence[str], test_groups: Sequence[str], rule: int
 ) -> list[str | None]:
-    """The part that the manifest or the named groups give each clip; None where free."""
+    """The part that manifest, named groups or its own group give each clip; None where free."""
     known = sorted({video.group for video in manifest.videos if video.group is not None})
     wanted: dict[str, str] = {}
     for side, names in (("val", val_groups), ("test", test_groups)):
@@ -185,20 +199,41 @@ def _given(
             if wanted.setdefault(name, side) != side:
                 raise DataError(f"group {name!r} cannot be in the test and the validation part")
     replaced = set(wanted.values())
-    has_validation = "val" in {video.split for video in manifest.videos}
     parts: list[str | None] = []
     for video in manifest.videos:
         part: str | None = video.split if video.split not in replaced else None
-        part = wanted.get(video.group, part) if video.group is not None else part
-        parts.append("train" if part is None and has_validation else part)
+        parts.append(wanted.get(video.group, part) if video.group is not None else part)
+    if rule > 1:
+        parts = _joined(manifest, parts)
+    if "val" in {video.split for video in manifest.videos}:
+        return [part or "train" for part in parts]
     return parts
 
 
-def _collect(manifest: Manifest, parts: Sequence[str], notes: list[str]) -> Splits:
+def _joined(manifest: Manifest, parts: Sequence[str | None]) -> list[str | None]:
+    """The parts where free clips stand beside the others of their group."""
+    sides = _sides(manifest, parts)
+    homes = {group: min(found, key=NAMES.index) for group, found in sides.items()}
+    groups = [video.group for video in manifest.videos]
+    return [
+        homes.get(group) if part is None and group is not None else part
+        for group, part in zip(groups, parts, strict=True)
+    ]
+
+
+def _sides(manifest: Manifest, parts: Sequence[str | None]) -> dict[str, set[str]]:
+    """The parts in which clips of each group stand; a group of free clips is left out."""
+    sides: dict[str, set[str]] = {}
+    for video, part in zip(manifest.videos, parts, strict=True):
+        if video.group is not None and part is not None:
+            sides.setdefault(video.group, set()).add(part)
+    return sides
+
+
+def _collect(manifest: Manifest, parts: Sequence[str], notes: list[str], *, rule: int) -> Splits:
     """Indices by part, with a note on each weakness of the split."""
     held: dict[str, tuple[int, ...]] = {
-        name: tuple(i for i, part in enumerate(parts) if part == name)
-        for name in ("train", "val", "test")
+        name: tuple(i for i, part in enumerate(parts) if part == name) for name in NAMES
     }
     for name, purpose in (("train", "train on"), ("val", "choose by")):
         if not held[name]:
@@ -206,13 +241,10 @@ def _collect(manifest: Manifest, parts: Sequence[str], notes: list[str]) -> Spli
                 f"{manifest.source}: no clip is left to {purpose}; a training and a validation "
                 "part need at least two clips (two groups where there are groups)"
             )
-    sides: dict[str, set[str]] = {}
-    for video, part in zip(manifest.videos, parts, strict=True):
-        if video.group is not None:
-            sides.setdefault(video.group, set()).add(part)
-    torn = [group for group, found in sides.items() if len(found) > 1]
+    torn = [group for group, found in _sides(manifest, parts).items() if len(found) > 1]
     if torn:
-        notes.append(f"{len(torn)} groups stand in two parts, as the manifest has it: {torn[0]}")
+        why = "as the manifest has it" if rule > 1 else "as the study began with them"
+        notes.append(f"{len(torn)} groups stand in two parts, {why}: {torn[0]}")
     for name, indices in held.items():
         present = {manifest.videos[i].label for i in indices}
         absent = [c for label, c in enumerate(manifest.class_names) if label not in present]

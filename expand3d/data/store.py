@@ -8,16 +8,24 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+#: What clips of equal `identities` agree in, as a note calls it.
+FRAMES = "clip content, rate or size"
+
 
 class ClipStore(Protocol):
     """Videos decoded at the target frame rate, in manifest order.
 
     `keys` name the clips stably and uniquely (the path as the manifest writes it); they are what
-    augmentation and pairing of results hang on. `groups` holds the scene or person, or None.
+    augmentation and pairing of results hang on. `identities` name what a clip's frames are made of,
+    the video's content, frame rate and size: equal ones are equal frames, wherever they are.
+    `groups` holds the scene or person, or None.
     """
 
     @property
     def keys(self) -> Sequence[str]: ...
+
+    @property
+    def identities(self) -> Sequence[str]: ...
 
     @property
     def labels(self) -> Sequence[int]: ...

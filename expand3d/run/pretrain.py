@@ -16,6 +16,7 @@ from expand3d.core.errors import ExportError
 from expand3d.core.genotype import Genotype
 from expand3d.core.recipe import Recipe
 from expand3d.core.result import Interrupted
+from expand3d.data.store import FRAMES
 from expand3d.interop.formats import refuse_occupied
 from expand3d.interop.json_folder import NETWORK, WEIGHTS, load_export, write_description
 from expand3d.interop.network import ExportedNetwork
@@ -68,7 +69,7 @@ def pretrain(
         refuse_occupied(out, force=False)
     task, store = _prepared(wanted, watch)
     if (out / NETWORK).is_file():
-        return _finished(out, task, watch)
+        return _finished(wanted, task, store, watch)
     from expand3d.training.checkpoint import discard
     from expand3d.training.tasks.transfer import transfer
 
@@ -115,10 +116,17 @@ def _prepared(wanted: Pretraining, watch: Watch) -> tuple[TransferTask, CachedSt
     return task, store
 
 
-def _finished(out: Path, task: TransferTask, watch: Watch) -> Mapping[str, Any]:
-    """The outcome of a finished pretraining; ExportError where it was another one."""
+def _finished(
+    wanted: Pretraining, task: TransferTask, store: CachedStore, watch: Watch
+) -> Mapping[str, Any]:
+    """The scores of what stands in the folder; ExportError where that is of another pretraining."""
+    out = wanted.out
     kept = load_export(out)
-    before, now = kept.provenance.get("belongs", {}), task.belongs()
+    before, now = dict(kept.provenance.get("belongs", {})), task.belongs()
+    if FRAMES not in before:  # an earlier version's: what it kept says as much
+        data = kept.provenance.get("data", {})
+        alike = (data.get("fingerprint"), kept.target_fps) == (store.fingerprint, store.spec.fps)
+        before[FRAMES] = now[FRAMES] if alike else ""
     other = [name for name, value in now.items() if before.get(name) != value]
     if other:
         raise ExportError(

@@ -18,6 +18,7 @@ from expand3d.core.units import Duration
 from expand3d.data.cache import CachedStore, CacheSpec, build_store
 from expand3d.data.contents import Contents
 from expand3d.data.source import cache_root
+from expand3d.data.splits import RULE
 from expand3d.execute import get_executor
 from expand3d.execute.base import Assignment, Executor, Setting
 from expand3d.execute.evaluate import Bench
@@ -85,7 +86,7 @@ def new_study(config: StudyConfig, watch: Watch) -> Iterator[Prepared]:
 def create_record(ready: Prepared) -> Record:
     """The record of a new study, which knows its data and its strategy from the beginning."""
     began = {
-        DATA: ready.clips.identity(),
+        DATA: {**ready.clips.identity(), "split_rule": RULE},
         STRATEGY: strategy_to_json(ready.strategy, ready.config.strategy),
         **{f"{LATENCY}/{name}": latency.to_json() for name, latency in ready.latencies.items()},
     }
@@ -142,6 +143,7 @@ def prepared_again(
         start=strategy.start,
         short_side=data.get("short_side"),
         contents=contents,
+        rule=data.get("split_rule", 1),
     )
     refuse_changed_data(data, ready.clips, study=config.name)
     return strategy, told(ready, watch)

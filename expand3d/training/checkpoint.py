@@ -113,11 +113,15 @@ def load(path: Path | None, *, belongs: Mapping[str, Any]) -> tuple[dict[str, An
             raise ValueError("its content has changed since it was written")
         state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
         of = state["belongs"]
-        other = [name for name, value in belongs.items() if of.get(name) != value]
+        unknown = [name for name in belongs if name not in of]
+        other = [name for name, value in belongs.items() if name in of and of[name] != value]
     except Exception as error:  # whatever is wrong with it, training can begin anew
         return None, f"checkpoint {path.name} ignored: unreadable ({first_line(error)})"
     if other:
         return None, f"checkpoint {path.name} ignored: of another {', '.join(other)}"
+    if unknown:
+        why = f"of an earlier version, which kept no {', '.join(unknown)}"
+        return None, f"checkpoint {path.name} ignored: {why}"
     return state, ""
 
 

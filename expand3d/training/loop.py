@@ -130,7 +130,9 @@ class Loop(Generic[N, B, S]):
         self.last = self.steps
         if limits.until is not None:
             self.last = min(self.steps, math.ceil(limits.until / self.recipe.batch))
-        self._epochs = math.ceil(self.last * self.recipe.batch / task.clips)
+        # The last batch may run over the end of what the recipe asks for.
+        visits = min(self.last * self.recipe.batch, self.recipe.visits_for(task.clips))
+        self._epochs = math.ceil(visits / task.clips)
         self.notes: list[str] = []
         self._started = time.monotonic()
         self._begin()
@@ -157,8 +159,8 @@ class Loop(Generic[N, B, S]):
         return self._seconds_before + time.monotonic() - self._started
 
     def _epoch(self) -> int:
-        """The epoch, from 1, that the last clip visit fell into."""
-        return (self.visits - 1) // self.task.clips + 1
+        """The epoch, from 1, that the last clip visit fell into; at most the last wanted one."""
+        return min((self.visits - 1) // self.task.clips + 1, self._epochs)
 
     def _reporter(self, phase: Phase, *, done: int, total: int) -> Reporter:
         epochs = self._epochs
@@ -277,7 +279,8 @@ class Loop(Generic[N, B, S]):
             return False
         self.curve.append(
             {
-                "epoch": self._epoch(),
+                # A batch that ends an epoch may have begun the next one.
+                "epoch": self._epochs if self.step == self.steps else self.visits // clips,
                 "loss": self.meter.loss,
                 "accuracy": self.meter.accuracy,
                 "lr": lr,

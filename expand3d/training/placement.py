@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from expand3d.core.errors import ConfigError
 from expand3d.core.recipe import Recipe
 from expand3d.data.crops import normalise
-from expand3d.networks.ops.conv import keep_freed_memory
 from expand3d.networks.ops.gpu import channelwise_path
 from expand3d.training import peak_memory as footprint
 
@@ -60,7 +59,7 @@ class Placement:
             torch.cuda.reset_peak_memory_stats(self.device)
         else:
             footprint.begin()
-            keep_freed_memory()  # or every step pays the page faults of its tensors again
+            footprint.keep_freed_memory()  # or every step pays the page faults of its tensors again
         try:
             with torch.random.fork_rng(devices=[self.device] if self.on_gpu else []):
                 yield

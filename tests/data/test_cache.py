@@ -60,6 +60,19 @@ def test_frames_are_those_of_decoding(manifest: Manifest, tmp_path: Path) -> Non
         assert clip.shape == (10, 24, 36, 3) and not clip.flags.writeable
 
 
+def test_identities_are_of_what_the_frames_are_made_of(manifest: Manifest, tmp_path: Path) -> None:
+    here = build_store(manifest, SPEC, tmp_path / "cache").identities
+    assert len(set(here)) == 6
+    moved = shutil.copytree(manifest.videos[0].path.parent, tmp_path / "moved")
+    there = load_manifest(moved / "manifest.csv")
+    assert build_store(there, SPEC, tmp_path / "other").identities == here
+    for changed in (CacheSpec(15, SPEC.short_side), CacheSpec(SPEC.fps, 16)):
+        assert not {*build_store(there, changed, tmp_path / "other").identities} & {*here}
+    write_video(moved / "clip2.mp4", greys(range(10)))
+    again = build_store(there, SPEC, tmp_path / "other").identities
+    assert [i for i in range(6) if again[i] != here[i]] == [2]
+
+
 def test_nothing_is_decoded_twice(manifest: Manifest, tmp_path: Path, decoded: list[str]) -> None:
     root, said = tmp_path / "cache", []
     seen: list[tuple[int, int]] = []

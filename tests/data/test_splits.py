@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -13,6 +14,8 @@ from hypothesis import strategies as st
 from expand3d.core.errors import DataError
 from expand3d.data.manifest import Manifest, Video, load_manifest
 from expand3d.data.splits import Splits, folds, make_splits
+
+PARTS = ("train", "val", "test")
 
 
 def manifest_of(
@@ -88,6 +91,121 @@ def test_no_group_stands_on_two_sides(rows: list[tuple[int, int | None]], seed: 
     sides = [groups_of(manifest, part) - {None} for part in (splits.train, splits.val, splits.test)]
     assert not (sides[0] & sides[1] or sides[0] & sides[2] or sides[1] & sides[2])
     assert splits == make_splits(manifest, seed=seed)
+
+
+@st.composite
+def manifests(draw: st.DrawFn) -> Manifest:
+    """Labelled clips of which some have a group, some a part, and most neither contradict."""
+    clip = st.tuples(
+        st.integers(0, 3),
+        st.none() | st.integers(0, 9),
+        st.sampled_from(("as its group", "free", *PARTS)),
+    )
+    clips = draw(st.lists(clip, min_size=6, max_size=60))
+    of_group = draw(st.lists(st.none() | st.sampled_from(PARTS), min_size=10, max_size=10))
+    parts: list[str | None] = []
+    for _, group, word in clips:
+        alike = of_group[group] if group is not None else None
+        parts.append({"as its group": alike, "free": None}.get(word, word))
+    groups = [None if group is None else f"g{group}" for _, group, _ in clips]
+    return manifest_of([label for label, *_ in clips], groups, parts)
+
+
+def sides(manifest: Manifest, parts: Mapping[int, str | None]) -> dict[str, set[str]]:
+    """The parts that each group stands in, those of clips that have one."""
+    found: dict[str, set[str]] = {}
+    for index, part in parts.items():
+        group = manifest.videos[index].group
+        if group is not None and part is not None:
+            found.setdefault(group, set()).add(part)
+    return found
+
+
+@given(manifest=manifests(), seed=st.integers(0, 20), data=st.data())
+def test_only_a_manifest_tears_groups(manifest: Manifest, seed: int, data: st.DataObject) -> None:
+    known = sorted({video.group for video in manifest.videos if video.group})
+    names = data.draw(st.lists(st.sampled_from(known), unique=True, max_size=3)) if known else []
+    cut = data.draw(st.integers(0, len(names)))
+    chosen: dict[str, Any] = {"val_groups": names[:cut], "test_groups": names[cut:]}
+    try:
+        splits = make_splits(manifest, seed=seed, **chosen)
+    except DataError as error:
+        assert "no clip is left" in str(error)
+        return
+    assert_partition(manifest, splits)
+    given_sides = sides(manifest, {i: video.split for i, video in enumerate(manifest.videos)})
+    torn = {group for group, found in sides(manifest, splits.part_of()).items() if len(found) > 1}
+    assert torn <= {group for group, found in given_sides.items() if len(found) > 1}
+    assert not torn & set(names)
+    assert any("stand in two parts" in note for note in splits.notes) == bool(torn)
+    # What is named or assigned stands where it was put; training clips may be taken for validation.
+    for index, part in splits.part_of().items():
+        video = manifest.videos[index]
+        if video.group in names:
+            assert part == ("val" if video.group in names[:cut] else "test")
+        elif video.split is not None and not chosen.get(f"{video.split}_groups"):
+            assert part == video.split or (video.split, part) == ("train", "val")
+
+
+def test_free_clips_join_their_group() -> None:
+    groups = [f"g{n // 4}" for n in range(40)]
+    # Of the last two groups one clip each is assigned, as when a list names the test clips alone.
+    assigned = {32: "test", 39: "test"}
+    manifest = manifest_of([0, 1] * 20, groups, [assigned.get(n) for n in range(40)])
+    for seed in range(10):
+        splits = make_splits(manifest, seed=seed)
+        assert splits.test == tuple(range(32, 40))
+        assert len(splits.val) == 8 and not any("two parts" in note for note in splits.notes)
+    assigned = {0: "val", 4: "train"}
+    manifest = manifest_of([0, 1] * 20, groups, [assigned.get(n) for n in range(40)])
+    assert make_splits(manifest).val == (0, 1, 2, 3)
+
+
+def test_a_free_clip_of_a_torn_group_trains_where_the_group_does() -> None:
+    groups, rest = ["g"] * 3, ["h"] * 3
+    manifest = manifest_of([0] * 6, groups + rest, ["test", "train", None, "val", "test", None])
+    splits = make_splits(manifest)
+    assert (splits.train, splits.val, splits.test) == ((1, 2), (3, 5), (0, 4))
+
+
+@given(
+    members=st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=6), min_size=8, max_size=30),
+    singles=st.integers(0, 20),
+    val=st.integers(1, 6).map(lambda tenths: tenths / 10),
+    test=st.integers(0, 3).map(lambda tenths: tenths / 10),
+    named=st.integers(0, 3),
+    seed=st.integers(0, 20),
+)
+def test_shares_are_of_all_clips_within_a_group(
+    members: list[list[int]], singles: int, val: float, test: float, named: int, seed: int
+) -> None:
+    groups: list[str | None] = [f"g{n}" for n, labels in enumerate(members) for _ in labels]
+    labels = [label for group in members for label in group] + [0] * singles
+    manifest = manifest_of(labels, [*groups, *[None] * singles])
+    count, sizes = len(manifest), [len(group) for group in members]
+    within = max(sizes) + len(set(labels)) - 1  # every class is rounded
+    chosen = [f"g{number}" for number in range(named)]
+    splits = make_splits(manifest, seed=seed, val=val, test=test, val_groups=chosen)
+    free = count - sum(sizes[:named])
+    if test:  # beside named groups half of the rest at most, so that something trains
+        wanted = min(test * count, free / 2) if named else test * count
+        assert abs(len(splits.test) - wanted) <= within
+    if named:
+        assert len(splits.val) == count - free
+    else:
+        assert abs(len(splits.val) - val * count) <= within
+
+
+def test_splits_of_before_can_be_had_again() -> None:
+    groups = [f"g{n // 4}" for n in range(40)]
+    manifest = manifest_of([0, 1] * 20, groups)
+    named = {"val_groups": ("g0", "g1", "g2", "g3", "g4")}
+    assert len(make_splits(manifest, **named).test) == 8  # a fifth of all
+    assert len(make_splits(manifest, **named, rule=1).test) == 4  # a fifth of the rest
+    torn = manifest_of([0, 1] * 20, groups, ["test", *[None] * 39])
+    assert make_splits(torn, rule=1).test == (0,)
+    for each in (manifest, manifest_of([0, 1] * 20)):
+        assert make_splits(each, rule=1) == make_splits(each)
 
 
 @given(rows=LABELS_AND_GROUPS, k=st.integers(2, 6), seed=st.integers(0, 50))
@@ -180,6 +298,7 @@ def test_weak_points_are_said() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        ({"val_groups": ("g0", "g1", "g2")}, "no clip is left to train on"),
         ({"val": 0.0}, "fractions of all clips"),
         ({"val": 0.6, "test": 0.4}, "together below 1"),
         ({"test_groups": ("g9",)}, r"test groups: unknown group 'g9'"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +24,10 @@ class ArrayStore:
     keys: Sequence[str]
     groups: Sequence[str | None]
     class_names: Sequence[str] = ("dark", "bright")
+
+    @property
+    def identities(self) -> Sequence[str]:
+        return [hashlib.sha256(clip.tobytes()).hexdigest() for clip in self.clips]
 
     def __len__(self) -> int:
         return len(self.clips)

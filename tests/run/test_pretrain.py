@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,9 +23,10 @@ from expand3d.interop.network import ExportedNetwork
 from expand3d.networks import get_family, get_preset
 from expand3d.run.teacher import load_teacher
 from expand3d.training.tasks.transfer import Teacher
-from tests.helpers.made_videos import write_data_set
+from tests.helpers.made_videos import greys, write_data_set, write_video
 
 IMAGE = get_family("t3d").base.replace(kernel=1, stem_kernel=1, ttl=0, gamma_s=32 / 112)
+HALF = ["--fps", "15"]
 LENGTH = ["--clip-visits", "48", "--batch", "8"]
 
 
@@ -135,6 +137,28 @@ def test_a_finished_folder_is_not_made_again(
     assert main([*words(videos, teacher, finished), "--seed", "3"]) == 2
     assert "another seed" in capsys.readouterr().err
     assert (finished / "network.json").stat().st_mtime_ns == before
+
+
+def test_a_finished_folder_is_of_the_frames_that_it_learned_from(
+    finished: Path,
+    videos: Path,
+    teacher: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    other = shutil.copytree(videos.parent, tmp_path / "videos") / "manifest.csv"
+    assert main(words(other, teacher, finished)) == 0  # it has only moved
+    write_video(other.parent / "clip3.mp4", greys(range(12)))
+    before = shutil.copytree(finished, tmp_path / "before")
+    network = json.loads((before / "network.json").read_text())
+    del network["provenance"]["belongs"]["clip content, rate or size"]
+    (before / "network.json").write_text(json.dumps(network))
+    assert main(words(videos, teacher, before)) == 0
+    capsys.readouterr()
+    for folder in (finished, before):  # `before` is as an earlier version left it
+        for changed in (words(other, teacher, folder), [*words(videos, teacher, folder), *HALF]):
+            assert main(changed) == 2
+            assert "another clip content, rate or size" in capsys.readouterr().err
 
 
 def test_mistakes_are_said_before_anything_is_decoded(

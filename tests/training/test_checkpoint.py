@@ -45,6 +45,13 @@ def test_a_checkpoint_of_another_training_is_ignored_by_name(path: Path) -> None
     assert state is None and note == "checkpoint trial.pt ignored: of another plan, seed"
 
 
+def test_a_checkpoint_from_before_something_was_kept_says_so(path: Path) -> None:
+    Checkpointer(path, seconds=60).write(STATE)
+    state, note = load(path, belongs={**BELONGS, "weather": "fair"})
+    assert state is None
+    assert note == "checkpoint trial.pt ignored: of an earlier version, which kept no weather"
+
+
 @pytest.mark.parametrize("damage", ["truncated", "empty", "flipped", "text", "other", "folder"])
 def test_damaged_files_are_ignored_with_a_note(path: Path, damage: str) -> None:
     Checkpointer(path, seconds=60).write(STATE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
@@ -39,7 +40,7 @@ def run(plan: Any, recipe: Any, **changes: Any) -> Training:
         "threads": 1,
         **changes,
     }
-    return train(plan, make_store(), **settings)
+    return train(plan, settings.pop("store", None) or make_store(), **settings)
 
 
 def _without(settings: dict[str, Any], name: str) -> dict[str, Any]:
@@ -194,6 +195,18 @@ def test_a_checkpoint_of_another_recipe_is_not_continued(
     assert training.notes == ("checkpoint c.pt ignored: of another recipe",)
 
 
+def test_a_checkpoint_of_other_frames_under_the_same_names_is_not_continued(
+    tmp_path: Path, uninterrupted: tuple[Training, bytes]
+) -> None:
+    saved, store = tmp_path / "c.pt", make_store()
+    darker = dataclasses.replace(store, clips=[store.clips[0] // 2, *store.clips[1:]])
+    with pytest.raises(Interrupted):
+        run(make_plan(), make_recipe(), store=darker, checkpoint=saved, stop=_after(5))
+    training = run(make_plan(), make_recipe(), checkpoint=saved)
+    assert training.scores == uninterrupted[0].scores
+    assert training.notes == ("checkpoint c.pt ignored: of another clip content, rate or size",)
+
+
 def test_other_threads_are_noted_and_the_note_survives(tmp_path: Path) -> None:
     saved = tmp_path / "c.pt"
     for threads, batches in ((1, 10), (2, 1)):
@@ -276,7 +289,28 @@ def test_other_errors_are_raised(monkeypatch: Any) -> None:
 def test_fewer_clips_than_a_pass_are_repeated() -> None:
     training = run(make_plan(), make_recipe(clip_visits=16), train_indices=(0, 1, 2))
     assert training.status == "ok" and training.clip_visits == 16
-    assert [row["epoch"] for row in training.curve] == [3, 6]  # 8 visits are 2.7 epochs of 3
+    assert [row["epoch"] for row in training.curve] == [2, 6]  # 8 visits are 2.7 epochs of 3
+
+
+@pytest.mark.parametrize(
+    ("clips", "batch", "wanted"),
+    [
+        (10, 4, [1, 2, 3, 4, 5]),  # a batch runs over the end of most epochs, and of the last
+        (8, 4, [1, 2, 3, 4, 5]),
+        (7, 4, [1, 2, 3, 4, 5]),
+        (10, 16, [1, 3, 4, 5]),  # the second ends within a batch, like the first
+        (3, 16, [5]),
+    ],
+)
+def test_five_epochs_are_five_rows_and_as_many_are_shown(
+    clips: int, batch: int, wanted: list[int]
+) -> None:
+    recipe = make_recipe(clip_visits=None, epochs=5, batch=batch, bn_batch=4)
+    seen: list[Progress] = []
+    indices = tuple(range(clips))
+    training = run(make_plan(), recipe, train_indices=indices, on_progress=seen.append)
+    assert [row["epoch"] for row in training.curve] == wanted
+    assert {each.epochs for each in seen} == {5} and max(each.epoch for each in seen) == 5
 
 
 def test_progress_counts_up_through_both_phases() -> None:

@@ -59,3 +59,26 @@ def test_peaks_are_predicted_within_a_fifth() -> None:
     assert x3d[1] > 1.5 * r3d[1]
     for predicted, measured in (x3d, r3d):
         assert predicted == pytest.approx(measured, rel=0.2)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's allocator only")
+def test_kept_memory_is_not_faulted_in_again() -> None:
+    script = """
+import resource, torch
+from expand3d.training.peak_memory import keep_freed_memory
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(20):
+        torch.ones(10_000_000)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+without = faults()
+kept = keep_freed_memory()
+settling = faults()
+print(without, kept, faults())
+"""
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    without, kept, after = done.stdout.split()
+    if kept == "False":
+        pytest.skip("another C library")
+    assert int(after) < int(without) / 10

@@ -150,6 +150,9 @@ class Bottleneck(nn.Module):
 
     def _compiled(self, x: Tensor) -> Tensor:
         """`forward` by compiled loops."""
+        if self.expand_bn.training:  # refused before the first of its BatchNorms has learned
+            behind = ops_block.strided_shape(x.shape, self.channelwise.stride[1])
+            ops_block.require_batch((behind[0], self.channelwise.in_channels, *behind[2:]))
         expanded, shortcut = self._entry(x)
         gate = self.se if isinstance(self.se, SqueezeExcite) else None
         y = ops_block.inner(

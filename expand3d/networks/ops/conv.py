@@ -9,8 +9,6 @@ the input is itself a convolution, with the kernel mirrored.
 
 from __future__ import annotations
 
-import ctypes
-import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -35,14 +33,18 @@ WIDE, ROWS = 96, 2**12
 class ChannelwiseConv3d(nn.Conv3d):
     """nn.Conv3d with one group per channel and no bias, fast on a CPU, above all in training.
 
-    Kernels are 3x3x3 with any spatial stride, or temporal (k x 1 x 1); padding keeps the frames.
-    Parameters, state dict and results are nn.Conv3d's; so is the operator itself under tracing, so
-    that an export or a count of operators sees nothing else, and under autocast on a CPU. A GPU has
-    an operator of its own where Triton is installed (expand3d.networks.ops.gpu).
+    Kernels are odd; padding keeps the frames, and a stride is one over space, which temporal ones
+    (k x 1 x 1) have not. ValueError where they are others. Parameters, state dict and results are
+    nn.Conv3d's; so is the operator itself under tracing, so that an export or a count of operators
+    sees nothing else, under autocast on a CPU, and where a setting was changed afterwards. A GPU
+    has an operator of its own where Triton is installed (expand3d.networks.ops.gpu).
     """
 
     def __init__(self, channels: int, kernel: tuple[int, int, int], *, stride: int = 1) -> None:
-        assert stride == 1 or kernel[1:] != (1, 1), "a temporal kernel has no spatial stride"
+        if any(side % 2 == 0 for side in kernel):
+            raise ValueError(f"kernel {kernel}: odd sizes are padded so that all frames are kept")
+        if stride != 1 and kernel[1:] == (1, 1):
+            raise ValueError(f"stride {stride}: a temporal kernel has no spatial stride")
         super().__init__(
             channels,
             channels,
@@ -54,6 +56,8 @@ class ChannelwiseConv3d(nn.Conv3d):
         )
 
     def forward(self, x: Tensor) -> Tensor:
+        if not self._as_made():
+            return super().forward(x)
         if _on_triton(x):
             return channelwise_autocast(x, self.weight, self.stride[1])
         if never_ours(x) or (_few(x) and not _looped(x, self.weight)):
@@ -69,10 +73,20 @@ class ChannelwiseConv3d(nn.Conv3d):
             weight is not None
             and weight.shape == (channels, 1, 3, 3, 3)
             and self.stride in ((1, 1, 1), (1, 2, 2))
+            and self._as_made()
+        )
+
+    def _as_made(self) -> bool:
+        """Whether the settings are still such as the constructor gives."""
+        (taps, height, width), stride = self.kernel_size, self.stride[-1]
+        return (
+            self.stride == (1, stride, stride)
+            and (stride == 1 or (height, width) != (1, 1))
+            and self.padding == (taps // 2, height // 2, width // 2)
             and self.dilation == (1, 1, 1)
-            and self.padding == (1, 1, 1)
             and self.padding_mode == "zeros"
-            and self._parameters["bias"] is None
+            and self.groups == self.in_channels == self.out_channels
+            and self.bias is None
         )
 
 
@@ -81,26 +95,40 @@ class FramewiseConv3d(nn.Conv3d):
 
     oneDNN has fast 2D kernels for channels-last memory, forward and backward; torch's way for such
     3D kernels unfolds the input and multiplies. Arguments, parameters, state dict and results are
-    nn.Conv3d's, and so is the operator elsewhere.
+    nn.Conv3d's, and so is the operator elsewhere and for arguments that 2D convolutions lack.
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        assert self.kernel_size[0] == 1 and self.padding[0] == 0
-        if never_ours(x):
+        if never_ours(x) or not (self.kernel_size == (1, 1, 1) or self._framewise()):
             return super().forward(x)
         if self.kernel_size == (1, 1, 1) and self.groups == 1:
-            return pointwise(strided(x, self), self.weight, self.bias)
+            return pointwise(strided(_padded(x, self), self), self.weight, self.bias)
         if _few(x):
             return super().forward(x)
         weight = self.weight[:, :, 0]
         if self.kernel_size == (1, 1, 1):
-            x = strided(x, self)
+            x = strided(_padded(x, self), self)
             return from_rows(F.conv2d(rows(x), weight, self.bias, groups=self.groups), x.shape)
         t, h, w = self.stride
         x = x[:, :, ::t].contiguous(memory_format=torch.channels_last_3d)
         padding = self.padding[1:]
         images = F.conv2d(_images(x), weight, self.bias, (h, w), padding, groups=self.groups)
         return images.unflatten(0, (x.shape[0], x.shape[2])).transpose(1, 2)
+
+    def _framewise(self) -> bool:
+        """Whether it reads frame by frame, and zeros around them."""
+        zeros = self.padding_mode == "zeros" and not isinstance(self.padding, str)
+        alone = self.kernel_size[0] == 1 and self.padding[0] == 0
+        return zeros and alone and self.dilation == (1, 1, 1)
+
+
+def _padded(x: Tensor, conv: nn.Conv3d) -> Tensor:
+    """NCTHW `x` with what a 1x1x1 `conv` pads it by; "same" and "valid" are nothing."""
+    if isinstance(conv.padding, str) or not any(conv.padding):
+        return x
+    t, h, w = conv.padding
+    mode = "constant" if conv.padding_mode == "zeros" else conv.padding_mode
+    return F.pad(x, (w, w, h, h, t, t), mode)
 
 
 def strided(x: Tensor, conv: nn.Conv3d) -> Tensor:
@@ -362,17 +390,3 @@ def _pieces(x: Tensor, taps: int) -> Iterator[tuple[slice, slice, slice, int]]:
 def _images(x: Tensor) -> Tensor:
     """N x C x T x H x W as N*T x C x H x W, both channels-last; copied only if T was sliced."""
     return x.permute(0, 2, 3, 4, 1).flatten(0, 1).permute(0, 3, 1, 2)
-
-
-def keep_freed_memory() -> bool:
-    """True where the C library now keeps freed memory for the next tensor, as glibc can.
-
-    By default glibc returns every block above 32 MB to the system, and each step faults its pages
-    in again: a quarter of a training step at 4 x 112. Kept memory fragments, so that the peak of a
-    training rises by up to a quarter. It concerns the whole process; a trainer calls it once.
-    """
-    if not sys.platform.startswith("linux"):
-        return False
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    trim_threshold, mmap_max = -1, -4
-    return mallopt is not None and bool(mallopt(mmap_max, 0) and mallopt(trim_threshold, 2**31 - 1))

@@ -22,8 +22,8 @@ def never_ours(x: Tensor) -> bool:
     """True where torch's own operators are to be used on NCTHW `x`, whatever the modules.
 
     So it is off the CPU, under tracing, in lower precision, under a transform, a mode or hooks of
-    all modules, and for what is no batch of clips. torch's meta device, where memory is counted
-    under modes, stands for the CPU.
+    all modules, and for what is no batch of clips in real numbers. torch's meta device, where
+    memory is counted under modes, stands for the CPU.
     """
     return (
         torch.compiler.is_compiling()
@@ -32,6 +32,7 @@ def never_ours(x: Tensor) -> bool:
         or x.device.type not in ("cpu", "meta")
         or x.dim() != 5
         or x.numel() == 0
+        or x.is_complex()
         or torch.is_autocast_enabled("cpu")
         or _has_any_global_hook()
         or transformed()

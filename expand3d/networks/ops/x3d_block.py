@@ -12,6 +12,7 @@ and y = w x' + b, the gradient of x is w / std (g - mean(g) - x' mean(g x')).
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -39,6 +40,15 @@ def usable(x: Tensor, *norms: nn.Module) -> bool:
     if all(norm.training for norm in norms):
         return True
     return not torch.is_grad_enabled() and not any(norm.training for norm in norms)
+
+
+def require_batch(shape: Sequence[int]) -> None:
+    """ValueError, in torch's words, where training gives BatchNorm a clip NCTHW of one place."""
+    if shape[0] * math.prod(shape[2:]) == 1:
+        raise ValueError(
+            "Expected more than 1 value per channel when training, got input size "
+            f"{torch.Size(shape)}"
+        )
 
 
 def norm_relu(x: Tensor, norm: nn.BatchNorm3d, residual: Tensor | None = None) -> Tensor:
@@ -111,6 +121,7 @@ class _Stats(NamedTuple):
 @torch.no_grad()
 def _stats_of(x: Tensor, norm: nn.BatchNorm3d) -> _Stats:
     """The statistics of the batch, which the running ones learn of."""
+    require_batch(x.shape)
     # Sums of differences from some value of the channel: mostly near enough to the mean.
     origin = x[0, :, 0, 0, 0].contiguous()
     _, mean, var = _moments(x, origin, *_sums_from(x, origin))
@@ -194,10 +205,14 @@ def _convolve(
     return y, sums, squares
 
 
+def strided_shape(shape: Sequence[int], stride: int) -> tuple[int, ...]:
+    """The shape of NCTHW behind a convolution with `stride` over space that keeps the rest."""
+    return (*shape[:3], *((side - 1) // stride + 1 for side in shape[3:]))
+
+
 def _room(x: Tensor, stride: int) -> Tensor:
-    """Room for a convolution's output: the shape of `x`, with `stride` over space."""
-    height, width = ((side - 1) // stride + 1 for side in x.shape[3:])
-    shape = (*x.shape[:3], height, width)
+    """Room for a convolution's output."""
+    shape = strided_shape(x.shape, stride)
     return torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=_LAYOUT)
 
 

@@ -18,6 +18,7 @@ from expand3d.cost.price import Known, nothing
 from expand3d.data.cache import CachedStore
 from expand3d.data.check import CheckReport
 from expand3d.data.contents import Contents
+from expand3d.data.splits import RULE
 from expand3d.execute.evaluate import Bench
 from expand3d.run.events import Watch
 from expand3d.run.prepare.bench import Benches, set_up, settle
@@ -75,19 +76,21 @@ def prepare(
     start: Genotype | None = None,
     short_side: int | None = None,
     contents: Contents | None = None,
+    rule: int = RULE,
 ) -> Prepared:
     """Read, split and decode the data, choose the device and set up the strategy.
 
     What is wrong with budget, family or list is said before anything is decoded. `known` gives
     the latencies that the study's record has, `start` and `short_side` the network that it began
-    with and the size in pixels of its clips. With `contents` nothing is read but the cache.
+    with and the size in pixels of its clips, and `rule` how its parts were drawn. With `contents`
+    nothing is read but the cache.
     """
     goal = find_goal(config, start)
     videos = known_videos(config, contents) if contents else find_videos(config, watch)
     config = settle(config)
     space = find_space(config, goal, videos, known=known, watch=watch)
     side = short_side or cached_side(space.crop, config.training_recipe())
-    clips = cut_clips(config, videos, side=side, seed=config.seed, watch=watch)
+    clips = cut_clips(config, videos, side=side, seed=config.seed, watch=watch, rule=rule)
     benches = set_up(config, clips)
     strategy = choose_strategy(config, goal, space, clips, benches)
     return Prepared(config, goal, videos.report, space, clips, benches, strategy)

@@ -15,7 +15,7 @@ from expand3d.data.check import CheckReport, check
 from expand3d.data.contents import Contents
 from expand3d.data.manifest import Manifest, load_manifest
 from expand3d.data.source import cache_root, resolve_source
-from expand3d.data.splits import Splits, make_splits
+from expand3d.data.splits import RULE, Splits, make_splits
 from expand3d.run.events import Watch
 from expand3d.study.sections import Data
 
@@ -70,14 +70,19 @@ def manifest_of(config: Data, watch: Watch) -> Manifest:
     return load_manifest(resolve_source(config.data, say=watch.note), prefix=prefix)
 
 
-def cut_clips(config: Data, videos: Videos, *, side: int, seed: int, watch: Watch) -> Clips:
-    """The clips of the videos with a short side of `side` pixels, from the cache or decoded."""
+def cut_clips(
+    config: Data, videos: Videos, *, side: int, seed: int, watch: Watch, rule: int = RULE
+) -> Clips:
+    """The clips of the videos with a short side of `side` pixels, from the cache or decoded.
+
+    `rule` says how the parts are drawn.
+    """
     store = (
         videos.contents.store(CacheSpec(fps=config.fps, short_side=side), cache_root())
         if videos.contents
         else clip_store(config, videos.manifest, short_side=side, watch=watch)
     )
-    return Clips(store, parts_of(config, store.manifest, seed=seed))
+    return Clips(store, parts_of(config, store.manifest, seed=seed, rule=rule))
 
 
 def cached_side(crop: int, recipe: Recipe) -> int:
@@ -108,7 +113,7 @@ def clip_store(config: Data, manifest: Manifest, *, short_side: int, watch: Watc
     return store
 
 
-def parts_of(config: Data, manifest: Manifest, *, seed: int) -> Splits:
+def parts_of(config: Data, manifest: Manifest, *, seed: int, rule: int = RULE) -> Splits:
     """The parts that train, choose and are only tested, as the data or the configuration says."""
     return make_splits(
         manifest,
@@ -117,6 +122,7 @@ def parts_of(config: Data, manifest: Manifest, *, seed: int) -> Splits:
         test=TEST if config.test is None else config.test,
         val_groups=config.val_groups,
         test_groups=config.test_groups,
+        rule=rule,
     )
 
 

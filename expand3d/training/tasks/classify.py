@@ -14,7 +14,7 @@ from expand3d.core.errors import DataError
 from expand3d.core.genotype import Plan, digest
 from expand3d.core.recipe import Recipe
 from expand3d.core.result import TRAINING_FACTOR, ClipScore, Status, Training
-from expand3d.data.store import ClipStore
+from expand3d.data.store import FRAMES, ClipStore
 from expand3d.networks import get_family
 from expand3d.training import checkpoint as checkpoints
 from expand3d.training.batches import Batch, train_batch
@@ -55,6 +55,7 @@ class ClassifyTask:
             "recipe": digest(self.recipe.to_json()),
             "seed": str(self.seed),
             "training clips": digest(clips),
+            FRAMES: digest([self.store.identities[i] for i in self.train_indices]),
         }
 
     def build(self) -> nn.Module:

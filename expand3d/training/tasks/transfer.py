@@ -20,7 +20,7 @@ from expand3d.core.errors import ConfigError, DataError, WeightsError
 from expand3d.core.genotype import Plan, digest
 from expand3d.core.recipe import Recipe
 from expand3d.data import crops as augment
-from expand3d.data.store import ClipStore
+from expand3d.data.store import FRAMES, ClipStore
 from expand3d.networks import get_family
 from expand3d.training import checkpoint as checkpoints
 from expand3d.training.loop import Limits, Loop
@@ -142,15 +142,14 @@ class TransferTask:
 
     def belongs(self) -> dict[str, str]:
         """The digests in which two parts of one transfer agree."""
-        store = self.store
+        store, parts = self.store, (self.train, self.held_out)
         return {
             "plan": self.plan.digest,
             "teacher": self.teacher.sha,
             "recipe": digest(self.recipe.to_json()),
             "seed": str(self.seed),
-            "clips": digest(
-                [[store.keys[i] for i in part] for part in (self.train, self.held_out)]
-            ),
+            "clips": digest([[store.keys[i] for i in part] for part in parts]),
+            FRAMES: digest([[store.identities[i] for i in part] for part in parts]),
         }
 
     def build(self) -> Pairing:

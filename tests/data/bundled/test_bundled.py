@@ -222,6 +222,7 @@ class Rendered:
         self.labels = [MOTION.index(name) ^ backward for name, _, backward in self._clips]
         self.keys = [f"{name}-{scene}-{back}" for name, scene, back in self._clips]
         self.groups: Sequence[str | None] = [f"{name[:5]}-{n}" for name, n, _ in self._clips]
+        self.identities = self.keys
         self.class_names = MOTION
 
     def __len__(self) -> int:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import copy
 import math
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -167,29 +165,6 @@ def test_two_runs_are_bitwise_equal() -> None:
     grad = torch.randn(4, 5)
     first, second = (_forward_backward(net, x, grad) for _ in range(2))
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
-
-
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's allocator only")
-def test_kept_memory_is_not_faulted_in_again() -> None:
-    script = """
-import resource, torch
-from expand3d.networks.ops.conv import keep_freed_memory
-def faults():
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    for _ in range(20):
-        torch.ones(10_000_000)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
-without = faults()
-kept = keep_freed_memory()
-settling = faults()
-print(without, kept, faults())
-"""
-    command = [sys.executable, "-c", script]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    without, kept, after = done.stdout.split()
-    if kept == "False":
-        pytest.skip("another C library")
-    assert int(after) < int(without) / 10
 
 
 @pytest.mark.parametrize(

@@ -144,6 +144,37 @@ def test_threads_share_a_batch_without_changing_a_bit(
         assert torch.equal(over, found[0][3]) and torch.equal(gradient, found[0][4])
 
 
+#: Clips of one place, before or after a stride.
+SINGLE = [((1, 6, 1, 1, 1), False), ((1, 6, 1, 1, 1), True), ((1, 6, 1, 2, 2), True)]
+
+
+@pytest.mark.parametrize(("shape", "first"), SINGLE, ids=str)
+def test_batch_norm_of_one_value_is_refused_before_anything_changes(
+    shape: tuple[int, ...], first: bool
+) -> None:
+    torch.manual_seed(0)
+    block, x = _block(6, 10, first, 8), torch.randn(shape)
+    with pytest.raises(ValueError, match="Expected more than 1 value per channel") as torchs:
+        nn.BatchNorm3d(10)(torch.randn(1, 10, 1, 1, 1))
+    before = copy.deepcopy(block.state_dict())
+    with pytest.raises(ValueError) as ours:
+        block(x)
+    assert str(ours.value) == str(torchs.value)
+    if kernels.available():  # module by module, those before have learned
+        assert all(torch.equal(value, before[name]) for name, value in block.state_dict().items())
+    block(torch.randn(2, *shape[1:]))  # two clips are two values
+    assert block.eval()(x).isfinite().all()
+
+
+@compiled
+def test_a_head_of_one_value_is_refused_before_anything_changes() -> None:
+    norm, x = nn.BatchNorm3d(6), torch.randn(1, 6, 1, 1, 1)
+    before = copy.deepcopy(norm.state_dict())
+    with pytest.raises(ValueError, match="Expected more than 1 value per channel"):
+        ops_block.norm_relu(x, norm)
+    assert all(torch.equal(value, before[name]) for name, value in norm.state_dict().items())
+
+
 @compiled
 def test_a_graph_that_is_kept_gives_the_same_gradients_again() -> None:
     block = _block(8, 14, True, 8)

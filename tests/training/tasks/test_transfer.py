@@ -141,6 +141,22 @@ def test_a_checkpoint_of_another_task_is_left_alone(
     assert (tmp_path / "log").read_bytes() == whole[2]
 
 
+def test_a_checkpoint_of_other_frames_is_left_alone(
+    tmp_path: Path, whole: tuple[Transferred, bytes, bytes]
+) -> None:
+    store = coloured()
+    for changed in (0, 100):  # a clip that trains, and one that is held out
+        clips = [255 - clip if i == changed else clip for i, clip in enumerate(store.clips)]
+        task = make_task(store=dataclasses.replace(store, clips=clips))
+        with pytest.raises(Interrupted):
+            run(task, tmp_path, stop=after(2))
+        said: list[str] = []
+        run(make_task(), tmp_path, say=said.append)
+        assert said == ["checkpoint checkpoint ignored: of another clip content, rate or size"]
+        assert (tmp_path / "weights").read_bytes() == whole[1]
+        (tmp_path / "checkpoint").unlink()
+
+
 class MeanColour(nn.Module):
     """N x 3 x 1 x H x W to N x 3."""
 
