@@ -148,6 +148,7 @@ def _as_json(manifest: Manifest, report: CheckReport) -> dict[str, Any]:
         "videos": len(manifest),
         "usable": len(report.infos),
         "bad": [one._asdict() for one in report.bad],
+        "remarks": dict(report.remarks),
         "classes": dict(report.classes),
         "groups": len({video.group for video in manifest.videos} - {None}),
         "splits": dict(Counter(v.split for v in manifest.videos if v.split is not None)),
@@ -175,6 +176,10 @@ def _print_report(manifest: Manifest, report: CheckReport) -> None:
     widest = max(map(len, report.classes))
     for name, videos in report.classes.items():
         print(f"    {name:<{widest}}  {videos:>5}" + ("" if videos else "  no usable video"))
+    if report.remarks:
+        print(f"{len(report.remarks)} videos are used with a remark:")
+        for key, remark in report.remarks.items():
+            print(f"  {key}: {remark}")
     if report.bad:
         print(f"{len(report.bad)} videos cannot be used:")
         for key, reason in report.bad:
