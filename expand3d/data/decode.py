@@ -153,16 +153,47 @@ def decode(path: Path, *, fps: float, short_side: int | None) -> NDArray[np.uint
     The short side is brought down to `short_side` pixels (None: left as it is), never up.
     Raises DataError naming the file and its fault.
     """
-    return np.stack(decode_frames(path, fps=fps, short_side=short_side))
+    frames: list[Frame | None] = list(decode_frames(path, fps=fps, short_side=short_side))
+    assert frames[0] is not None
+    clip = np.empty((len(frames), *frames[0].shape), dtype=np.uint8)
+    for number, frame in enumerate(frames):
+        clip[number] = frame
+        # Nothing stays in memory twice.
+        frames[number] = None
+    return clip
 
 
 def decode_frames(path: Path, *, fps: float, short_side: int | None) -> list[Frame]:
     """As `decode`, frame by frame; a frame that is shown longer is one array listed repeatedly."""
+    taken: list[Frame] = []
+
+    def take(frame: Frame, times: int) -> None:
+        taken.extend([frame] * times)
+
+    decode_to(path, taken.clear, take, fps=fps, short_side=short_side)
+    return taken
+
+
+def decode_to(
+    path: Path,
+    begin: Callable[[], None],
+    take: Callable[[Frame, int], None],
+    *,
+    fps: float,
+    short_side: int | None,
+) -> None:
+    """Give the frames of `decode` to `take` one by one, each with how often it is shown.
+
+    One frame is held at a time. `begin` is called first, and once more where the time stamps turn
+    out to run backward: what was given until then counts for nothing. Raises DataError.
+    """
     stamps = _stamps(path)
-    try:
-        return _resample(path, stamps, fps=fps, short_side=short_side, even=False)
-    except _Backward:
-        return _resample(path, stamps, fps=fps, short_side=short_side, even=True)
+    for even in (False, True):
+        begin()
+        try:
+            return _resample(path, stamps, take, fps=fps, short_side=short_side, even=even)
+        except _Backward:
+            continue
 
 
 class _Backward(Exception):
@@ -190,21 +221,28 @@ def _count(path: Path, stamps: Stamps, *, even: bool) -> VideoInfo:
 
 
 def _resample(
-    path: Path, stamps: Stamps, *, fps: float, short_side: int | None, even: bool
-) -> list[Frame]:
+    path: Path,
+    stamps: Stamps,
+    take: Callable[[Frame, int], None],
+    *,
+    fps: float,
+    short_side: int | None,
+    even: bool,
+) -> None:
     """Frames on the grid k / fps; only those that the grid needs are converted to RGB."""
-    taken: list[Frame] = []
+    taken = 0
     with _opened(path) as (container, stream):
         clock, shown, convert = _Clock(stream, stamps, even=even), None, None
         for frame in _frames(path, container, stream):
             due = int(np.ceil(clock.tick(frame) * fps - TOLERANCE))
             convert = convert or _converter(frame, short_side)
-            if shown is not None and due > len(taken):
-                taken += [convert(shown)] * (due - len(taken))
+            if shown is not None and due > taken:
+                take(convert(shown), due - taken)
+                taken = due
             shown = frame
         assert shown is not None and convert is not None
-        taken += [convert(shown)] * (frame_count(clock.finish(), fps) - len(taken))
-    return taken
+        if (due := frame_count(clock.finish(), fps)) > taken:
+            take(convert(shown), due - taken)
 
 
 class _Clock:

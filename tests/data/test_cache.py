@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+import io
 import os
 import pickle
 import shutil
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,9 +17,9 @@ import numpy as np
 import pytest
 
 from expand3d.core.errors import DataError
-from expand3d.data import cache
+from expand3d.data import cache, clip_file
 from expand3d.data.cache import CachedStore, CacheSpec, build_store, estimate_bytes, in_bytes
-from expand3d.data.decode import VideoInfo, decode, verify
+from expand3d.data.decode import VideoInfo, decode, probe, verify
 from expand3d.data.hashes import FileHashes, fingerprint
 from expand3d.data.manifest import Manifest, load_manifest
 from expand3d.data.store import ClipStore
@@ -34,13 +37,13 @@ def manifest(tmp_path: Path) -> Manifest:
 def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the videos that were decoded into the cache."""
     names: list[str] = []
-    real: Callable = cache.decode_frames
+    real: Callable = clip_file.decode_to
 
-    def counting(path: Path, **kwargs: float) -> list[np.ndarray]:
+    def counting(path: Path, *args: Callable, **kwargs: float) -> None:
         names.append(path.name)
-        return real(path, **kwargs)
+        real(path, *args, **kwargs)
 
-    monkeypatch.setattr(cache, "decode_frames", counting)
+    monkeypatch.setattr(clip_file, "decode_to", counting)
     return names
 
 
@@ -135,6 +138,40 @@ def test_the_cap_is_kept_and_the_rest_decoded_on_the_fly(
         assert not clip.flags.writeable
     build_store(manifest, SPEC, root, cap_bytes=60_000)
     assert len(decoded) == 2 and len(list(root.rglob("*.npy"))) == 2
+
+
+def test_the_cap_holds_whatever_headers_predict(
+    manifest: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Every header says one frame; each clip has ten.
+    monkeypatch.setattr(cache, "probe", lambda path: dataclasses.replace(probe(path), duration_s=0))
+    root, said = tmp_path / "cache", []
+    store = build_store(manifest, SPEC, root, cap_bytes=60_000, say=said.append)
+    files = list(root.rglob("*.npy"))
+    # One at least goes beyond its own; clips that others push out are decoded when asked for.
+    assert sum(file.stat().st_size for file in files) <= 60_000 and not list(root.rglob("*.tmp"))
+    assert store.on_the_fly == 6 - len(files) >= 4
+    assert said[-1].startswith(f"clip cache: {6 - len(files)} clips are longer than their headers")
+    for index, video in enumerate(manifest.videos):
+        assert np.array_equal(store.frames(index), decode(video.path, fps=30, short_side=24))
+
+
+def test_a_clip_is_written_while_it_is_decoded(tmp_path: Path) -> None:
+    video = write_video(tmp_path / "a.mp4", greys([k % 200 for k in range(600)]))
+    file = tmp_path / "a.npy"
+    tracemalloc.start()
+    clip_file.write_clip(
+        video, file, fps=30, short_side=32, room=clip_file.Room(None, 0), reserved=0
+    )
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    # The header is numpy's own, and all else the frames.
+    clip = decode(video, fps=30, short_side=32)
+    saved = io.BytesIO()
+    np.save(saved, clip)
+    assert file.read_bytes() == saved.getvalue()
+    # 600 frames of 32 x 48 x 3 bytes are 2.8 MB.
+    assert peak < clip.nbytes / 5
 
 
 def test_clips_beyond_the_cap_are_read_for_faults_once(
