@@ -147,6 +147,7 @@ def _as_json(manifest: Manifest, report: CheckReport) -> dict[str, Any]:
         "source": manifest.source,
         "videos": len(manifest),
         "usable": len(report.infos),
+        "left_out": manifest.left_out,
         "bad": [one._asdict() for one in report.bad],
         "remarks": dict(report.remarks),
         "classes": dict(report.classes),
@@ -162,6 +163,8 @@ def _as_json(manifest: Manifest, report: CheckReport) -> dict[str, Any]:
 def _print_report(manifest: Manifest, report: CheckReport) -> None:
     facts = _as_json(manifest, report)
     print(f"{manifest.source}: {facts['videos']} videos, {facts['usable']} of them usable")
+    if manifest.left_out:
+        print(f"  {manifest.left_out}")
     if report.frames is not None and report.short_side is not None:
         print(
             f"  median length {report.frames:g} frames at {report.fps:g} frames/s, "
@@ -191,6 +194,8 @@ def _show(manifest: Manifest, args: argparse.Namespace) -> int:
 
     counts = {"classes": args.classes, "clips": args.clips, "frames": args.frames}
     print(contact_sheet(manifest, args.out, **counts))
+    if manifest.left_out:
+        print(f"  {manifest.left_out}")
     return 0
 
 
@@ -218,7 +223,7 @@ def _split(manifest: Manifest, args: argparse.Namespace) -> int:
     write_whole(args.out, text.getvalue())
     held = f"{len(splits.train)} train, {len(splits.val)} validation, {len(splits.test)} test"
     print(f"{args.out}: {held}")
-    for note in splits.notes:
+    for note in (*splits.notes, *filter(None, [manifest.left_out])):
         print(f"  {note}")
     return 0
 

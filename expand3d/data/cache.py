@@ -129,6 +129,8 @@ def build_store(
     `say` is told the size before anything is written, `progress` each video that was read. Raises
     DataError where the disk is too small.
     """
+    if say and manifest.left_out:
+        say(f"{manifest.source}: {manifest.left_out}")
     try:
         root.mkdir(parents=True, exist_ok=True)
         _sweep(root)

@@ -135,7 +135,7 @@ def _announced(
 def _credible(path: Path, frames: int, seconds: float, first: VideoFrame) -> bool:
     """True where a header's length can be right: frames that follow each other, of some bytes."""
     small = path.stat().st_size < FEW_BYTES * frames
-    return frames > 2 and frames > seconds and first.pts is not None and not small
+    return frames > 2 and frames > seconds > 0 and first.pts is not None and not small
 
 
 def verify(path: Path) -> VideoInfo:

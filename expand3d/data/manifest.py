@@ -4,6 +4,7 @@ Three forms are read:
 
 - a folder of class folders, or of train/, val/ and test/ folders that hold class folders. A folder
   with a manifest.csv is that file; one with train.csv (.txt, .list) and val.csv is those lists;
+  'videos/*/*' says how deep the class folders lie;
 - a list without header, `path label` a line, parted by spaces, tabs or a comma. What stands last
   is the label, so paths may hold spaces; `path frames label` is read too;
 - a CSV with a header: path, label and/or label_name, optionally split and group.
@@ -19,12 +20,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from expand3d.core.errors import DataError, nearest
+from expand3d.data.layouts.folders import VIDEO_SUFFIXES, LeftOut, read_folder, read_pattern
 from expand3d.data.layouts.lists import SPLIT_WORDS, Row, Split, read_listing
 
-VIDEO_SUFFIXES = (
-    *(".3gp", ".asf", ".avi", ".flv", ".gif", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg"),
-    *(".mpg", ".mts", ".ogv", ".ts", ".webm", ".wmv"),
-)
 LIST_SUFFIXES = (".csv", ".txt", ".list", ".tsv")
 
 
@@ -41,11 +39,15 @@ class Video:
 
 @dataclass(frozen=True)
 class Manifest:
-    """Labelled videos; `class_names[label]` names a class; `source` is what was read."""
+    """Labelled videos; `class_names[label]` names a class; `source` is what was read.
+
+    `left_out` says in one line what lies in a folder and is not read.
+    """
 
     videos: tuple[Video, ...]
     class_names: tuple[str, ...]
     source: str
+    left_out: str = ""
 
     def __len__(self) -> int:
         return len(self.videos)
@@ -63,18 +65,24 @@ def load_manifest(source: Path | str, *, prefix: Path | None = None) -> Manifest
     Raises DataError naming file, line and rule.
     """
     path = Path(source)
+    left = LeftOut()
     if path.is_dir():
         lists = _lists_in(path)
         base = prefix if prefix and lists else path
-        rows = _from_lists(lists, base) if lists else _from_folder(path)
+        if lists:
+            rows = _from_lists(lists, base)
+        else:
+            rows, left = read_folder(path)
     elif path.is_file():
         if path.suffix.lower() in VIDEO_SUFFIXES:
             raise DataError(f"{path}: one video is not a data set; give a folder or a list of them")
         base = prefix or path.parent
         rows = read_listing(path, base=base)
+    elif found := read_pattern(str(path)):
+        base, rows, left = found
     else:
         raise DataError(f"{path}: no such file or folder{_neighbour(path)}")
-    return _assemble(rows, source=path, base=base)
+    return replace(_assemble(rows, source=path, base=base), left_out=left.text)
 
 
 def _assemble(rows: list[Row], *, source: Path, base: Path) -> Manifest:
@@ -161,44 +169,6 @@ def _from_lists(lists: dict[str, Path], base: Path) -> list[Row]:
     if len({row.label is None for row in rows}) > 1:
         raise DataError(f"{lists['train'].parent}: some lists give labels and some only label_name")
     return rows
-
-
-def _from_folder(folder: Path) -> list[Row]:
-    """A row per video of class folders, or of class folders inside train, val and test folders."""
-    tops = _folders(folder)
-    splits = {top.name: SPLIT_WORDS.get(top.name.lower()) for top in tops}
-    # One class may well be called "train"; two of the words together are a split.
-    if "train" in splits.values() and len(set(splits.values()) - {None}) > 1:
-        for name, split in splits.items():
-            if split is None:
-                hint = nearest(name, sorted(SPLIT_WORDS))
-                raise DataError(f"{folder / name}: not a split, beside folders that are{hint}")
-        return [row for top in tops for row in _class_rows(folder, top, splits[top.name])]
-    return _class_rows(folder, folder, None)
-
-
-def _class_rows(root: Path, parent: Path, split: Split | None) -> list[Row]:
-    """A row per video below each class folder in `parent`, in the order of the names."""
-    rows = []
-    for folder in _folders(parent):
-        videos = sorted(path for path in folder.rglob("*") if _is_video(path, folder))
-        if not videos:
-            raise DataError(f"{folder}: a class folder without a video; remove it or fill it")
-        for path in videos:
-            key = path.relative_to(root).as_posix()
-            rows.append(Row(where=str(folder), path=key, name=folder.name, split=split))
-    if not rows:
-        raise DataError(f"{parent}: holds no class folders (one folder of videos per class)")
-    return rows
-
-
-def _folders(parent: Path) -> list[Path]:
-    return sorted(p for p in parent.iterdir() if p.is_dir() and not p.name.startswith("."))
-
-
-def _is_video(path: Path, below: Path) -> bool:
-    hidden = any(part.startswith(".") for part in path.relative_to(below).parts)
-    return path.suffix.lower() in VIDEO_SUFFIXES and not hidden and path.is_file()
 
 
 def _neighbour(path: Path) -> str:
