@@ -12,8 +12,6 @@ examples:
 from __future__ import annotations
 
 import argparse
-import csv
-import io
 import json
 import os
 import sys
@@ -106,6 +104,9 @@ def _add_source(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--data", metavar="PATH", help="the same as a flag")
     parser.add_argument(
+        "--val-data", metavar="PATH", help="list of the validation part, beside a list of training"
+    )
+    parser.add_argument(
         "--prefix", metavar="DIR", type=Path, help="folder that a list's paths are relative to"
     )
 
@@ -116,7 +117,7 @@ def main(args: argparse.Namespace) -> int:
     from expand3d.data.source import resolve_source
 
     source = resolve_source(_named(args), say=lambda line: print(line, file=sys.stderr))
-    manifest = load_manifest(source, prefix=args.prefix)
+    manifest = load_manifest(source, prefix=args.prefix, val=args.val_data)
     return {"check": _check, "show": _show, "split": _split}[args.action](manifest, args)
 
 
@@ -200,6 +201,7 @@ def _show(manifest: Manifest, args: argparse.Namespace) -> int:
 
 
 def _split(manifest: Manifest, args: argparse.Namespace) -> int:
+    from expand3d.data.layouts.lists import as_cell
     from expand3d.data.splits import make_splits
 
     splits = make_splits(
@@ -213,14 +215,13 @@ def _split(manifest: Manifest, args: argparse.Namespace) -> int:
     parts = splits.part_of()
     folder = args.out.absolute().parent
     make_folder(folder)
-    text = io.StringIO(newline="")
-    writer = csv.writer(text)
-    writer.writerow(["path", "label", "label_name", "split", "group"])
+    lines = ["path,label,label_name,split,group"]
     for index, video in enumerate(manifest.videos):
         name = manifest.class_names[video.label]
         path = _path_from(folder, video.path)
-        writer.writerow([path, video.label, name, parts[index], video.group or ""])
-    write_whole(args.out, text.getvalue())
+        cells = (path, str(video.label), name, parts[index], video.group or "")
+        lines.append(",".join(map(as_cell, cells)))
+    write_whole(args.out, "\r\n".join([*lines, ""]))
     held = f"{len(splits.train)} train, {len(splits.val)} validation, {len(splits.test)} test"
     print(f"{args.out}: {held}")
     for note in (*splits.notes, *filter(None, [manifest.left_out])):

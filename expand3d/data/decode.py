@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 
 from expand3d.core.errors import DataError
 from expand3d.data.containers import missing
+from expand3d.data.nearby import why_missing
 from expand3d.data.stamps import Stamps, read_stamps, seconds_of, sound_packets, stated_rate
 
 if TYPE_CHECKING:
@@ -89,7 +90,8 @@ def scaled_size(width: int, height: int, short_side: int | None) -> tuple[int, i
 def require_file(path: Path) -> os.stat_result:
     """The file's stat; DataError where it is missing, a folder, or empty."""
     if not path.is_file():
-        raise DataError(f"{path}: {'a folder, not a video' if path.is_dir() else 'missing'}")
+        fault = "a folder, not a video" if path.is_dir() else f"missing{why_missing(path)}"
+        raise DataError(f"{path}: {fault}")
     stat = path.stat()
     if stat.st_size == 0:
         raise DataError(f"{path}: empty (0 bytes)")

@@ -5,8 +5,8 @@ Three forms are read:
 - a folder of class folders, or of train/, val/ and test/ folders that hold class folders. A folder
   with a manifest.csv is that file; one with train.csv (.txt, .list) and val.csv is those lists;
   'videos/*/*' says how deep the class folders lie;
-- a list without header, `path label` a line, parted by spaces, tabs or a comma. What stands last
-  is the label, so paths may hold spaces; `path frames label` is read too;
+- a list without header, `path label` a line, parted by spaces, tabs, a comma or semicolon. What
+  stands last is the label, so paths may hold spaces; of folders of frames `path frames label`;
 - a CSV with a header: path, label and/or label_name, optionally split and group.
 
 Paths are relative to the list's own folder, or to a prefix.
@@ -15,6 +15,7 @@ Paths are relative to the list's own folder, or to a prefix.
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -59,12 +60,17 @@ class Manifest:
         return replace(self, videos=kept)
 
 
-def load_manifest(source: Path | str, *, prefix: Path | None = None) -> Manifest:
+def load_manifest(
+    source: Path | str, *, prefix: Path | None = None, val: Path | str | None = None
+) -> Manifest:
     """The labelled videos that a folder or a list names; files are not opened yet.
 
-    Raises DataError naming file, line and rule.
+    With `val` both are lists, of the training and of the validation part. Raises DataError naming
+    file, line and rule.
     """
     path = Path(source)
+    if val is not None:
+        return _two_lists(path, Path(val), prefix)
     left = LeftOut()
     if path.is_dir():
         lists = _lists_in(path)
@@ -85,8 +91,30 @@ def load_manifest(source: Path | str, *, prefix: Path | None = None) -> Manifest
     return replace(_assemble(rows, source=path, base=base), left_out=left.text)
 
 
+def _two_lists(train: Path, val: Path, prefix: Path | None) -> Manifest:
+    """The videos of two lists, whose own folders the paths are relative to."""
+    for path in (train, val):
+        if not path.is_file():
+            raise DataError(f"{path}: no such list; a list of the validation part needs two lists")
+    base = prefix or Path(os.path.commonpath([train.absolute().parent, val.absolute().parent]))
+    rows = _from_lists({"train": train, "val": val}, base)
+    if prefix is None:
+        homes = {str(path): os.path.relpath(path.absolute().parent, base) for path in (train, val)}
+        rows = [
+            replace(row, path=os.path.normpath(os.path.join(homes[_list_of(row)], row.path)))
+            for row in rows
+        ]
+    return _assemble(rows, source=train, base=base)
+
+
+def _list_of(row: Row) -> str:
+    """The list in which a row stands."""
+    return row.where.rpartition(", line ")[0]
+
+
 def _assemble(rows: list[Row], *, source: Path, base: Path) -> Manifest:
     """Rows with labels as numbers or names, made one table with unique paths."""
+    rows = _one_spelling(rows)
     seen: dict[str, Row] = {}
     for row in rows:
         place = os.path.normpath(base / row.path)
@@ -107,6 +135,13 @@ def _assemble(rows: list[Row], *, source: Path, base: Path) -> Manifest:
         for row, key in zip(rows, keys, strict=True)
     )
     return Manifest(videos=videos, class_names=names, source=str(source))
+
+
+def _one_spelling(rows: list[Row]) -> list[Row]:
+    """The rows with one name per class: letters with accents in one code or in two are the same."""
+    first: dict[str, str] = {}
+    names = [first.setdefault(unicodedata.normalize("NFC", row.name), row.name) for row in rows]
+    return [replace(row, name=name) for row, name in zip(rows, names, strict=True)]
 
 
 def _class_names(rows: list[Row], source: Path) -> tuple[str, ...]:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import tempfile
+import unicodedata
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from expand3d.cli.main import main
-from expand3d.data.manifest import load_manifest
+from expand3d.data import manifest as manifest_module
+from expand3d.data.manifest import Manifest, Video, load_manifest
 from tests.helpers.made_videos import write_data_set
 
 
@@ -47,6 +52,36 @@ def test_split_writes_a_list_that_reads_back(
         assert {v.split for v in after.videos} == {"train", "val", "test"}
     # A list inside the data's folder moves with it.
     assert (tmp_path / "data" / "inside.csv").read_text().splitlines()[1].startswith("clip0.mp4,")
+
+
+TEXT = st.text(st.characters(codec="utf-8", exclude_characters="/\0"), min_size=1, max_size=6)
+
+
+@given(
+    names=st.lists(TEXT, min_size=4, max_size=8, unique=True),
+    # Names that differ only in how accents are coded are one class.
+    classes=st.lists(
+        TEXT, min_size=2, max_size=2, unique_by=lambda name: unicodedata.normalize("NFC", name)
+    ),
+    group=TEXT,
+)
+def test_what_split_writes_is_read_back(names: list[str], classes: list[str], group: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder)
+        videos = [
+            Video(home / f"{name}.mp4", f"{name}.mp4", label % 2, f"{group}{label // 2}")
+            for label, name in enumerate(names)
+        ]
+        before = Manifest(tuple(videos), tuple(classes), str(home))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(manifest_module, "load_manifest", lambda *_, **__: before)
+            assert main(["data", "split", str(home), "--out", str(home / "out.csv")]) == 0
+        after = load_manifest(home / "out.csv")
+    assert [v.path for v in after.videos] == [v.path for v in before.videos]
+    assert [v.label for v in after.videos] == [v.label for v in before.videos]
+    assert [v.group for v in after.videos] == [v.group for v in before.videos]
+    assert after.class_names == before.class_names
+    assert {v.split for v in after.videos} >= {"train", "val"}
 
 
 def test_split_by_named_groups(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

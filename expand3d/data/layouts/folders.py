@@ -12,7 +12,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from expand3d.core.errors import DataError, nearest
@@ -81,7 +81,7 @@ def read_folder(folder: Path) -> tuple[list[Row], LeftOut]:
         _refuse_two_readings(folder, tops, f"{folder}/*")
         _count_loose(folder, folder, left)
         rows = _of_classes(tops, folder, None, left, parent=folder)
-    return _one_spelling(rows, folder), left
+    return _two_at_least(rows, folder), left
 
 
 def read_pattern(pattern: str) -> tuple[Path, list[Row], LeftOut] | None:
@@ -109,7 +109,7 @@ def read_pattern(pattern: str) -> tuple[Path, list[Row], LeftOut] | None:
         rows += _of_classes([path], root, split, left, parent=root)
     if not rows:
         raise DataError(f"{pattern}: no such folders")
-    return root, _one_spelling(rows, root), left
+    return root, _two_at_least(rows, root), left
 
 
 def split_of(name: str) -> Split | None:
@@ -251,14 +251,12 @@ def _refuse_odd_letters(folder: Path) -> None:
         )
 
 
-def _one_spelling(rows: list[Row], root: Path) -> list[Row]:
-    """The rows with one name per class: letters composed or not are the same class."""
-    first: dict[str, str] = {}
-    for row in rows:
-        first.setdefault(unicodedata.normalize("NFC", row.name), row.name)
-    if len(first) == 1:
-        raise DataError(f"{root}: only one class, {next(iter(first))}; at least two are needed")
-    return [replace(row, name=first[unicodedata.normalize("NFC", row.name)]) for row in rows]
+def _two_at_least(rows: list[Row], root: Path) -> list[Row]:
+    """The rows; DataError where all are of one class."""
+    names = {unicodedata.normalize("NFC", row.name) for row in rows}
+    if len(names) == 1:
+        raise DataError(f"{root}: only one class, {names.pop()}; at least two are needed")
+    return rows
 
 
 def _relative(path: Path, root: Path) -> str:
