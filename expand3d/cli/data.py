@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from expand3d.cli.parser import number, whole
-from expand3d.core.errors import ConfigError
+from expand3d.core.errors import ConfigError, DataError
 from expand3d.core.files import make_folder, write_whole
 
 if TYPE_CHECKING:
@@ -162,6 +162,8 @@ def _as_json(manifest: Manifest, report: CheckReport) -> dict[str, Any]:
 
 
 def _print_report(manifest: Manifest, report: CheckReport) -> None:
+    from expand3d.data.layouts.folders import printable
+
     facts = _as_json(manifest, report)
     print(f"{manifest.source}: {facts['videos']} videos, {facts['usable']} of them usable")
     if manifest.left_out:
@@ -183,11 +185,11 @@ def _print_report(manifest: Manifest, report: CheckReport) -> None:
     if report.remarks:
         print(f"{len(report.remarks)} videos are used with a remark:")
         for key, remark in report.remarks.items():
-            print(f"  {key}: {remark}")
+            print(f"  {printable(key)}: {remark}")
     if report.bad:
         print(f"{len(report.bad)} videos cannot be used:")
         for key, reason in report.bad:
-            print(f"  {key}: {reason}")
+            print(f"  {printable(key)}: {reason}")
 
 
 def _show(manifest: Manifest, args: argparse.Namespace) -> int:
@@ -201,9 +203,16 @@ def _show(manifest: Manifest, args: argparse.Namespace) -> int:
 
 
 def _split(manifest: Manifest, args: argparse.Namespace) -> int:
+    from expand3d.data.layouts.folders import printable
     from expand3d.data.layouts.lists import as_cell
     from expand3d.data.splits import make_splits
 
+    odd = [printable(v.key) for v in manifest.videos if printable(str(v.path)) != str(v.path)]
+    if odd:
+        raise DataError(
+            f"{odd[0]}: the name is not text in UTF-8, as names in a list must be"
+            f"{f' (and {len(odd) - 1} more)' if len(odd) > 1 else ''}; rename it"
+        )
     splits = make_splits(
         manifest,
         seed=args.seed,

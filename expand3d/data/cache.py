@@ -27,6 +27,7 @@ from expand3d.data.check import Bad, Progress, attempt
 from expand3d.data.clip_file import HEADER_BYTES, BeyondCap, Room, write_clip
 from expand3d.data.decode import Frame, VideoInfo, decode, probe, scaled_size, verify
 from expand3d.data.hashes import FileHashes, fingerprint
+from expand3d.data.layouts.folders import printable
 from expand3d.data.manifest import Manifest, Video
 
 #: Part of every file's name; a change to what `decode` returns must change it.
@@ -37,6 +38,8 @@ SPARE_BYTES = 256 * 2**20
 MEMORY_BYTES = 256 * 2**20
 #: Cache files that stay mapped at a time; Linux allows a process 65,530 maps.
 MOST_MAPPED = 4096
+#: Videos that an error about many names.
+FIRST_BAD = 10
 #: A temporary file this old was left by a process that died.
 LEFTOVER_SECONDS = 6 * 3600
 
@@ -142,10 +145,18 @@ def build_store(
     except OSError as error:
         raise DataError(f"{root}: the clip cache cannot be written ({error.strerror})") from error
     if bad and (on_bad == "stop" or len(bad) == len(manifest)):
-        listed = "; ".join(f"{key}: {reason}" for key, reason in sorted(bad))
-        raise DataError(f"{len(bad)} of {len(manifest)} videos cannot be used: {listed}")
+        raise DataError(_refusal(manifest, sorted(bad)))
     kept = manifest.without(key for key, _ in bad)
     return CachedStore(kept, spec, root, [shas[v] for v in kept.videos], tuple(sorted(bad)))
+
+
+def _refusal(manifest: Manifest, bad: Sequence[Bad]) -> str:
+    """One line: how many videos cannot be used, the first of them, and the ways on."""
+    listed = "; ".join(f"{printable(key)}: {reason}" for key, reason in bad[:FIRST_BAD])
+    more = f"; and {len(bad) - FIRST_BAD} more" if len(bad) > FIRST_BAD else ""
+    skip = "" if len(bad) == len(manifest) else "--skip-bad goes on without them, "
+    ways = f"{skip}`expand3d data check {manifest.source}` lists them all"
+    return f"{len(bad)} of {len(manifest)} videos cannot be used: {listed}{more} ({ways})"
 
 
 @dataclass(frozen=True)

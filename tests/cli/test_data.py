@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 import unicodedata
 from pathlib import Path
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from expand3d.cli.main import main
 from expand3d.data import manifest as manifest_module
 from expand3d.data.manifest import Manifest, Video, load_manifest
-from tests.helpers.made_videos import write_data_set
+from tests.helpers.made_videos import greys, write_data_set, write_video
 
 
 def test_check_prints_and_exits_by_what_it_found(
@@ -101,6 +102,27 @@ def test_show_writes_a_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert main(["data", "show", "--data", str(tmp_path), "--out", str(out), "--frames", "2"]) == 0
     assert capsys.readouterr().out == f"{out}\n"
     assert out.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_name_that_is_no_text_is_shown_and_no_list_is_made_of_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("run", "walk"):
+        (tmp_path / "v" / name).mkdir(parents=True)
+        write_video(tmp_path / "v" / name / "a.mp4", greys([50, 90, 130]))
+    odd = tmp_path / "v" / "run" / os.fsdecode(b"caf\xe9 $x^$.mp4")
+    os.rename(tmp_path / "v" / "run" / "a.mp4", odd)
+    assert main(["data", "check", str(tmp_path / "v")]) == 0
+    assert main(["data", "show", str(tmp_path / "v"), "--out", str(tmp_path / "s.png")]) == 0
+    assert main(["data", "split", str(tmp_path / "v"), "--out", str(tmp_path / "s.csv")]) == 2
+    error = capsys.readouterr().err
+    assert error == (
+        "expand3d data: run/caf\ufffd $x^$.mp4: the name is not text in UTF-8, as names in a list "
+        "must be; rename it\n"
+    )
+    odd.write_bytes(b"broken")
+    assert main(["data", "check", str(tmp_path / "v")]) == 1
+    assert "  run/caf\ufffd $x^$.mp4: damaged or not a video" in capsys.readouterr().out
 
 
 def test_mistakes_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -213,7 +213,8 @@ def test_bad_files_stop_or_are_skipped(manifest: Manifest, tmp_path: Path) -> No
     with pytest.raises(DataError) as caught:
         build_store(manifest, SPEC, tmp_path / "cache")
     assert str(caught.value) == (
-        "2 of 6 videos cannot be used: clip1.mp4: missing; clip4.mp4: empty (0 bytes)"
+        "2 of 6 videos cannot be used: clip1.mp4: missing; clip4.mp4: empty (0 bytes) (--skip-bad "
+        f"goes on without them, `expand3d data check {manifest.source}` lists them all)"
     )
     store = build_store(manifest, SPEC, tmp_path / "cache", on_bad="skip")
     assert list(store.keys) == ["clip0.mp4", "clip2.mp4", "clip3.mp4", "clip5.mp4"]
@@ -224,6 +225,19 @@ def test_bad_files_stop_or_are_skipped(manifest: Manifest, tmp_path: Path) -> No
         video.path.unlink(missing_ok=True)
     with pytest.raises(DataError, match="6 of 6 videos cannot be used"):
         build_store(manifest, SPEC, tmp_path / "cache", on_bad="skip")
+
+
+def test_many_bad_files_are_one_line_that_can_be_read(tmp_path: Path) -> None:
+    lines = "".join(f"clip{k:03}.mp4 {k % 2}\n" for k in range(400))
+    (tmp_path / "list.txt").write_text(lines)
+    write_video(tmp_path / "clip399.mp4", greys([50, 90]))
+    manifest = load_manifest(tmp_path / "list.txt")
+    with pytest.raises(DataError) as caught:
+        build_store(manifest, SPEC, tmp_path / "cache")
+    text = str(caught.value)
+    assert text.startswith("399 of 400 videos cannot be used: clip000.mp4: missing; ")
+    assert text.count(": missing") == 10 and "; and 389 more (" in text and len(text) < 600
+    assert "--skip-bad" in text and f"`expand3d data check {tmp_path}/list.txt`" in text
 
 
 def test_a_damaged_cache_file_is_made_again(manifest: Manifest, tmp_path: Path) -> None:
