@@ -42,6 +42,12 @@ def decoder_samples() -> Path:
 
 
 @pytest.fixture
+def odd_files() -> Path:
+    """Whole files with odd headers and time stamps; expected.csv says what is right."""
+    return _folder("odd_files")
+
+
+@pytest.fixture
 def full_disk() -> Callable[[int], AbstractContextManager[None]]:
     """A context in which the kernel refuses every byte of a file beyond the given number."""
 

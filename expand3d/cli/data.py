@@ -12,8 +12,6 @@ examples:
 from __future__ import annotations
 
 import argparse
-import csv
-import io
 import json
 import os
 import sys
@@ -24,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from expand3d.cli.parser import number, whole
-from expand3d.core.errors import ConfigError
+from expand3d.core.errors import ConfigError, DataError
 from expand3d.core.files import make_folder, write_whole
 
 if TYPE_CHECKING:
@@ -106,6 +104,9 @@ def _add_source(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--data", metavar="PATH", help="the same as a flag")
     parser.add_argument(
+        "--val-data", metavar="PATH", help="list of the validation part, beside a list of training"
+    )
+    parser.add_argument(
         "--prefix", metavar="DIR", type=Path, help="folder that a list's paths are relative to"
     )
 
@@ -116,7 +117,7 @@ def main(args: argparse.Namespace) -> int:
     from expand3d.data.source import resolve_source
 
     source = resolve_source(_named(args), say=lambda line: print(line, file=sys.stderr))
-    manifest = load_manifest(source, prefix=args.prefix)
+    manifest = load_manifest(source, prefix=args.prefix, val=args.val_data)
     return {"check": _check, "show": _show, "split": _split}[args.action](manifest, args)
 
 
@@ -147,7 +148,9 @@ def _as_json(manifest: Manifest, report: CheckReport) -> dict[str, Any]:
         "source": manifest.source,
         "videos": len(manifest),
         "usable": len(report.infos),
+        "left_out": manifest.left_out,
         "bad": [one._asdict() for one in report.bad],
+        "remarks": dict(report.remarks),
         "classes": dict(report.classes),
         "groups": len({video.group for video in manifest.videos} - {None}),
         "splits": dict(Counter(v.split for v in manifest.videos if v.split is not None)),
@@ -159,8 +162,12 @@ def _as_json(manifest: Manifest, report: CheckReport) -> dict[str, Any]:
 
 
 def _print_report(manifest: Manifest, report: CheckReport) -> None:
+    from expand3d.data.layouts.folders import printable
+
     facts = _as_json(manifest, report)
     print(f"{manifest.source}: {facts['videos']} videos, {facts['usable']} of them usable")
+    if manifest.left_out:
+        print(f"  {manifest.left_out}")
     if report.frames is not None and report.short_side is not None:
         print(
             f"  median length {report.frames:g} frames at {report.fps:g} frames/s, "
@@ -175,10 +182,14 @@ def _print_report(manifest: Manifest, report: CheckReport) -> None:
     widest = max(map(len, report.classes))
     for name, videos in report.classes.items():
         print(f"    {name:<{widest}}  {videos:>5}" + ("" if videos else "  no usable video"))
+    if report.remarks:
+        print(f"{len(report.remarks)} videos are used with a remark:")
+        for key, remark in report.remarks.items():
+            print(f"  {printable(key)}: {remark}")
     if report.bad:
         print(f"{len(report.bad)} videos cannot be used:")
         for key, reason in report.bad:
-            print(f"  {key}: {reason}")
+            print(f"  {printable(key)}: {reason}")
 
 
 def _show(manifest: Manifest, args: argparse.Namespace) -> int:
@@ -186,12 +197,22 @@ def _show(manifest: Manifest, args: argparse.Namespace) -> int:
 
     counts = {"classes": args.classes, "clips": args.clips, "frames": args.frames}
     print(contact_sheet(manifest, args.out, **counts))
+    if manifest.left_out:
+        print(f"  {manifest.left_out}")
     return 0
 
 
 def _split(manifest: Manifest, args: argparse.Namespace) -> int:
+    from expand3d.data.layouts.folders import printable
+    from expand3d.data.layouts.lists import as_cell
     from expand3d.data.splits import make_splits
 
+    odd = [printable(v.key) for v in manifest.videos if printable(str(v.path)) != str(v.path)]
+    if odd:
+        raise DataError(
+            f"{odd[0]}: the name is not text in UTF-8, as names in a list must be"
+            f"{f' (and {len(odd) - 1} more)' if len(odd) > 1 else ''}; rename it"
+        )
     splits = make_splits(
         manifest,
         seed=args.seed,
@@ -203,17 +224,16 @@ def _split(manifest: Manifest, args: argparse.Namespace) -> int:
     parts = splits.part_of()
     folder = args.out.absolute().parent
     make_folder(folder)
-    text = io.StringIO(newline="")
-    writer = csv.writer(text)
-    writer.writerow(["path", "label", "label_name", "split", "group"])
+    lines = ["path,label,label_name,split,group"]
     for index, video in enumerate(manifest.videos):
         name = manifest.class_names[video.label]
         path = _path_from(folder, video.path)
-        writer.writerow([path, video.label, name, parts[index], video.group or ""])
-    write_whole(args.out, text.getvalue())
+        cells = (path, str(video.label), name, parts[index], video.group or "")
+        lines.append(",".join(map(as_cell, cells)))
+    write_whole(args.out, "\r\n".join([*lines, ""]))
     held = f"{len(splits.train)} train, {len(splits.val)} validation, {len(splits.test)} test"
     print(f"{args.out}: {held}")
-    for note in splits.notes:
+    for note in (*splits.notes, *filter(None, [manifest.left_out])):
         print(f"  {note}")
     return 0
 

@@ -203,6 +203,10 @@ LAYOUTS = Kind(
             "expand3d.data.layouts.known:class_folders",
             "a folder per class, or train, val and test folders that hold these",
         ),
+        "pattern": Row(
+            "expand3d.data.layouts.known:pattern",
+            "'videos/*' or 'videos/*/*': each folder that it matches is a class",
+        ),
     },
 )
 

@@ -8,7 +8,6 @@ rename, so that any number of processes may build and read one cache.
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import threading
 import time
@@ -23,11 +22,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from expand3d.core.errors import DataError
-from expand3d.core.files import unique_temporary
 from expand3d.core.units import in_bytes
 from expand3d.data.check import Bad, Progress, attempt
-from expand3d.data.decode import Frame, VideoInfo, decode, decode_frames, probe, scaled_size, verify
+from expand3d.data.clip_file import HEADER_BYTES, BeyondCap, Room, write_clip
+from expand3d.data.decode import Frame, VideoInfo, decode, probe, scaled_size, verify
 from expand3d.data.hashes import FileHashes, fingerprint
+from expand3d.data.layouts.folders import printable
 from expand3d.data.manifest import Manifest, Video
 
 #: Part of every file's name; a change to what `decode` returns must change it.
@@ -38,6 +38,8 @@ SPARE_BYTES = 256 * 2**20
 MEMORY_BYTES = 256 * 2**20
 #: Cache files that stay mapped at a time; Linux allows a process 65,530 maps.
 MOST_MAPPED = 4096
+#: Videos that an error about many names.
+FIRST_BAD = 10
 #: A temporary file this old was left by a process that died.
 LEFTOVER_SECONDS = 6 * 3600
 
@@ -131,6 +133,8 @@ def build_store(
     `say` is told the size before anything is written, `progress` each video that was read. Raises
     DataError where the disk is too small.
     """
+    if say and manifest.left_out:
+        say(f"{manifest.source}: {manifest.left_out}")
     try:
         root.mkdir(parents=True, exist_ok=True)
         _sweep(root)
@@ -142,10 +146,18 @@ def build_store(
     except OSError as error:
         raise DataError(f"{root}: the clip cache cannot be written ({error.strerror})") from error
     if bad and (on_bad == "stop" or len(bad) == len(manifest)):
-        listed = "; ".join(f"{key}: {reason}" for key, reason in sorted(bad))
-        raise DataError(f"{len(bad)} of {len(manifest)} videos cannot be used: {listed}")
+        raise DataError(_refusal(manifest, sorted(bad)))
     kept = manifest.without(key for key, _ in bad)
     return CachedStore(kept, spec, root, [shas[v] for v in kept.videos], tuple(sorted(bad)))
+
+
+def _refusal(manifest: Manifest, bad: Sequence[Bad]) -> str:
+    """One line: how many videos cannot be used, the first of them, and the ways on."""
+    listed = "; ".join(f"{printable(key)}: {reason}" for key, reason in bad[:FIRST_BAD])
+    more = f"; and {len(bad) - FIRST_BAD} more" if len(bad) > FIRST_BAD else ""
+    skip = "" if len(bad) == len(manifest) else "--skip-bad goes on without them, "
+    ways = f"{skip}`expand3d data check {manifest.source}` lists them all"
+    return f"{len(bad)} of {len(manifest)} videos cannot be used: {listed}{more} ({ways})"
 
 
 @dataclass(frozen=True)
@@ -167,25 +179,43 @@ class _Fill:
         there = sum(sizes.values())
         missing = [video for video, size in sizes.items() if not size]
         infos, unopened = attempt(missing, lambda v: probe(v.path), workers=self.workers)
-        written: set[Video] = set()
+        planned: dict[Video, int] = {}
         new = 0
         for video, info in infos.items():
             size = estimate_bytes([info], self.spec)
-            if self.cap_bytes is None or there + new + size <= self.cap_bytes:
-                written.add(video)
+            headers = (len(planned) + 1) * HEADER_BYTES
+            if self.cap_bytes is None or there + new + size + headers <= self.cap_bytes:
+                planned[video] = size + HEADER_BYTES
                 new += size
-        self._announce(there, new, len(written), len(infos) - len(written))
+        self._announce(there, new, len(planned), len(infos) - len(planned))
         self._check_space(new)
+        room = Room(self.cap_bytes, there + sum(planned.values()))
+        larger: list[Video] = []
 
         def read(video: Video) -> None:
-            if video in written:
-                _write(video.path, files[video], self.spec)
-            else:
-                verify(video.path)
+            if video in planned:
+                try:
+                    write_clip(
+                        video.path,
+                        files[video],
+                        fps=self.spec.fps,
+                        short_side=self.spec.short_side,
+                        room=room,
+                        reserved=planned[video],
+                    )
+                    return
+                except BeyondCap:
+                    larger.append(video)
+            verify(video.path)
 
-        unread = [v for v in infos if v in written or shas[v] not in self.hashes.whole]
+        unread = [v for v in infos if v in planned or shas[v] not in self.hashes.whole]
         done, damaged = attempt(unread, read, workers=self.workers, progress=self.progress)
         self.hashes.whole.update(shas[video] for video in done)
+        if larger and self.say:
+            self.say(
+                f"clip cache: {len(larger)} clips are longer than their headers say, do not fit "
+                "under its cap and are decoded when needed"
+            )
         return (*unopened, *damaged)
 
     def _announce(self, there: int, new: int, written: int, beyond: int) -> None:
@@ -208,26 +238,6 @@ class _Fill:
                 f"{self.root}: the clip cache needs {in_bytes(needed)} more and the disk has "
                 f"{in_bytes(free)} free; lower the cap of the cache or give it another place"
             )
-
-
-def _write(video: Path, file: Path, spec: CacheSpec) -> None:
-    """Decode a video into its cache file, frame by frame; the file appears whole or not at all."""
-    frames = decode_frames(video, fps=spec.fps, short_side=spec.short_side)
-    header = {
-        "descr": np.lib.format.dtype_to_descr(frames[0].dtype),
-        "fortran_order": False,
-        "shape": (len(frames), *frames[0].shape),
-    }
-    file.parent.mkdir(exist_ok=True)
-    temporary = unique_temporary(file)
-    try:
-        with temporary.open("wb") as out:
-            np.lib.format.write_array_header_1_0(out, header)
-            for frame in frames:
-                out.write(frame.data)
-        os.replace(temporary, file)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _load(file: Path) -> Frame | None:

@@ -48,6 +48,11 @@ class CheckReport:
         """True where every file can be used."""
         return not self.bad
 
+    @property
+    def remarks(self) -> Mapping[str, str]:
+        """What is odd about files that can be used, by key."""
+        return {key: info.remark for key, info in self.infos.items() if info.remark}
+
 
 def check(
     manifest: Manifest,

@@ -54,7 +54,8 @@ class Contents:
             "source": self.manifest.source,
             "classes": list(self.manifest.class_names),
             "videos": [[v.key, v.label, v.group, v.split, sha] for v, sha in videos],
-            "infos": {key: list(dataclasses.astuple(info)) for key, info in self.infos.items()},
+            # A remark is about the file, not about what is used of it.
+            "infos": {key: list(dataclasses.astuple(i))[:6] for key, i in self.infos.items()},
             "bad": [list(bad) for bad in self.bad],
         }
 

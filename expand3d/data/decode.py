@@ -3,11 +3,13 @@
 The rules, in one place:
 
 - A file is refused with a one-line reason where it is missing, empty, without video, or damaged.
-  Damaged is: the decoder fails, the container marks a packet as corrupt, or frames that the
-  container announces are not there. Only reading to the end finds these.
-- Decoders deliver frames in the order in which they are shown. Their time stamps are used as long
-  as they never run backward; where they do (AVI has no presentation times, and what is guessed for
-  it is wrong under B-frames), frames are taken to be evenly spaced at the average rate.
+  Damaged is: the decoder fails or marks a frame as such, the demuxer marks a packet, or the
+  container itself proves that data is missing (`containers.missing`, or its index of frames).
+  Counts and durations in headers prove nothing. Only reading to the end finds these.
+- Decoders deliver frames in the order in which they are shown. Their time stamps are used where
+  they can be right (`stamps`) and never run backward; where they do (AVI has no presentation times,
+  and what is guessed for it is wrong under B-frames), frames are taken to be evenly spaced at the
+  stated rate.
 - Frame k of the result is what the screen shows at k / fps seconds after the first frame.
 - Rotation metadata is honoured; pixel aspect is not (as in other loaders, pixels count as square).
 - Nothing is padded here: a short video gives few frames, at least one.
@@ -19,7 +21,6 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from expand3d.core.errors import DataError
+from expand3d.data.containers import missing
+from expand3d.data.nearby import why_missing
+from expand3d.data.stamps import Stamps, read_stamps, seconds_of, sound_packets, stated_rate
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -37,13 +41,16 @@ Frame = NDArray[np.uint8]
 
 #: A frame counts as shown this much (of a target frame) early: containers round their time stamps.
 TOLERANCE = 0.1
-#: Seconds that a stream may be shorter than its container says before it counts as cut off.
-MISSING_SECONDS = 0.2
+#: Bytes per frame below which a header's length is not believed but counted; that is quick.
+FEW_BYTES = 8
 
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """One video: source frames and frames per second, display size (upright), seconds, codec."""
+    """One video: source frames and frames per second, display size (upright), seconds, codec.
+
+    `remark` says what is odd about a file that can be used.
+    """
 
     frames: int
     fps: float
@@ -51,6 +58,7 @@ class VideoInfo:
     height: int
     duration_s: float
     codec: str
+    remark: str = ""
 
     @property
     def short_side(self) -> int:
@@ -82,7 +90,8 @@ def scaled_size(width: int, height: int, short_side: int | None) -> tuple[int, i
 def require_file(path: Path) -> os.stat_result:
     """The file's stat; DataError where it is missing, a folder, or empty."""
     if not path.is_file():
-        raise DataError(f"{path}: {'a folder, not a video' if path.is_dir() else 'missing'}")
+        fault = "a folder, not a video" if path.is_dir() else f"missing{why_missing(path)}"
+        raise DataError(f"{path}: {fault}")
     stat = path.stat()
     if stat.st_size == 0:
         raise DataError(f"{path}: empty (0 bytes)")
@@ -92,6 +101,7 @@ def require_file(path: Path) -> os.stat_result:
 def probe(path: Path) -> VideoInfo:
     """Size, rate and length of a video as its container announces them; decodes one frame.
 
+    Where the container announces no length, or one that cannot be, its packets are counted.
     Raises DataError where the file cannot be opened or its first frame cannot be decoded; damage
     further in is found by `verify` or `decode` alone.
     """
@@ -99,19 +109,44 @@ def probe(path: Path) -> VideoInfo:
         first = next(container.decode(stream), None)
         if first is None:
             raise DataError(f"{path}: no frame could be decoded")
-        rate = _rate(stream)
-        seconds = _seconds(stream.duration, stream.time_base)
-        seconds = seconds or _tagged_seconds(stream) or (container.duration or 0) / 1_000_000
-        frames = stream.frames or round(seconds * rate)
-        return _info(stream, first, max(1, frames), seconds or frames / rate)
+        frames, seconds = _announced(container, stream, first)
+        if _credible(path, frames, seconds, first):
+            return _info(stream, first, frames, seconds)
+    stamps = _stamps(path)
+    return _info(stream, first, stamps.frames, stamps.seconds, stamps)
+
+
+def _announced(
+    container: InputContainer, stream: VideoStream, first: VideoFrame
+) -> tuple[int, float]:
+    """Frames and seconds as the headers give them, 0 where they do not."""
+    rate = stated_rate(stream)
+    seconds = seconds_of(stream.duration, stream.time_base)
+    if not seconds and (end := _tagged_end(stream)):
+        # Matroska tags the time at which the stream ends; it may begin late.
+        seconds = end - seconds_of(first.pts, first.time_base)
+    seconds = seconds or (container.duration or 0) / 1_000_000
+    frames = stream.frames or round(seconds * rate)
+    if container.format.name == "avi" and len(stream.index_entries) > 1:
+        frames = min(frames, sum(entry.size > 0 for entry in stream.index_entries))
+    if container.format.name == "avi" and not seconds:
+        seconds = frames / rate
+    return frames, seconds
+
+
+def _credible(path: Path, frames: int, seconds: float, first: VideoFrame) -> bool:
+    """True where a header's length can be right: frames that follow each other, of some bytes."""
+    small = path.stat().st_size < FEW_BYTES * frames
+    return frames > 2 and frames > seconds > 0 and first.pts is not None and not small
 
 
 def verify(path: Path) -> VideoInfo:
     """The video's facts, counted by decoding all of it; DataError names the file and its fault."""
+    stamps = _stamps(path)
     try:
-        return _count(path, even=False)
+        return _count(path, stamps, even=False)
     except _Backward:
-        return _count(path, even=True)
+        return _count(path, stamps, even=True)
 
 
 def decode(path: Path, *, fps: float, short_side: int | None) -> NDArray[np.uint8]:
@@ -120,79 +155,137 @@ def decode(path: Path, *, fps: float, short_side: int | None) -> NDArray[np.uint
     The short side is brought down to `short_side` pixels (None: left as it is), never up.
     Raises DataError naming the file and its fault.
     """
-    return np.stack(decode_frames(path, fps=fps, short_side=short_side))
+    frames: list[Frame | None] = list(decode_frames(path, fps=fps, short_side=short_side))
+    assert frames[0] is not None
+    clip = np.empty((len(frames), *frames[0].shape), dtype=np.uint8)
+    for number, frame in enumerate(frames):
+        clip[number] = frame
+        # Nothing stays in memory twice.
+        frames[number] = None
+    return clip
 
 
 def decode_frames(path: Path, *, fps: float, short_side: int | None) -> list[Frame]:
     """As `decode`, frame by frame; a frame that is shown longer is one array listed repeatedly."""
-    try:
-        return _resample(path, fps=fps, short_side=short_side, even=False)
-    except _Backward:
-        return _resample(path, fps=fps, short_side=short_side, even=True)
+    taken: list[Frame] = []
+
+    def take(frame: Frame, times: int) -> None:
+        taken.extend([frame] * times)
+
+    decode_to(path, taken.clear, take, fps=fps, short_side=short_side)
+    return taken
+
+
+def decode_to(
+    path: Path,
+    begin: Callable[[], None],
+    take: Callable[[Frame, int], None],
+    *,
+    fps: float,
+    short_side: int | None,
+) -> None:
+    """Give the frames of `decode` to `take` one by one, each with how often it is shown.
+
+    One frame is held at a time. `begin` is called first, and once more where the time stamps turn
+    out to run backward: what was given until then counts for nothing. Raises DataError.
+    """
+    stamps = _stamps(path)
+    for even in (False, True):
+        begin()
+        try:
+            return _resample(path, stamps, take, fps=fps, short_side=short_side, even=even)
+        except _Backward:
+            continue
 
 
 class _Backward(Exception):
     """Time stamps are missing or run backward: they cannot be trusted."""
 
 
-def _count(path: Path, *, even: bool) -> VideoInfo:
+def _stamps(path: Path) -> Stamps:
+    """When the file's frames are shown; DataError where its container proves that some lack."""
+    require_file(path)
+    if fault := missing(path):
+        raise DataError(f"{path}: {fault}")
+    with _opened(path) as (container, stream):
+        return read_stamps(path, container, stream)
+
+
+def _count(path: Path, stamps: Stamps, *, even: bool) -> VideoInfo:
     """Decode everything, convert nothing."""
     with _opened(path) as (container, stream):
-        clock, first = _Clock(stream, even=even), None
+        clock, first = _Clock(stream, stamps, even=even), None
         for frame in _frames(path, container, stream):
             clock.tick(frame)
             first = first or frame
         assert first is not None
-        return _info(stream, first, clock.count, clock.end)
+        return _info(stream, first, clock.count, clock.finish(), stamps)
 
 
-def _resample(path: Path, *, fps: float, short_side: int | None, even: bool) -> list[Frame]:
+def _resample(
+    path: Path,
+    stamps: Stamps,
+    take: Callable[[Frame, int], None],
+    *,
+    fps: float,
+    short_side: int | None,
+    even: bool,
+) -> None:
     """Frames on the grid k / fps; only those that the grid needs are converted to RGB."""
-    taken: list[Frame] = []
+    taken = 0
     with _opened(path) as (container, stream):
-        clock, shown, convert = _Clock(stream, even=even), None, None
+        clock, shown, convert = _Clock(stream, stamps, even=even), None, None
         for frame in _frames(path, container, stream):
             due = int(np.ceil(clock.tick(frame) * fps - TOLERANCE))
             convert = convert or _converter(frame, short_side)
-            if shown is not None and due > len(taken):
-                taken += [convert(shown)] * (due - len(taken))
+            if shown is not None and due > taken:
+                take(convert(shown), due - taken)
+                taken = due
             shown = frame
         assert shown is not None and convert is not None
-        taken += [convert(shown)] * (frame_count(clock.end, fps) - len(taken))
-    return taken
+        if (due := frame_count(clock.finish(), fps)) > taken:
+            take(convert(shown), due - taken)
 
 
 class _Clock:
     """Seconds at which each frame is shown after the first, in the order of decoding.
 
-    By the time stamps, or with `even` by counting at the average rate. `count` frames were seen;
-    the last of them is shown until `end`.
+    By the time stamps, or evenly where they do not hold or with `even`. `count` frames were seen.
     """
 
-    def __init__(self, stream: VideoStream, *, even: bool) -> None:
-        self._even = even
-        self._period = 1.0 / _rate(stream)
+    def __init__(self, stream: VideoStream, stamps: Stamps, *, even: bool) -> None:
+        self._period = stamps.even or 1.0 / stated_rate(stream)
+        self._even = even or stamps.even is not None
+        self._times = stamps.times
+        self._length = stamps.seconds
         self._start = 0.0
         self._last = 0.0
+        self._end = 0.0
         self.count = 0
-        self.end = 0.0
 
     def tick(self, frame: VideoFrame) -> float:
         """The time of the next decoded frame; _Backward where its stamp cannot be right."""
-        if self._even:
-            now, shown_for = self.count * self._period, self._period
+        shown_for = self._period
+        if self._times:
+            now = self._times[min(self.count, len(self._times) - 1)]
+        elif self._even:
+            now = self.count * self._period
         elif frame.pts is None:
             raise _Backward
         else:
-            stamp = _seconds(frame.pts, frame.time_base)
+            stamp = seconds_of(frame.pts, frame.time_base)
             self._start = self._start if self.count else stamp
             now = stamp - self._start
-            shown_for = _seconds(frame.duration, frame.time_base) or self._period
+            shown_for = seconds_of(frame.duration, frame.time_base) or self._period
         if now < self._last:
             raise _Backward
         self.count += 1
-        self._last, self.end = now, now + shown_for
+        self._last, self._end = now, now + shown_for
         return now
+
+    def finish(self) -> float:
+        """The time until which the last frame is shown."""
+        return max(self._end, self._length) if self._times else self._end
 
 
 @contextmanager
@@ -221,27 +314,19 @@ def _frames(path: Path, container: InputContainer, stream: VideoStream) -> Itera
     """Every frame in the order of showing; DataError where some are damaged or missing."""
     import av
 
-    packets = count = 0
-    end = 0.0
+    count, begun = 0, False
     try:
-        for packet in container.demux(stream):
-            if packet.is_corrupt:
-                raise DataError(f"{path}: damaged or cut off after frame {count}")
-            packets += packet.size > 0
-            if packet.pts is not None:
-                ticks = packet.pts - (stream.start_time or 0) + (packet.duration or 0)
-                end = max(end, _seconds(ticks, packet.time_base))
+        for packet in sound_packets(path, container, stream):
             for frame in packet.decode():
+                # What a cut leaves before the first whole picture may lack what it refers to.
+                begun = begun or frame.key_frame
+                if begun and frame.is_corrupt:
+                    raise DataError(f"{path}: damaged after frame {count} (a picture is not whole)")
                 count += 1
                 yield frame
     except av.FFmpegError as error:
         fault = (error.strerror or type(error).__name__).lower()
         raise DataError(f"{path}: damaged after frame {count} ({fault})") from None
-    if packets < stream.frames:
-        raise DataError(f"{path}: cut off: {packets} of {stream.frames} frames are there")
-    announced = _tagged_seconds(stream)
-    if announced and end < announced - MISSING_SECONDS:
-        raise DataError(f"{path}: cut off: {end:.2f} of {announced:.2f} seconds are there")
     if not count:
         raise DataError(f"{path}: no frame could be decoded")
 
@@ -268,25 +353,23 @@ def _quarter_turns(frame: VideoFrame) -> int:
     return round(frame.rotation / 90) % 4
 
 
-def _info(stream: VideoStream, first: VideoFrame, frames: int, seconds: float) -> VideoInfo:
+def _info(
+    stream: VideoStream,
+    first: VideoFrame,
+    frames: int,
+    seconds: float,
+    stamps: Stamps | None = None,
+) -> VideoInfo:
     width, height = first.width, first.height
     if _quarter_turns(first) % 2:
         width, height = height, width
-    return VideoInfo(frames, _rate(stream), width, height, seconds, stream.codec_context.name)
+    fps = 1.0 / stamps.even if stamps and stamps.even else stated_rate(stream)
+    remark = stamps.remark if stamps else ""
+    return VideoInfo(frames, fps, width, height, seconds, stream.codec_context.name, remark)
 
 
-def _rate(stream: VideoStream) -> float:
-    """Frames per second: the average, or what the container suggests; 30 where it says neither."""
-    return float(stream.average_rate or stream.guessed_rate or 30)
-
-
-def _seconds(ticks: int | None, base: Fraction | None) -> float:
-    """A time stamp or duration in seconds; 0 where there is none."""
-    return float((ticks or 0) * (base or 0))
-
-
-def _tagged_seconds(stream: VideoStream) -> float | None:
-    """Seconds of this stream where the container tags them (Matroska: "00:00:10.333000000")."""
+def _tagged_end(stream: VideoStream) -> float | None:
+    """Seconds at which this stream ends, where tagged (Matroska: "00:00:10.333000000")."""
     try:
         hours, minutes, seconds = stream.metadata["DURATION"].split(":")
         return int(hours) * 3600 + int(minutes) * 60 + float(seconds)

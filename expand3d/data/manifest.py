@@ -4,8 +4,9 @@ Three forms are read, each a row of `plugins.LAYOUTS`; installed packages may of
 
 - a folder of class folders, or of train/, val/ and test/ folders that hold class folders. A folder
   with a manifest.csv is that file; one with train.csv (.txt, .list) and val.csv is those lists;
-- a list without header, `path label` a line, parted by spaces, tabs or a comma. What stands last
-  is the label, so paths may hold spaces; `path frames label` is read too;
+  'videos/*/*' says how deep the class folders lie;
+- a list without header, `path label` a line, parted by spaces, tabs, a comma or semicolon. What
+  stands last is the label, so paths may hold spaces; of folders of frames `path frames label`;
 - a CSV with a header: path, label and/or label_name, optionally split and group.
 
 Paths are relative to the list's own folder, or to a prefix. What all share stands here: unique
@@ -15,13 +16,15 @@ paths, classes numbered without gaps, names that stay when the data moves.
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from expand3d.core.errors import DataError, nearest
 from expand3d.core.plugins import LAYOUTS
-from expand3d.data.layouts.layout import Layout
+from expand3d.data.layouts.known import two_lists
+from expand3d.data.layouts.layout import Found, Layout
 from expand3d.data.layouts.lists import Row, Split
 
 
@@ -38,11 +41,15 @@ class Video:
 
 @dataclass(frozen=True)
 class Manifest:
-    """Labelled videos; `class_names[label]` names a class; `source` is what was read."""
+    """Labelled videos; `class_names[label]` names a class; `source` is what was read.
+
+    `left_out` says in one line what lies in a folder and is not read.
+    """
 
     videos: tuple[Video, ...]
     class_names: tuple[str, ...]
     source: str
+    left_out: str = ""
 
     def __len__(self) -> int:
         return len(self.videos)
@@ -54,21 +61,32 @@ class Manifest:
         return replace(self, videos=kept)
 
 
-def load_manifest(source: Path | str, *, prefix: Path | None = None) -> Manifest:
+def load_manifest(
+    source: Path | str, *, prefix: Path | None = None, val: Path | str | None = None
+) -> Manifest:
     """The labelled videos that a folder or a list names; files are not opened yet.
 
-    Raises DataError naming file, line and rule.
+    With `val` both are lists, of the training and of the validation part. Raises DataError naming
+    file, line and rule.
     """
     path = Path(source)
+    if val is not None:
+        return _assembled(two_lists(path, Path(val), prefix), path)
     for name in LAYOUTS.everyone():
         read: Layout = LAYOUTS.load(name)
         if (found := read(path, prefix)) is not None:
-            return _assemble(list(found.rows), source=path, base=found.base)
+            return _assembled(found, path)
     raise DataError(f"{path}: no such file or folder{_neighbour(path)}")
+
+
+def _assembled(found: Found, source: Path) -> Manifest:
+    manifest = _assemble(list(found.rows), source=source, base=found.base)
+    return replace(manifest, left_out=found.left_out)
 
 
 def _assemble(rows: list[Row], *, source: Path, base: Path) -> Manifest:
     """Rows with labels as numbers or names, made one table with unique paths."""
+    rows = _one_spelling(rows)
     seen: dict[str, Row] = {}
     for row in rows:
         place = os.path.normpath(base / row.path)
@@ -89,6 +107,13 @@ def _assemble(rows: list[Row], *, source: Path, base: Path) -> Manifest:
         for row, key in zip(rows, keys, strict=True)
     )
     return Manifest(videos=videos, class_names=names, source=str(source))
+
+
+def _one_spelling(rows: list[Row]) -> list[Row]:
+    """The rows with one name per class: letters with accents in one code or in two are the same."""
+    first: dict[str, str] = {}
+    names = [first.setdefault(unicodedata.normalize("NFC", row.name), row.name) for row in rows]
+    return [replace(row, name=name) for row, name in zip(rows, names, strict=True)]
 
 
 def _class_names(rows: list[Row], source: Path) -> tuple[str, ...]:

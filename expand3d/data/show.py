@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import io
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from expand3d.core.errors import DataError
 from expand3d.core.files import make_folder, write_whole
 from expand3d.data.decode import Frame, decode, probe
+from expand3d.data.layouts.folders import printable
 from expand3d.data.manifest import Manifest, Video
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 #: Pixels: one frame's box, the gap between frames, and what captions and class names take.
 BOX_WIDTH, BOX_HEIGHT, GAP = 128, 96, 3
 CAPTION, NAMES, MARGIN = 44, 130, 14
+#: A dollar in a name begins no formula.
+PLAIN: Mapping[str, Any] = {"parse_math": False}
 PAPER, INK, FAINT = "#ffffff", "#1f2328", "#6a737d"
 
 
@@ -51,7 +54,9 @@ def contact_sheet(
         top = height - MARGIN - row * (BOX_HEIGHT + CAPTION)
         at = (top - 18 - BOX_HEIGHT / 2) / height
         title = textwrap.fill(name.replace("_", " "), 14)
-        figure.text(MARGIN / width, at, title, color=INK, size=10, weight="bold", va="bottom")
+        figure.text(
+            MARGIN / width, at, title, color=INK, size=10, weight="bold", va="bottom", **PLAIN
+        )
         figure.text(
             MARGIN / width, at, f"\n{len(members[row])} clips", color=FAINT, size=8, va="center"
         )
@@ -77,13 +82,13 @@ def _draw_clip(axes: Axes, video: Video, frames: int) -> None:
         taken = decode(video.path, fps=fps, short_side=BOX_HEIGHT)
     except DataError as error:
         reason = str(error).removeprefix(f"{video.path}: ")
-        axes.set_title(video.key, loc="left", pad=4, fontsize=7, color=FAINT)
-        axes.text(0.0, 0.5, reason, color="#b3261e", size=8, transform=axes.transAxes)
+        axes.set_title(printable(video.key), loc="left", pad=4, fontsize=7, color=FAINT, **PLAIN)
+        axes.text(0.0, 0.5, reason, color="#b3261e", size=8, transform=axes.transAxes, **PLAIN)
         return
     at = np.minimum(np.arange(frames), len(taken) - 1)
     axes.imshow(_strip([taken[k] for k in at]), interpolation="none", aspect="auto")
-    title = f"{video.key}   {info.duration_s:.1f} s, {info.width}x{info.height}"
-    axes.set_title(title, loc="left", pad=4, fontsize=7, color=FAINT)
+    title = f"{printable(video.key)}   {info.duration_s:.1f} s, {info.width}x{info.height}"
+    axes.set_title(title, loc="left", pad=4, fontsize=7, color=FAINT, **PLAIN)
     for k in range(frames):
         middle = k * (BOX_WIDTH + GAP) + BOX_WIDTH / 2
         axes.text(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+import io
 import os
 import pickle
 import shutil
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,9 +17,9 @@ import numpy as np
 import pytest
 
 from expand3d.core.errors import DataError
-from expand3d.data import cache
+from expand3d.data import cache, clip_file
 from expand3d.data.cache import CachedStore, CacheSpec, build_store, estimate_bytes, in_bytes
-from expand3d.data.decode import VideoInfo, decode, verify
+from expand3d.data.decode import VideoInfo, decode, probe, verify
 from expand3d.data.hashes import FileHashes, fingerprint
 from expand3d.data.manifest import Manifest, load_manifest
 from expand3d.data.store import ClipStore
@@ -34,13 +37,13 @@ def manifest(tmp_path: Path) -> Manifest:
 def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the videos that were decoded into the cache."""
     names: list[str] = []
-    real: Callable = cache.decode_frames
+    real: Callable = clip_file.decode_to
 
-    def counting(path: Path, **kwargs: float) -> list[np.ndarray]:
+    def counting(path: Path, *args: Callable, **kwargs: float) -> None:
         names.append(path.name)
-        return real(path, **kwargs)
+        real(path, *args, **kwargs)
 
-    monkeypatch.setattr(cache, "decode_frames", counting)
+    monkeypatch.setattr(clip_file, "decode_to", counting)
     return names
 
 
@@ -150,6 +153,40 @@ def test_the_cap_is_kept_and_the_rest_decoded_on_the_fly(
     assert len(decoded) == 2 and len(list(root.rglob("*.npy"))) == 2
 
 
+def test_the_cap_holds_whatever_headers_predict(
+    manifest: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Every header says one frame; each clip has ten.
+    monkeypatch.setattr(cache, "probe", lambda path: dataclasses.replace(probe(path), duration_s=0))
+    root, said = tmp_path / "cache", []
+    store = build_store(manifest, SPEC, root, cap_bytes=60_000, say=said.append)
+    files = list(root.rglob("*.npy"))
+    # One at least goes beyond its own; clips that others push out are decoded when asked for.
+    assert sum(file.stat().st_size for file in files) <= 60_000 and not list(root.rglob("*.tmp"))
+    assert store.on_the_fly == 6 - len(files) >= 4
+    assert said[-1].startswith(f"clip cache: {6 - len(files)} clips are longer than their headers")
+    for index, video in enumerate(manifest.videos):
+        assert np.array_equal(store.frames(index), decode(video.path, fps=30, short_side=24))
+
+
+def test_a_clip_is_written_while_it_is_decoded(tmp_path: Path) -> None:
+    video = write_video(tmp_path / "a.mp4", greys([k % 200 for k in range(600)]))
+    file = tmp_path / "a.npy"
+    tracemalloc.start()
+    clip_file.write_clip(
+        video, file, fps=30, short_side=32, room=clip_file.Room(None, 0), reserved=0
+    )
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    # The header is numpy's own, and all else the frames.
+    clip = decode(video, fps=30, short_side=32)
+    saved = io.BytesIO()
+    np.save(saved, clip)
+    assert file.read_bytes() == saved.getvalue()
+    # 600 frames of 32 x 48 x 3 bytes are 2.8 MB.
+    assert peak < clip.nbytes / 5
+
+
 def test_clips_beyond_the_cap_are_read_for_faults_once(
     manifest: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -189,7 +226,8 @@ def test_bad_files_stop_or_are_skipped(manifest: Manifest, tmp_path: Path) -> No
     with pytest.raises(DataError) as caught:
         build_store(manifest, SPEC, tmp_path / "cache")
     assert str(caught.value) == (
-        "2 of 6 videos cannot be used: clip1.mp4: missing; clip4.mp4: empty (0 bytes)"
+        "2 of 6 videos cannot be used: clip1.mp4: missing; clip4.mp4: empty (0 bytes) (--skip-bad "
+        f"goes on without them, `expand3d data check {manifest.source}` lists them all)"
     )
     store = build_store(manifest, SPEC, tmp_path / "cache", on_bad="skip")
     assert list(store.keys) == ["clip0.mp4", "clip2.mp4", "clip3.mp4", "clip5.mp4"]
@@ -200,6 +238,19 @@ def test_bad_files_stop_or_are_skipped(manifest: Manifest, tmp_path: Path) -> No
         video.path.unlink(missing_ok=True)
     with pytest.raises(DataError, match="6 of 6 videos cannot be used"):
         build_store(manifest, SPEC, tmp_path / "cache", on_bad="skip")
+
+
+def test_many_bad_files_are_one_line_that_can_be_read(tmp_path: Path) -> None:
+    lines = "".join(f"clip{k:03}.mp4 {k % 2}\n" for k in range(400))
+    (tmp_path / "list.txt").write_text(lines)
+    write_video(tmp_path / "clip399.mp4", greys([50, 90]))
+    manifest = load_manifest(tmp_path / "list.txt")
+    with pytest.raises(DataError) as caught:
+        build_store(manifest, SPEC, tmp_path / "cache")
+    text = str(caught.value)
+    assert text.startswith("399 of 400 videos cannot be used: clip000.mp4: missing; ")
+    assert text.count(": missing") == 10 and "; and 389 more (" in text and len(text) < 600
+    assert "--skip-bad" in text and f"`expand3d data check {tmp_path}/list.txt`" in text
 
 
 def test_a_damaged_cache_file_is_made_again(manifest: Manifest, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from expand3d.core.errors import DataError
 from expand3d.data.check import check
 from expand3d.data.manifest import load_manifest
 from expand3d.data.show import BOX_HEIGHT, BOX_WIDTH, CAPTION, GAP, MARGIN, NAMES, contact_sheet
-from tests.helpers.made_videos import greys, write_data_set, write_video
+from tests.helpers.made_videos import greys, write_data_set, write_packets, write_video
 
 
 def test_report_of_good_and_bad(tmp_path: Path) -> None:
@@ -35,6 +36,17 @@ def test_report_of_good_and_bad(tmp_path: Path) -> None:
     assert seen == [(n, 5) for n in range(1, 6)]
     # Headers alone show neither the end nor the damage before it.
     assert [bad.key for bad in check(manifest, deep=False).bad] == ["clip3.mp4"]
+
+
+def test_odd_time_stamps_are_named(tmp_path: Path) -> None:
+    path = write_data_set(tmp_path, clips=2)
+    odd = tmp_path / "clip1.mp4"
+    write_packets(odd, greys([90] * 4), [0, 100, 7_200_200, 7_200_300], base=Fraction(1, 1000))
+    for deep in (True, False):
+        report = check(load_manifest(path), fps=10, deep=deep)
+        assert report.ok and list(report.remarks) == ["clip1.mp4"]
+        # Four frames at ten a second: no part of the two hours is among them.
+        assert report.infos["clip1.mp4"].frames_at(10) == 4
 
 
 def test_the_worst_of_the_real_files(decoder_samples: Path, tmp_path: Path) -> None:

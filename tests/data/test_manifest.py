@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from expand3d.core.errors import DataError
 from expand3d.data.bundled import make as bundled
+from expand3d.data.decode import require_file
 from expand3d.data.manifest import Manifest, load_manifest
 from expand3d.data.source import cache_root, resolve_source
 
@@ -99,21 +100,109 @@ def test_lists_of_pyslowfast_in_a_folder_are_its_splits(tmp_path: Path) -> None:
         '"my clips/a b.mp4" 1',
         '"my clips/a b.mp4", 1',
         "'my clips/a b.mp4',1",
-        "my clips/a b.mp4 300 1",
-        "my clips/a b.mp4,300,1",
-        '"my clips/a b.mp4" 300 1',
+        "my clips/a b.mp4;1",
+        '"my clips/a b.mp4"; 1',
         "\ufeffmy clips/a b.mp4 1",
         "my clips/a b.mp4 1\r",
     ],
 )
 def test_one_line_in_every_dialect(tmp_path: Path, line: str) -> None:
-    other = "c.mp4 300 0" if "300" in line else "c.mp4 0"
     path = tmp_path / "list.csv"
-    path.write_text(f"{line}\n\n{other}\n", encoding="utf-8")
+    path.write_text(f"{line}\n\nc.mp4 0\n", encoding="utf-8")
     manifest = load_manifest(path)
     assert triples(manifest) == [("my clips/a b.mp4", 1, None), ("c.mp4", 0, None)]
     assert manifest.videos[0].path == tmp_path / "my clips" / "a b.mp4"
     assert manifest.class_names == ("0", "1")
+
+
+@pytest.mark.parametrize(
+    "line", ["my clips/a b 300 1", "my clips/a b,300,1", '"my clips/a b" 300 1']
+)
+def test_three_fields_are_folders_of_frames(tmp_path: Path, line: str) -> None:
+    manifest = load_manifest(listing(tmp_path, f"{line}\nc 300 0\n"))
+    assert triples(manifest) == [("my clips/a b", 1, None), ("c", 0, None)]
+
+
+def test_no_label_of_a_video_is_taken_for_its_frames(tmp_path: Path) -> None:
+    # Two labels a line, as lists of several labels have it: neither is a count of frames.
+    with pytest.raises(
+        DataError, match=r"line 1: two numbers behind a\.mp4: a video has one label"
+    ):
+        load_manifest(listing(tmp_path, "a.mp4 0 1\nb.mp4 2 3\n"))
+
+
+def test_quoting_is_that_of_csv(tmp_path: Path) -> None:
+    plain = listing(tmp_path, '"a""b.mp4",0\n"c\nd.mp4",1\n', "plain.csv")
+    assert [video.key for video in load_manifest(plain).videos] == ['a"b.mp4', "c\nd.mp4"]
+    for mark in ",;\t":
+        text = '"path"MlabelMmore\n"a""b.mp4"M0M\n"c\nd.mp4"M1M"x,;y"\n" e.mp4 "M0M\n'
+        table = listing(tmp_path, text.replace("M", mark), "table.csv")
+        keys = [video.key for video in load_manifest(table).videos]
+        assert keys == ['a"b.mp4', "c\nd.mp4", " e.mp4 "]
+
+
+@pytest.mark.parametrize(
+    ("header", "values", "names"),
+    [
+        ("file,label", ["0", "1"], ("0", "1")),
+        ("Filename;class_id", ["1", "0"], ("0", "1")),
+        ("video_path,label", ["0", "1"], ("0", "1")),
+        ("video,class", ["walk", "run"], ("run", "walk")),
+        ("path,class", ["0", "1"], ("0", "1")),
+        ("File Path,Category", ["walk", "run"], ("run", "walk")),
+        ("clip,class name", ["walk", "run"], ("run", "walk")),
+    ],
+)
+def test_headers_by_their_usual_names(
+    tmp_path: Path, header: str, values: list[str], names: tuple[str, ...]
+) -> None:
+    mark = ";" if ";" in header else ","
+    rows = "".join(f"{name}{mark}{value}\n" for name, value in zip("ab", values, strict=True))
+    manifest = load_manifest(listing(tmp_path, f"{header}\n{rows}"))
+    assert [video.key for video in manifest.videos] == ["a", "b"]
+    assert manifest.class_names == names
+    assert [manifest.class_names[video.label] for video in manifest.videos] == values
+
+
+def test_one_class_in_two_spellings_is_one(tmp_path: Path) -> None:
+    text = "path,label_name\na.mp4,saut\u00e9\nb.mp4,saute\u0301\nc.mp4,run\n"
+    manifest = load_manifest(listing(tmp_path, text))
+    assert manifest.class_names == ("run", "saut\u00e9")
+    assert [video.label for video in manifest.videos] == [1, 1, 0]
+
+
+def test_two_lists_under_any_names(tmp_path: Path) -> None:
+    touch(tmp_path, "lists/x", "more/x")
+    train = listing(tmp_path / "lists", "a.mp4 0\nb.mp4 1\n", "mine.txt")
+    val = listing(tmp_path / "more", "c.mp4 1\n", "theirs.txt")
+    manifest = load_manifest(train, val=val)
+    assert [(v.path, v.label, v.split) for v in manifest.videos] == [
+        (tmp_path / "lists" / "a.mp4", 0, "train"),
+        (tmp_path / "lists" / "b.mp4", 1, "train"),
+        (tmp_path / "more" / "c.mp4", 1, "val"),
+    ]
+    videos = load_manifest(train, val=val, prefix=Path("/videos")).videos
+    assert [str(video.path) for video in videos] == [f"/videos/{c}.mp4" for c in "abc"]
+    with pytest.raises(DataError, match="needs two lists"):
+        load_manifest(tmp_path, val=val)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "hint"),
+    [
+        (r"v\walk\1.mp4", r" (backslashes part no folders here; there is one with / instead of \)"),
+        ("v/walk/1", " (there is 1.mp4)"),
+        ("v/walk/1.MP4", " (there is 1.mp4)"),
+        ("~/v/walk/1.mp4", " ('~' is not filled in within lists; write the whole path)"),
+        ("v/walk/2.mp4", ""),
+    ],
+)
+def test_a_missing_file_gets_a_hint(tmp_path: Path, wanted: str, hint: str) -> None:
+    touch(tmp_path, "v/walk/1.mp4")
+    video = load_manifest(listing(tmp_path, f"{wanted} 0\n")).videos[0]
+    with pytest.raises(DataError) as caught:
+        require_file(video.path)
+    assert str(caught.value) == f"{video.path}: missing{hint}"
 
 
 def test_a_number_at_the_end_of_a_path_belongs_to_a_file_that_exists(tmp_path: Path) -> None:
@@ -161,7 +250,7 @@ def test_names_alone_are_numbered_in_alphabetical_order(tmp_path: Path) -> None:
         ("a.mp4 0\nb.mp4 2\n", r"no clip has label 1, but .*line 2 has label 2"),
         ("a.mp4 1\nb.mp4 2\n", r"no clip has label 0"),
         ("a.mp4 0\n./a.mp4 1\n", r"line 2: \./a\.mp4 stands already in .*line 1"),
-        ("a.mp4 0\nb.mp4 30 1\n", r"line 2: 3 fields, but 2 in .*line 1"),
+        ("a 0\nb 30 1\n", r"line 2: 3 fields, but 2 in .*line 1"),
         ("a.mp4 3 4 0\n", r"line 1: more than path, frames and label"),
         ("path,label\na.mp4,0\nb.mp4,1,x\n", r"line 3: 3 cells under 2 columns"),
         ("path,label\na.mp4,\n", r"line 2: label '' is not a whole number"),
@@ -169,8 +258,8 @@ def test_names_alone_are_numbered_in_alphabetical_order(tmp_path: Path) -> None:
         ("path,label\n,0\n", r"line 2: no path"),
         ("path,label_name\na.mp4,\n", r"line 2: no label_name"),
         (
-            "path,class\na.mp4,0\n",
-            r"line 1: columns path, class; needed: path, label or label_name",
+            "path,colour\na.mp4,0\n",
+            r"line 1: columns path, colour; needed: path, label or label_name",
         ),
         ("path,label,label\na.mp4,0,0\n", r"line 1: column 'label' stands twice"),
         (
@@ -216,7 +305,9 @@ PATHS = st.builds(
 
 
 @given(
-    paths=st.lists(PATHS, min_size=1, max_size=8, unique_by=lambda p: str(Path("/x") / p)),
+    paths=st.lists(
+        PATHS, min_size=1, max_size=8, unique_by=lambda p: str(Path("/x") / p.replace(".", "-"))
+    ),
     separators=st.lists(st.sampled_from([" ", "\t", ",", ", ", "   "]), min_size=8, max_size=8),
     quoted=st.booleans(),
     frames=st.booleans(),
@@ -225,6 +316,9 @@ def test_whatever_is_written_is_read(
     paths: list[str], separators: list[str], quoted: bool, frames: bool
 ) -> None:
     # Windows of one list: any path, any separator, labels 0, 1, 2, ...
+    if frames:
+        # Folders, whose names have no suffix.
+        paths = [path.replace(".", "-") + "-" for path in paths]
     lines = []
     for label, (path, separator) in enumerate(zip(paths, separators, strict=False)):
         name = f'"{path}"' if quoted else path

@@ -76,3 +76,52 @@ def write_data_set(folder: Path, *, clips: int = 6, classes: int = 2, frames: in
     with (folder / "manifest.csv").open("w", newline="") as file:
         csv.writer(file).writerows([["path", "label", "label_name", "group"], *rows])
     return folder / "manifest.csv"
+
+
+def write_packets(
+    path: Path,
+    frames: Sequence[np.ndarray],
+    ticks: Sequence[int],
+    *,
+    rate: int = 10,
+    base: Fraction | None = None,
+    codec: str = "mpeg4",
+    muxer: dict[str, str] | None = None,
+    sound_seconds: float = 0.0,
+) -> Path:
+    """A video whose packets stand at the given ticks (of `base`), in the order of coding.
+
+    Nothing refers forward, so that the order of coding is that of showing. With `sound_seconds`
+    there is silence from the time 0 on.
+    """
+    base = base or Fraction(1, rate)
+    with av.open(str(path), "w", options=muxer or {}) as container:
+        stream = container.add_stream(codec, rate=rate, options={"bf": "0", "qscale": "2"})
+        stream.height, stream.width = frames[0].shape[:2]
+        stream.pix_fmt = "yuv420p"
+        if sound_seconds:
+            sound = container.add_stream("libmp3lame", rate=44100, layout="mono")
+            _write_silence(container, sound, sound_seconds)
+        packets = []
+        for pixels in frames:
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
+            packets += stream.encode(frame)
+        packets += stream.encode(None)
+        assert len(packets) == len(ticks)
+        for packet, tick in zip(packets, ticks, strict=True):
+            packet.time_base, packet.pts, packet.dts = base, tick, tick
+            container.mux_one(packet)
+    return path
+
+
+def _write_silence(
+    container: av.container.OutputContainer, stream: av.AudioStream, seconds: float
+) -> None:
+    for number in range(int(seconds * 44100 / 1152)):
+        silence = av.AudioFrame.from_ndarray(
+            np.zeros((1, 1152), dtype=np.float32), format="fltp", layout="mono"
+        )
+        silence.sample_rate, silence.pts = 44100, number * 1152
+        silence.time_base = Fraction(1, 44100)
+        container.mux(stream.encode(silence))
+    container.mux(stream.encode(None))

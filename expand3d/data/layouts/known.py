@@ -1,12 +1,13 @@
-"""The layouts that are ours: lists in a folder, one list, and class folders."""
+"""The layouts that are ours: lists in a folder, one list, class folders, and a pattern of them."""
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
 from expand3d.core.errors import DataError
-from expand3d.data.layouts.folders import VIDEO_SUFFIXES, read_folder
+from expand3d.data.layouts.folders import VIDEO_SUFFIXES, read_folder, read_pattern
 from expand3d.data.layouts.layout import Found
 from expand3d.data.layouts.lists import SPLIT_WORDS, Row, read_listing
 
@@ -34,7 +35,39 @@ def one_list(path: Path, prefix: Path | None) -> Found | None:
 
 def class_folders(path: Path, prefix: Path | None) -> Found | None:
     """The videos of a folder by class; `prefix` means nothing here."""
-    return Found(tuple(read_folder(path)), path) if path.is_dir() else None
+    if not path.is_dir():
+        return None
+    rows, left = read_folder(path)
+    return Found(tuple(rows), path, left.text)
+
+
+def pattern(path: Path, prefix: Path | None) -> Found | None:
+    """The videos below the folders that "videos/*" or "videos/*/*" matches, each a class."""
+    if (found := read_pattern(str(path))) is None:
+        return None
+    base, rows, left = found
+    return Found(tuple(rows), base, left.text)
+
+
+def two_lists(train: Path, val: Path, prefix: Path | None) -> Found:
+    """The videos of two lists, whose own folders the paths are relative to."""
+    for path in (train, val):
+        if not path.is_file():
+            raise DataError(f"{path}: no such list; a list of the validation part needs two lists")
+    base = prefix or Path(os.path.commonpath([train.absolute().parent, val.absolute().parent]))
+    rows = _from_lists({"train": train, "val": val}, base)
+    if prefix is None:
+        homes = {str(path): os.path.relpath(path.absolute().parent, base) for path in (train, val)}
+        rows = [
+            replace(row, path=os.path.normpath(os.path.join(homes[_list_of(row)], row.path)))
+            for row in rows
+        ]
+    return Found(tuple(rows), base)
+
+
+def _list_of(row: Row) -> str:
+    """The list in which a row stands."""
+    return row.where.rpartition(", line ")[0]
 
 
 def _lists_in(folder: Path) -> dict[str, Path]:

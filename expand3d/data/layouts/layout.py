@@ -11,10 +11,14 @@ from expand3d.data.layouts.lists import Row
 
 @dataclass(frozen=True)
 class Found:
-    """The videos of a source, and the folder that their paths are relative to."""
+    """The videos of a source, and the folder that their paths are relative to.
+
+    `left_out` says in one line what lies there and is not read.
+    """
 
     rows: tuple[Row, ...]
     base: Path
+    left_out: str = ""
 
 
 class Layout(Protocol):
