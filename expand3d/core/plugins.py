@@ -13,7 +13,14 @@ from dataclasses import dataclass, field
 from importlib import metadata
 from typing import Any
 
-from expand3d.core.errors import ConfigError, ExportError, FactorError, UserError, nearest
+from expand3d.core.errors import (
+    ConfigError,
+    DataError,
+    ExportError,
+    FactorError,
+    UserError,
+    nearest,
+)
 
 
 @dataclass(frozen=True)
@@ -166,9 +173,33 @@ INPUTS = Kind(
     "input",
     "expand3d.inputs",
     FactorError,
-    {"rgb": Row("expand3d.core.plugins:RGB_CHANNELS", "the pixels of a frame")},
+    {
+        "rgb": Row("expand3d.core.input_kinds:RGB", "the pixels of a frame"),
+        "rgb-difference": Row(
+            "expand3d.core.input_kinds:RGB_DIFFERENCE", "a frame less the one before it"
+        ),
+        "flow": Row("expand3d.core.input_kinds:FLOW", "optical flow from a frame to a later one"),
+        "centred-flow": Row(
+            "expand3d.core.input_kinds:CENTRED_FLOW", "optical flow less its mean over the picture"
+        ),
+        "warped-flow": Row(
+            "expand3d.core.input_kinds:WARPED_FLOW", "optical flow less the camera's motion"
+        ),
+    },
 )
-RGB_CHANNELS = 3
+
+FLOWS = Kind(
+    "flow method",
+    "expand3d.flows",
+    DataError,
+    {
+        "dis": Row("expand3d.data.flow.methods:Dis", "dense inverse search, fast"),
+        "farneback": Row("expand3d.data.flow.methods:Farneback", "polynomial expansion"),
+        "tvl1": Row(
+            "expand3d.data.flow.methods:TvL1", "total variation; needs opencv-contrib, slow"
+        ),
+    },
+)
 
 FORMATS = Kind(
     "export target",

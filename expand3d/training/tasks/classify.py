@@ -12,6 +12,7 @@ from torch.nn.functional import cross_entropy
 
 from expand3d.core.errors import DataError
 from expand3d.core.genotype import Plan, digest
+from expand3d.core.inputs import RGB
 from expand3d.core.recipe import Recipe
 from expand3d.core.result import TRAINING_FACTOR, ClipScore, Status, Training
 from expand3d.data.store import ClipStore
@@ -75,7 +76,8 @@ class ClassifyTask:
         )
 
     def forward(self, network: nn.Module, batch: Batch, placement: Placement) -> Pass:
-        return classify(network, batch, recipe=self.recipe, placement=placement)
+        kinds = self.plan.kinds
+        return classify(network, batch, kinds=kinds, recipe=self.recipe, placement=placement)
 
     def test(
         self,
@@ -85,7 +87,7 @@ class ClassifyTask:
         tell: Callable[[int, float], None],
         notes: list[str],
     ) -> tuple[ClipScore, ...]:
-        scorer = Scorer(network, placement, views=self.recipe.bn_batch)
+        scorer = Scorer(network, placement, views=self.recipe.bn_batch, kinds=self.plan.kinds)
         try:
             return score_clips(
                 scorer,
@@ -100,11 +102,18 @@ class ClassifyTask:
             notes.extend(scorer.notes)
 
 
-def classify(network: nn.Module, batch: Batch, *, recipe: Recipe, placement: Placement) -> Pass:
+def classify(
+    network: nn.Module,
+    batch: Batch,
+    *,
+    recipe: Recipe,
+    placement: Placement,
+    kinds: Sequence[str] = (RGB,),
+) -> Pass:
     """The cross-entropy of a batch, and how many of its views have the true class on top."""
     labels = batch.labels.to(placement.device)
     with placement.autocast():
-        logits = network(placement.inputs(batch.views))
+        logits = network(*placement.inputs(batch.views, kinds))
     loss = cross_entropy(logits.float(), labels, label_smoothing=recipe.label_smoothing)
     return Pass(loss, (logits.detach().argmax(dim=1) == labels).sum())
 
