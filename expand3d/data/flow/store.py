@@ -164,7 +164,7 @@ class FlowFacts:
 def flow_of(
     clip_THWC: NDArray[np.uint8], spec: FlowSpec, *, warped: bool = False
 ) -> list[NDArray[np.float32]]:
-    """The fields h x w x 2 of a clip in pixels at the spec's size; one of zeros for too few frames."""
+    """The fields h x w x 2 of a clip in pixels at the spec's size; zeros for too few frames."""
     method: Method = FLOWS.load(spec.method)()
     images = [_image(frame, spec.short_side) for frame in clip_THWC]
     if len(images) <= spec.distance:
