@@ -122,6 +122,10 @@ FAMILIES = Kind(
         "s3d": _family(
             "s3d", "S3D, S3D-G: I3D with convolutions over space and over time apart, and gates"
         ),
+        "twostream": _family(
+            "twostream", "two-stream networks: a frame and stacked optical flow, averaged"
+        ),
+        "tsn": _family("tsn", "TSN: one picture of each segment of a video, RGB, flow or both"),
     },
 )
 

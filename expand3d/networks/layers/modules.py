@@ -14,16 +14,24 @@ from expand3d.core.errors import FactorError
 from expand3d.networks.layers import describe as L
 from expand3d.networks.layers import pathway_modules as pathways_net
 from expand3d.networks.layers import pathways as P
+from expand3d.networks.layers import stream_modules
+from expand3d.networks.layers import streams as S
 from expand3d.networks.ops.conv import ChannelwiseConv3d, FramewiseConv3d
 
 _Triple = tuple[int, ...]
 
 
-def build(layers: L.Seq, clip: L.Shape) -> Network:
-    """The network of `layers` for clips of shape `clip`, freshly initialised.
+def build(layers: L.Layer, inputs: tuple[L.Shape, ...]) -> nn.Module:
+    """The network of `layers` for inputs of these shapes, freshly initialised.
 
-    It maps float N x 3 x T x H x W to logits N x num_classes, in train and in eval mode alike.
+    It maps float N x C x T x H x W, one of each input, to logits N x num_classes.
     """
+    network: nn.Module
+    if isinstance(layers, S.Streams):
+        each = zip(layers.streams, inputs, strict=True)
+        streams = [(name, build(stream, (clip,))) for (name, stream), clip in each]
+        return stream_modules.Streams(streams, layers.weights)
+    (clip,) = inputs
     module, _ = _module(layers, clip)
     assert isinstance(module, nn.Sequential)
     network = Network(module.named_children(), L.smallest(layers, channels=clip.channels))
@@ -212,6 +220,12 @@ def _leaf(layer: L.Layer, x: L.Shape) -> nn.Module:
             return nn.Dropout(layer.rate)
         case L.Mean():
             return Mean(layer.window)
+        case S.FrameMean():
+            return stream_modules.FrameMean()
+        case S.FrameNorm():
+            return stream_modules.FrameNorm()
+        case S.Consensus():
+            return stream_modules.Consensus(layer.rule, x.frames)
         case L.Gate():
             return Gate(x.channels)
         case L.Flatten():

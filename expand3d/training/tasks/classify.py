@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from expand3d.core.errors import DataError
@@ -110,12 +110,26 @@ def classify(
     placement: Placement,
     kinds: Sequence[str] = (RGB,),
 ) -> Pass:
-    """The cross-entropy of a batch, and how many of its views have the true class on top."""
+    """The cross-entropy of a batch, and how many of its views have the true class on top.
+
+    A network of several streams returns logits of each. Their losses are added: streams share no
+    weights, so that each learns as if it were trained apart.
+    """
     labels = batch.labels.to(placement.device)
     with placement.autocast():
-        logits = network(*placement.inputs(batch.views, kinds))
-    loss = cross_entropy(logits.float(), labels, label_smoothing=recipe.label_smoothing)
-    return Pass(loss, (logits.detach().argmax(dim=1) == labels).sum())
+        found = network(*placement.inputs(batch.views, kinds))
+    streams = found if isinstance(found, tuple) else (found,)
+    smoothing = recipe.label_smoothing
+    losses = [cross_entropy(each.float(), labels, label_smoothing=smoothing) for each in streams]
+    return Pass(sum(losses[1:], losses[0]), (_best(streams) == labels).sum())
+
+
+def _best(streams: Sequence[Tensor]) -> Tensor:
+    """The class that all streams together find most probable, N."""
+    if len(streams) == 1:
+        return streams[0].detach().argmax(dim=1)
+    shares = [each.detach().float().softmax(dim=1) for each in streams]
+    return sum(shares[1:], shares[0]).argmax(dim=1)
 
 
 def train(
