@@ -55,6 +55,8 @@ BNI_BLOCKS: Sequence[Sequence[tuple[int, int, int, int, int, int]]] = (
     ),
     ((352, 192, 320, 160, 224, 128), (352, 192, 320, 192, 224, 128)),
 )
+#: Caffe's pool that rounds up; on odd sides it keeps to what the convolutions beside it leave.
+HALVING = Pool("max", (1, 3), (1, 2), "same")
 
 
 @dataclass(frozen=True)
@@ -97,8 +99,8 @@ def backbone(
         units = () if pooled else wide(*CNN_M_UNITS)
         return Backbone(name, (wide(*CNN_M_WIDTHS),), deep((3,)), units)
     blocks = [block for stage in BNI_BLOCKS for block in _repeated(stage, depth)]
-    counts = [sum(1 for _ in _repeated(stage, depth)) for stage in BNI_BLOCKS]
-    return Backbone(name, (wide(*BNI_STEM), *(wide(*block) for block in blocks)), tuple(counts))
+    stages = tuple(len(_repeated(stage, depth)) for stage in BNI_BLOCKS)
+    return Backbone(name, (wide(*BNI_STEM), *(wide(*block) for block in blocks)), stages)
 
 
 def _repeated(stage: Sequence[tuple[int, ...]], depth: float) -> list[tuple[int, ...]]:
@@ -210,7 +212,7 @@ def _cnn_m(plan: Backbone) -> list[Named]:
 
 def _bn_inception(plan: Backbone) -> list[Named]:
     (stem, reduce, conv2), *blocks = plan.widths
-    pool = Pool("max", (1, 3), (1, 2), ceil=True)
+    pool = HALVING
     parts: list[Named] = [
         ("conv1", seq(("out", _bni_conv(stem, 7, 2)), ("pool", pool))),
         (
@@ -262,5 +264,5 @@ def _bni_block(widths: Sequence[int], *, maximum: bool) -> Concat:
         pool = Pool("max" if maximum else "avg", (1, 3), (1, 1), (0, 1))
         branches.append(("b3", seq(("pool", pool), ("out", _bni_conv(pooled)))))
     else:
-        branches.append(("b3", Pool("max", (1, 3), (1, 2), ceil=True)))
+        branches.append(("b3", HALVING))
     return Concat(tuple(branches))
