@@ -125,6 +125,9 @@ FAMILIES = Kind(
         "twostream": _family(
             "twostream", "two-stream networks: a frame and stacked optical flow, averaged"
         ),
+        "fusion": _family(
+            "fusion", "convolutional two-stream fusion: towers of RGB and flow that meet early"
+        ),
         "tsn": _family("tsn", "TSN: one picture of each segment of a video, RGB, flow or both"),
     },
 )

@@ -8,8 +8,9 @@ classifier, which leaves the input's size free; the others keep the printed full
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from expand3d.networks.factors import round_width
 from expand3d.networks.families import resnet
@@ -64,8 +65,8 @@ class Backbone:
     """The integers of one 2D network.
 
     `widths` are the printed ones times the width factor, in the order of the network; `depths` the
-    blocks, or convolutions, of each stage; `units` those of the fully connected layers, none where
-    space is averaged.
+    blocks, or convolutions, of each stage; `units` those of the fully connected layers. Where there
+    are none, space is averaged, and BatchNorm stands in place of biases and of CNN-M's LRN.
     """
 
     name: str
@@ -103,6 +104,16 @@ def backbone(
     return Backbone(name, (wide(*BNI_STEM), *(wide(*block) for block in blocks)), stages)
 
 
+def from_json(data: Mapping[str, Any]) -> Backbone:
+    """The backbone that a plan's JSON holds."""
+    return Backbone(
+        name=data["name"],
+        widths=tuple(tuple(each) for each in data["widths"]),
+        depths=tuple(data["depths"]),
+        units=tuple(data["units"]),
+    )
+
+
 def _repeated(stage: Sequence[tuple[int, ...]], depth: float) -> list[tuple[int, ...]]:
     """The first ceil(depth x count) blocks of a stage, more of its last; the halving one stays."""
     halving = [block for block in stage if not block[0]]
@@ -118,7 +129,7 @@ def network(
     stages = features(plan)
     parts: list[Named] = []
     if plan.units:
-        parts = _connected(plan.units, dropout, kernel=_left(stages, side))
+        parts = connected(plan.units, dropout, kernel=_left(stages, side))
     else:
         parts = [("pool", FrameMean()), ("dropout", Dropout(dropout))]
     head = Seq((*parts, ("fc", Conv(num_classes, bias=True)), ("consensus", Consensus(consensus))))
@@ -143,7 +154,7 @@ def _left(stages: tuple[Named, ...], side: int) -> int:
     return left
 
 
-def _connected(units: Sequence[int], dropout: float, *, kernel: int) -> list[Named]:
+def connected(units: Sequence[int], dropout: float, *, kernel: int) -> list[Named]:
     """Fully connected layers of each frame, as convolutions: the first spans all that is left."""
     parts: list[Named] = []
     for number, width in enumerate(units, start=6):
@@ -179,13 +190,23 @@ def _biased(out: int, kernel: int, stride: int = 1, padding: int | None = None) 
     return seq(("conv", Conv(out, (1, kernel), (1, stride), (0, pad), bias=True)), ("relu", Relu()))
 
 
+def _unit(
+    plan: Backbone, out: int, kernel: int, stride: int = 1, padding: int | None = None
+) -> Seq:
+    """A convolution as printed, or with BatchNorm where space is averaged in the end."""
+    if plan.units:
+        return _biased(out, kernel, stride, padding)
+    pad = kernel // 2 if padding is None else padding
+    return conv_norm(out, (1, kernel), (1, stride), padding=(0, pad))
+
+
 def _vgg(plan: Backbone) -> list[Named]:
     (widths,) = plan.widths
     return [
         (
             f"conv{number}",
             seq(
-                *(_biased(width, 3) for _ in range(count)),
+                *(_unit(plan, width, 3) for _ in range(count)),
                 ("pool", Pool("max", (1, 2), (1, 2))),
             ),
         )
@@ -196,14 +217,15 @@ def _vgg(plan: Backbone) -> list[Named]:
 def _cnn_m(plan: Backbone) -> list[Named]:
     (widths,) = plan.widths
     pool = Pool("max", (1, 3), (1, 2))
+    lrn: list[Named] = [("norm", FrameNorm())] if plan.units else []
     later = [widths[min(2 + n, 4)] for n in range(plan.depths[0])]
     return [
-        ("conv1", seq(_biased(widths[0], 7, 2, 0), ("norm", FrameNorm()), ("pool", pool))),
-        ("conv2", seq(_biased(widths[1], 5, 2, 1), ("norm", FrameNorm()), ("pool", pool))),
+        ("conv1", seq(_unit(plan, widths[0], 7, 2, 0), *lrn, ("pool", pool))),
+        ("conv2", seq(_unit(plan, widths[1], 5, 2, 1), *lrn, ("pool", pool))),
         (
             "conv3",
             seq(
-                *(_biased(width, 3) for width in later),
+                *(_unit(plan, width, 3) for width in later),
                 ("pool", Pool("max", (1, 3), (1, 2), ceil=True)),
             ),
         ),

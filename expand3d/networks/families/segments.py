@@ -107,7 +107,7 @@ class SegmentFamily(LayeredFamily):
             len(backbones.NAMES) - 1,
             integer=True,
         ),
-        Factor("pooled", "1: space is averaged before the classifier", 0, 1, integer=True),
+        Factor("pooled", "1: BatchNorm, and space averaged at the end", 0, 1, integer=True),
         *resnet.depth_table(),
     )
 
@@ -133,7 +133,8 @@ class SegmentFamily(LayeredFamily):
 
     def plan_from_json(self, data: Mapping[str, Any]) -> Plan:
         streams = tuple(
-            Stream(**{**each, "network": _backbone(each["network"])}) for each in data["streams"]
+            Stream(**{**each, "network": backbones.from_json(each["network"])})
+            for each in data["streams"]
         )
         return SegmentPlan(**{**data, "streams": streams})
 
@@ -157,6 +158,10 @@ class SegmentFamily(LayeredFamily):
         )
 
 
+def _stream_of(data: Mapping[str, Any]) -> Stream:
+    return Stream(**{**data, "network": backbones.from_json(data["network"])})
+
+
 def _stream(kind: str, genotype: Genotype) -> Stream:
     motion = kind != "rgb"
     width = genotype["gamma_w"] * (genotype["motion_width"] if motion else 1)
@@ -171,15 +176,6 @@ def _stream(kind: str, genotype: Genotype) -> Stream:
             pooled=bool(genotype["pooled"]),
             table=[int(genotype[f"res{n}"]) for n in (2, 3, 4, 5)],
         ),
-    )
-
-
-def _backbone(data: Mapping[str, Any]) -> Backbone:
-    return Backbone(
-        name=data["name"],
-        widths=tuple(tuple(each) for each in data["widths"]),
-        depths=tuple(data["depths"]),
-        units=tuple(data["units"]),
     )
 
 

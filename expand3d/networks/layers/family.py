@@ -12,7 +12,7 @@ from expand3d.core.genotype import Genotype, Plan
 from expand3d.networks import factors as gammas
 from expand3d.networks.family import Family, Limits
 from expand3d.networks.layers.describe import Layer, Seq, Shape, TooSmall, operators, smallest
-from expand3d.networks.layers.streams import Streams
+from expand3d.networks.layers.streams import Fused, Several, Streams
 from expand3d.networks.operators import Cost
 
 if TYPE_CHECKING:
@@ -29,8 +29,8 @@ class LayeredFamily(Family):
         """The fields of `plan_type` beside `Plan`'s own; the only place that rounds."""
 
     @abstractmethod
-    def layers(self, plan: Any, *, dropout: float = 0.5) -> Seq | Streams:
-        """The network of `plan`: a `Seq` of its stages, or one per input."""
+    def layers(self, plan: Any, *, dropout: float = 0.5) -> Seq | Several:
+        """The network of `plan`: a `Seq` of its stages, or several of them with an input each."""
 
     def resolve(self, genotype: Genotype, *, num_classes: int = 400) -> Plan:
         """The integers of `genotype`; FactorError with the smallest legal clip below it."""
@@ -50,15 +50,16 @@ class LayeredFamily(Family):
         return plan
 
     def _refuse_too_small(self, plan: Plan) -> None:
-        for layers, clip in _parts(self.layers(plan), plan):
-            try:
-                layers.trace(clip, "", [])
-            except TooSmall:
-                frames, side = smallest(layers, channels=clip.channels)
-                raise FactorError(
-                    f"{self.name} cannot read clips of {plan.frames} frames of {plan.crop} x "
-                    f"{plan.crop}; the smallest is {frames} of {side} x {side}"
-                ) from None
+        try:
+            self.cost(plan)
+        except TooSmall:
+            parts = _parts(self.layers(plan), plan)
+            least = [smallest(layers, channels=clip.channels) for layers, clip in parts]
+            frames, side = (max(sizes) for sizes in zip(*least, strict=True))
+            raise FactorError(
+                f"{self.name} cannot read clips of {plan.frames} frames of {plan.crop} x "
+                f"{plan.crop}; the smallest is {frames} of {side} x {side}"
+            ) from None
 
     def plan_from_json(self, data: Mapping[str, Any]) -> Plan:
         return self.plan_type(**{key: _tuples(value) for key, value in data.items()})
@@ -67,7 +68,7 @@ class LayeredFamily(Family):
         """Arithmetic cost of one clip, from the layers' shapes; no torch."""
         inputs = _shapes(dataclasses.replace(plan, crop=crop) if crop else plan)
         layers = self.layers(plan)
-        clip = inputs if isinstance(layers, Streams) else inputs[0]
+        clip = inputs if isinstance(layers, Several) else inputs[0]
         return Cost(tuple(operators(layers, clip)))
 
     def grow(self, axis: str, genotype: Genotype, limits: Limits) -> Iterator[Genotype]:
@@ -88,9 +89,13 @@ def _shapes(plan: Plan) -> tuple[Shape, ...]:
     return tuple(Shape(*each.shape[:3]) for each in plan.inputs)
 
 
-def _parts(layers: Seq | Streams, plan: Plan) -> Iterator[tuple[Layer, Shape]]:
+def _parts(layers: Seq | Several, plan: Plan) -> Iterator[tuple[Layer, Shape]]:
     """The networks that read one input each, with its shape."""
-    networks = [s for _, s in layers.streams] if isinstance(layers, Streams) else [layers]
+    networks: list[Layer] = [layers]
+    if isinstance(layers, Streams):
+        networks = [stream for _, stream in layers.streams]
+    elif isinstance(layers, Fused):
+        networks = [tower for _, tower in layers.towers]
     yield from zip(networks, _shapes(plan), strict=True)
 
 

@@ -31,12 +31,31 @@ def build(layers: L.Layer, inputs: tuple[L.Shape, ...]) -> nn.Module:
         each = zip(layers.streams, inputs, strict=True)
         streams = [(name, build(stream, (clip,))) for (name, stream), clip in each]
         return stream_modules.Streams(streams, layers.weights)
+    if isinstance(layers, S.Fused):
+        return _fused(layers, inputs)
     (clip,) = inputs
     module, _ = _module(layers, clip)
     assert isinstance(module, nn.Sequential)
     network = Network(module.named_children(), L.smallest(layers, channels=clip.channels))
     network.apply(_initialise)
     return network
+
+
+def _fused(layers: S.Fused, inputs: tuple[L.Shape, ...]) -> nn.Module:
+    towers, shapes = [], []
+    for (name, tower), clip in zip(layers.towers, inputs, strict=True):
+        module, behind = _module(tower, clip)
+        towers.append((name, module))
+        shapes.append(behind)
+    one, two = shapes
+    joined = layers.fuse.trace((one, two), "", [])
+    network = stream_modules.Fused(
+        towers,
+        stream_modules.Fuse(layers.fuse.rule),
+        _module(layers.head, joined)[0],
+        _module(layers.second_head, two)[0] if layers.second_head else None,
+    )
+    return network.apply(_initialise)
 
 
 class Network(nn.Sequential):

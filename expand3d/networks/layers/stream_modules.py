@@ -70,6 +70,59 @@ class Streams(nn.Module):
         return logits if self.training else fused(logits, self.weights)
 
 
+class Fuse(nn.Module):
+    """Two N x C x T x H x W as one, by `rule`; bilinear ones are signed roots of unit length."""
+
+    def __init__(self, rule: str) -> None:
+        super().__init__()
+        self.rule = rule
+
+    def forward(self, one: Tensor, two: Tensor) -> Tensor:
+        if self.rule == "sum":
+            return one + two
+        if self.rule == "max":
+            return torch.maximum(one, two)
+        if self.rule == "concat":
+            return torch.cat([one, two], dim=1)
+        product_NCC = one.flatten(2) @ two.flatten(2).transpose(1, 2)
+        flat = product_NCC.flatten(1)
+        root = flat.sign() * (flat.abs() + 1e-12).sqrt()
+        return F.normalize(root)[:, :, None, None, None]
+
+
+class Fused(nn.Module):
+    """Two towers, a head on what they are fused to, and by choice one on the second tower alone.
+
+    With two heads it returns the logits of both in train mode, as `Streams` does.
+    """
+
+    def __init__(
+        self,
+        towers: Iterable[tuple[str, nn.Module]],
+        fuse: nn.Module,
+        head: nn.Module,
+        second_head: nn.Module | None,
+    ) -> None:
+        super().__init__()
+        names = []
+        for name, tower in towers:
+            self.add_module(name, tower)
+            names.append(name)
+        self.towers = tuple(names)
+        self.fuse, self.head, self.second_head = fuse, head, second_head
+
+    def forward(self, first: Tensor, second: Tensor) -> Tensor | tuple[Tensor, ...]:
+        one, two = (
+            self.get_submodule(name)(clip)
+            for name, clip in zip(self.towers, (first, second), strict=True)
+        )
+        logits: Tensor = self.head(self.fuse(one, two))
+        if self.second_head is None:
+            return logits
+        both = (logits, self.second_head(two))
+        return both if self.training else fused(both, (0.5, 0.5))
+
+
 def fused(logits: Iterable[Tensor], weights: Iterable[float]) -> Tensor:
     """The logarithm of the class probabilities, averaged over streams by `weights`."""
     each = zip(logits, weights, strict=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from expand3d.networks.layers.describe import Named, Shape
+from expand3d.networks.layers.describe import Layer, Named, Shape
 from expand3d.networks.operators import Operator
 
 Rule = Literal["average", "max", "weighted"]
@@ -67,3 +67,48 @@ class Streams:
         ]
         assert len(set(shapes)) == 1, f"{path}: {shapes} cannot be averaged"
         return shapes[0]
+
+
+@dataclass(frozen=True)
+class Fuse:
+    """One clip of features from two of the same size: their sum, maximum, or all channels.
+
+    `bilinear` is the outer product of both features' channels, averaged over time and space.
+    """
+
+    rule: Literal["sum", "max", "concat", "bilinear"] = "concat"
+
+    def trace(self, x: tuple[Shape, Shape], path: str, out: list[Operator]) -> Shape:
+        one, two = x
+        assert one == two, f"{path}: {one} and {two} cannot be fused"
+        if self.rule == "bilinear":
+            macs = one.channels**2 * one.positions
+            out.append(Operator(path, path.partition(".")[0], "linear", macs, 0, one.channels**2))
+            return Shape(one.channels**2, 1, 1)
+        return one._replace(channels=one.channels * (2 if self.rule == "concat" else 1))
+
+
+@dataclass(frozen=True)
+class Fused:
+    """Two towers whose features are fused for one head; the second may keep a head of its own.
+
+    The class probabilities of both heads are averaged. In training each head has a loss.
+    """
+
+    towers: tuple[Named, Named]
+    fuse: Fuse
+    head: Layer
+    second_head: Layer | None = None
+
+    def trace(self, x: tuple[Shape, ...], path: str, out: list[Operator]) -> Shape:
+        one, two = (
+            tower.trace(clip, name, out) for (name, tower), clip in zip(self.towers, x, strict=True)
+        )
+        found: Shape = self.head.trace(self.fuse.trace((one, two), "fuse", out), "head", out)
+        if self.second_head is not None:
+            self.second_head.trace(two, "second_head", out)
+        return found
+
+
+#: Networks that read several inputs.
+Several = Streams | Fused

@@ -142,8 +142,9 @@ def test_every_parameter_learns(family: Family) -> None:
             if not parameter.any() and name.endswith("weight"):
                 torch.nn.init.normal_(parameter, std=0.5)
         found = network(*(torch.randn(2, *each.shape) for each in plan.inputs))
-        for logits in found if isinstance(found, tuple) else (found,):  # a loss per stream
-            torch.nn.functional.cross_entropy(logits, torch.tensor([0, 1])).backward()
+        streams = found if isinstance(found, tuple) else (found,)  # a loss per stream
+        losses = [torch.nn.functional.cross_entropy(each, torch.tensor([0, 1])) for each in streams]
+        sum(losses).backward()
         for name, parameter in network.named_parameters():
             assert parameter.grad is not None and torch.isfinite(parameter.grad).all(), name
             assert parameter.grad.any(), name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,10 +11,11 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from expand3d.core.genotype import Plan
+from expand3d.measure.fvcore import measure
 from expand3d.networks import all_presets, get_family, get_preset
 from expand3d.networks.example import example
 from expand3d.networks.families.segments import SegmentPlan, depth_factors, streams
-from expand3d.networks.layers.stream_modules import Consensus, FrameNorm, fused
+from expand3d.networks.layers.stream_modules import Consensus, FrameNorm, Fuse, fused
 
 #: Counted elsewhere by hooks on independently written modules: parameters in M, GMACs, 1 picture.
 COUNTED = (
@@ -142,3 +144,53 @@ def test_the_plan_says_each_streams_integers() -> None:
 
 def test_presets_are_listed() -> None:
     assert all_presets().keys() >= {"twostream-cnnm", "tsn-bninception", "tsn-r50-1x1x8"}
+
+
+def test_fusion_costs_what_was_counted() -> None:
+    """VGG-16 twice, five snippets, a 3D convolution behind relu5_3, both towers with their FC."""
+    preset = get_preset("fusion-vgg16")
+    family = get_family("fusion")
+    cost = family.cost(family.resolve(preset.genotype, num_classes=101))
+    assert round(cost.params / 1e6, 1) == 283.5
+    assert round(cost.macs / 1e9, 2) == 170.04
+    assert round(next(op.flops for op in cost.operators if op.name == "head.conv") / 1e9, 1) == 13.9
+    one = preset.genotype.replace(gamma_t=1, gamma_tau=1)
+    assert round(family.cost(family.resolve(one, num_classes=101)).macs / 1e9, 1) == 34.2
+
+
+@pytest.mark.parametrize(
+    ("rule", "wanted"),
+    [
+        ("sum", lambda one, two: one + two),
+        ("max", lambda one, two: torch.where(one > two, one, two)),
+        ("concat", lambda one, two: torch.cat([one, two], 1)),
+    ],
+)
+def test_features_are_fused_by_rule(rule: str, wanted: Any) -> None:
+    one, two = torch.randn(2, 4, 3, 5, 5), torch.randn(2, 4, 3, 5, 5)
+    assert torch.equal(Fuse(rule)(one, two), wanted(one, two))
+
+
+def test_bilinear_fusion_is_the_outer_product_of_channels() -> None:
+    one, two = torch.rand(1, 2, 1, 2, 2), torch.rand(1, 2, 1, 2, 2)
+    product = sum(
+        np.outer(one[0, :, 0, y, x], two[0, :, 0, y, x]) for y in range(2) for x in range(2)
+    )
+    wanted = np.sqrt(product).reshape(-1)
+    found = Fuse("bilinear")(one, two)[0, :, 0, 0, 0].numpy()
+    assert np.allclose(found, wanted / np.linalg.norm(wanted), atol=1e-5)
+
+
+@pytest.mark.parametrize("at", [2, 3, 4, 5])
+@pytest.mark.parametrize("rule", range(4))
+def test_towers_meet_behind_any_stage(at: int, rule: int) -> None:
+    family = get_family("fusion")
+    factors = {"gamma_s": 64 / 112, "at": at, "fusion": rule, "kernel_t": 3, "kernel_s": 3}
+    plan = family.resolve(family.base.replace(**factors), num_classes=4)
+    network = family.build(plan)
+    logits = network(*example(plan, 2))
+    assert [each.shape for each in logits] == [(2, 4), (2, 4)]
+    with torch.no_grad():
+        assert network.eval()(*example(plan, 2)).shape == (2, 4)
+    counted = {name: sum(kinds.values()) for name, kinds in measure(plan).by_module.items()}
+    assert counted == {op.name: op.flops for op in family.cost(plan).operators}
