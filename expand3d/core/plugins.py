@@ -128,6 +128,10 @@ FAMILIES = Kind(
         "fusion": _family(
             "fusion", "convolutional two-stream fusion: towers of RGB and flow that meet early"
         ),
+        "hidden_twostream": _family(
+            "hidden_twostream",
+            "hidden two-stream networks: one finds flow, the other reads it",
+        ),
         "tsn": _family("tsn", "TSN: one picture of each segment of a video, RGB, flow or both"),
     },
 )

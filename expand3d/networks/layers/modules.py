@@ -12,9 +12,10 @@ from torch.nn import functional as F
 
 from expand3d.core.errors import FactorError
 from expand3d.networks.layers import describe as L
+from expand3d.networks.layers import motion as M
+from expand3d.networks.layers import motion_modules, stream_modules
 from expand3d.networks.layers import pathway_modules as pathways_net
 from expand3d.networks.layers import pathways as P
-from expand3d.networks.layers import stream_modules
 from expand3d.networks.layers import streams as S
 from expand3d.networks.ops.conv import ChannelwiseConv3d, FramewiseConv3d
 
@@ -239,6 +240,8 @@ def _leaf(layer: L.Layer, x: L.Shape) -> nn.Module:
             return nn.Dropout(layer.rate)
         case L.Mean():
             return Mean(layer.window)
+        case M.MotionNet():
+            return motion_modules.MotionNet(layer, x.channels)
         case S.FrameMean():
             return stream_modules.FrameMean()
         case S.FrameNorm():
