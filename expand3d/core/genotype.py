@@ -80,6 +80,11 @@ class Plan:
         return (Input(self.frames, self.stride, self.crop),)
 
     @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kind of each input."""
+        return tuple(each.kind for each in self.inputs)
+
+    @property
     def digest(self) -> str:
         """16 hex digits that two plans share exactly when they are the same network."""
         return digest(self.to_json())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
+from expand3d.core.input_kinds import InputKind
 from expand3d.core.plugins import INPUTS
 
 RGB = "rgb"
@@ -14,8 +15,9 @@ RGB = "rgb"
 class Input:
     """One input: `segments` times `frames` pictures of `crop` x `crop` pixels.
 
-    The pictures of a segment are `stride` frames apart at the target frame rate. `kind` is a row of
-    INPUTS; `stack` of its pictures stand side by side as the channels of one.
+    The pictures of a segment are `stride` frames apart at the target frame rate; the segments are
+    equal parts of the whole video. `kind` is a row of INPUTS; `stack` consecutive pictures of it
+    stand side by side as the channels of one.
     """
 
     frames: int
@@ -26,9 +28,25 @@ class Input:
     segments: int = 1
 
     @property
+    def made_of(self) -> InputKind:
+        """The kind itself."""
+        kind: InputKind = INPUTS.load(self.kind)
+        return kind
+
+    @property
     def channels(self) -> int:
         """Channels of one picture: those of its kind, `stack` times."""
-        return self.stack * int(INPUTS.load(self.kind))
+        return self.stack * self.made_of.channels
+
+    @property
+    def reach(self) -> int:
+        """Consecutive pictures of its source that one picture is made of."""
+        return self.stack + self.made_of.of - 1
+
+    @property
+    def stored_channels(self) -> int:
+        """Channels of one picture as a data set gives it, from which `channels` are made."""
+        return self.reach * self.made_of.stored
 
     @property
     def pictures(self) -> int:

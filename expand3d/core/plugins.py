@@ -129,6 +129,17 @@ FAMILIES = Kind(
         "s3d": _family(
             "s3d", "S3D, S3D-G: I3D with convolutions over space and over time apart, and gates"
         ),
+        "twostream": _family(
+            "twostream", "two-stream networks: a frame and stacked optical flow, averaged"
+        ),
+        "fusion": _family(
+            "fusion", "convolutional two-stream fusion: towers of RGB and flow that meet early"
+        ),
+        "hidden_twostream": _family(
+            "hidden_twostream",
+            "hidden two-stream networks: one finds flow, the other reads it",
+        ),
+        "tsn": _family("tsn", "TSN: one picture of each segment of a video, RGB, flow or both"),
     },
 )
 
@@ -180,9 +191,33 @@ INPUTS = Kind(
     "input",
     "expand3d.inputs",
     FactorError,
-    {"rgb": Row("expand3d.core.plugins:RGB_CHANNELS", "the pixels of a frame")},
+    {
+        "rgb": Row("expand3d.core.input_kinds:RGB", "the pixels of a frame"),
+        "rgb-difference": Row(
+            "expand3d.core.input_kinds:RGB_DIFFERENCE", "a frame less the one before it"
+        ),
+        "flow": Row("expand3d.core.input_kinds:FLOW", "optical flow from a frame to a later one"),
+        "centred-flow": Row(
+            "expand3d.core.input_kinds:CENTRED_FLOW", "optical flow less its mean over the picture"
+        ),
+        "warped-flow": Row(
+            "expand3d.core.input_kinds:WARPED_FLOW", "optical flow less the camera's motion"
+        ),
+    },
 )
-RGB_CHANNELS = 3
+
+FLOWS = Kind(
+    "flow method",
+    "expand3d.flows",
+    DataError,
+    {
+        "dis": Row("expand3d.data.flow.methods:Dis", "dense inverse search, fast"),
+        "farneback": Row("expand3d.data.flow.methods:Farneback", "polynomial expansion"),
+        "tvl1": Row(
+            "expand3d.data.flow.methods:TvL1", "total variation; needs opencv-contrib, slow"
+        ),
+    },
+)
 
 #: Forms in which labelled videos lie on the disk. The first that recognises a source reads it;
 #: those of installed packages are asked before ours.

@@ -12,11 +12,16 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from expand3d.core.input_kinds import InputKind
+from expand3d.core.plugins import INPUTS
+
 if TYPE_CHECKING:
     from torch import Tensor
 
 #: Pixels in [0, 1] are normalised as the X3D paper's code does, for all three channels.
 MEAN, STD = 0.45, 0.225
+#: Flow is kept around 128; a step of its 8 bits in pixels, at the papers' bound of 20.
+ZERO, FLOW_PIXELS = 128, 20 / 127
 #: The 30-view protocol tests on the whole short side, resized to 128/112 of the training crop.
 WIDE_TEST = 128 / 112
 
@@ -28,6 +33,14 @@ class Region(NamedTuple):
     left: int
     side: int
     flip: bool = False
+
+    def within(self, frame: tuple[int, ...], picture: tuple[int, ...]) -> Region:
+        """The same square in a smaller or larger picture of the frame; sizes are H x W."""
+        down, right = picture[0] / frame[0], picture[1] / frame[1]
+        side = max(1, min(round(self.side * down), *picture))
+        top = min(round(self.top * down), picture[0] - side)
+        left = min(round(self.left * right), picture[1] - side)
+        return Region(top, left, side, self.flip)
 
 
 def even(size: float) -> int:
@@ -71,10 +84,18 @@ def test_regions(height: int, width: int, crops: int) -> list[Region]:
     return [Region(down * place // 2, right * place // 2, side) for place in places]
 
 
-def read(clip: NDArray[np.uint8], frames: NDArray[np.intp], region: Region, crop: int) -> Tensor:
-    """The view as uint8 T x crop x crop x 3, cut from a uint8 T x H x W x 3 clip.
+def read(
+    clip: NDArray[np.uint8],
+    frames: NDArray[np.intp],
+    region: Region,
+    crop: int,
+    *,
+    signed: bool = False,
+) -> Tensor:
+    """The view as uint8 T x crop x crop x C, cut from a uint8 T x H x W x C clip.
 
-    Resizing is bilinear, with antialiasing where it shrinks.
+    Resizing is bilinear, with antialiasing where it shrinks. `signed` pictures are vectors x, y
+    around 128, whose x is negated where the region is mirrored.
     """
     import torch
     from torch.nn.functional import interpolate
@@ -88,10 +109,24 @@ def read(clip: NDArray[np.uint8], frames: NDArray[np.intp], region: Region, crop
         pixels = pixels.permute(0, 2, 3, 1)
     if flip:
         pixels = torch.flip(pixels, dims=(2,))
+        if signed:
+            pixels[..., 0::2].neg_()  # modulo 256: 128 + n becomes 128 - n
     return pixels.contiguous()
 
 
-def normalise(views: Tensor) -> Tensor:
-    """Float N x 3 x T x H x W from uint8 N x T x H x W x 3, which makes it channels-last."""
-    scaled = views.float().mul_(1 / (255 * STD)).sub_(MEAN / STD)
+def normalise(views_NTHWC: Tensor, kind: str = "rgb") -> Tensor:
+    """Float N x C x T x H x W of one kind of input from uint8 N x T x H x W x C.
+
+    This makes it channels-last. Flow becomes pixels at the papers' bound of 20, RGB differences
+    those of normalised frames.
+    """
+    made_of: InputKind = INPUTS.load(kind)
+    if made_of.source == "frames":
+        scaled = views_NTHWC.float().mul_(1 / (255 * STD)).sub_(MEAN / STD)
+        if made_of.of > 1:
+            scaled = scaled[..., made_of.stored :] - scaled[..., : -made_of.stored]
+    else:
+        scaled = views_NTHWC.float().sub_(ZERO).mul_(FLOW_PIXELS)
+    if made_of.centred:
+        scaled -= scaled.mean(dim=(2, 3), keepdim=True)
     return scaled.permute(0, 4, 1, 2, 3)

@@ -7,6 +7,8 @@ depends neither on a worker's state nor on what was drawn before, and is the sam
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
+from fractions import Fraction
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -64,6 +66,16 @@ def test_starts(length: int, frames: int, stride: int, views: int) -> list[int]:
     """
     legal = last_start(length, frames, stride) + 1
     return [(2 * view + 1) * legal // (2 * views) for view in range(views)]
+
+
+def segment_starts(length: int, span: int, places: Sequence[float | Fraction]) -> list[int]:
+    """A start in each of as many equal parts of the legal starts as there are `places`.
+
+    `span` is the number of frames from a segment's first to its last; a place in [0, 1) says where
+    in its part a start lies, 0.5 in the middle.
+    """
+    legal = max(0, length - span) + 1
+    return [int((part + place) * legal / len(places)) for part, place in enumerate(places)]
 
 
 def frame_indices(length: int, start: int, frames: int, stride: int) -> NDArray[np.intp]:

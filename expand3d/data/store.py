@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from expand3d.core.errors import DataError
+from expand3d.core.input_kinds import Source
 
 #: What clips of equal `identities` agree in, as a note calls it.
 FRAMES = "clip content, rate or size"
@@ -41,3 +44,22 @@ class ClipStore(Protocol):
     def frames(self, index: int) -> NDArray[np.uint8]:
         """Clip `index` as read-only uint8 T x H x W x 3 (RGB), short side as cached; T >= 1."""
         ...
+
+
+def pictures(store: ClipStore, index: int, source: Source) -> NDArray[np.uint8]:
+    """The pictures of clip `index` from one source, uint8 T x H x W x C; DataError without it."""
+    if source == "frames":
+        return store.frames(index)
+    found: NDArray[np.uint8] = getattr(_with_flow(store), source)(index)
+    return found
+
+
+def step_of(store: ClipStore, source: Source) -> int:
+    """Frames from one picture of a source to the next one of a stack."""
+    return 1 if source == "frames" else int(_with_flow(store).spec.distance)
+
+
+def _with_flow(store: ClipStore) -> Any:
+    if not hasattr(store, "flow"):
+        raise DataError("the network reads optical flow, and these clips have none")
+    return store

@@ -62,7 +62,7 @@ def measure_latency(
     placement = place(recipe, device=device, threads=threads)
     with placement.active(), torch.inference_mode():
         network = placement.model(get_family(plan.family).build(plan)).eval()
-        clip = [placement.inputs(view) for view in example_views(plan, 1)]
+        clip = placement.inputs(example_views(plan, 1), plan.kinds)
 
         def once() -> None:
             network(*clip)

@@ -167,11 +167,11 @@ def calibrate(
         model.train()
         clips = clips or recipe.bn_batch
         labels = torch.zeros(clips, dtype=torch.long)
-        (train_views,) = example_views(plan, clips)
+        train_views = example_views(plan, clips)
         wide = test_crop(plan.crop, recipe.test_crops)
-        (test_views,) = example_views(plan, clips, crop=wide)
+        test_views = example_views(plan, clips, crop=wide)
 
-        forward = partial(classify, model, recipe=recipe, placement=placement)
+        forward = partial(classify, model, recipe=recipe, placement=placement, kinds=plan.kinds)
 
         def train() -> None:
             optimiser.zero_grad(set_to_none=True)
@@ -179,7 +179,7 @@ def calibrate(
             optimiser.step()
 
         first, later = _timed(train, seconds, placement)
-        scorer = Scorer(model, placement, views=clips)
+        scorer = Scorer(model, placement, views=clips, kinds=plan.kinds)
         _, test = _timed(lambda: scorer.probabilities(test_views), seconds, placement)
         return Throughput(
             train_seconds=later / clips,

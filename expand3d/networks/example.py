@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
     from expand3d.core.genotype import Plan
+    from expand3d.core.inputs import Input
 
 
 def example(
@@ -20,10 +22,13 @@ def example(
     """
     import torch
 
+    inputs = _at(plan, crop)
     if device == "meta":
-        made = (torch.empty(*_stored(plan, clips, i, crop), device=device) for i in _count(plan))
+        made = [torch.empty(*_NTHWC(each.shape, clips), device=device) for each in inputs]
     else:
-        made = (view.to(device).div(255) for view in example_views(plan, clips, crop=crop))
+        noise = torch.Generator().manual_seed(0)
+        pixels = [_noise(_NTHWC(each.shape, clips), noise) for each in inputs]
+        made = [view.to(device).div(255) for view in pixels]
     return tuple(batch_NTHWC.movedim(4, 1) for batch_NTHWC in made)
 
 
@@ -33,17 +38,22 @@ def example_views(plan: Plan, clips: int, *, crop: int | None = None) -> tuple[T
 
     noise = torch.Generator().manual_seed(0)
     return tuple(
-        torch.randint(256, _stored(plan, clips, i, crop), dtype=torch.uint8, generator=noise)
-        for i in _count(plan)
+        _noise(_NTHWC((each.stored_channels, *each.shape[1:]), clips), noise)
+        for each in _at(plan, crop)
     )
 
 
-def _count(plan: Plan) -> range:
-    return range(len(plan.inputs))
+def _noise(shape: tuple[int, ...], noise: torch.Generator) -> Tensor:
+    import torch
+
+    return torch.randint(256, shape, dtype=torch.uint8, generator=noise)
 
 
-def _stored(plan: Plan, clips: int, index: int, crop: int | None) -> tuple[int, int, int, int, int]:
-    """N x T x H x W x C of one input."""
-    one = plan.inputs[index]
-    channels, pictures, height, width = (one.at(crop) if crop else one).shape
+def _at(plan: Plan, crop: int | None) -> tuple[Input, ...]:
+    """The inputs of the plan, at another size where one is given."""
+    return tuple(each.at(crop) if crop else each for each in plan.inputs)
+
+
+def _NTHWC(shape: tuple[int, ...], clips: int) -> tuple[int, ...]:
+    channels, pictures, height, width = shape
     return clips, pictures, height, width, channels

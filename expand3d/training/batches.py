@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from expand3d.core.genotype import Plan
 from expand3d.core.recipe import Recipe
-from expand3d.data import crops as augment
 from expand3d.data import frames as sampling
 from expand3d.data.store import ClipStore
+from expand3d.training.views import Views, test_view, train_view
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -20,26 +20,10 @@ T = TypeVar("T")
 
 
 class Batch(NamedTuple):
-    """Views as uint8 N x T x H x W x 3 and their N labels (int64)."""
+    """Views of N clips, uint8 N x T x H x W x C for each input, and their N labels (int64)."""
 
-    views: Tensor
+    views: Views
     labels: Tensor
-
-
-def train_view(
-    store: ClipStore, index: int, *, plan: Plan, recipe: Recipe, seed: int, epoch: int
-) -> Tensor:
-    """A random view of clip `index`, uint8 T x H x W x 3; random in (seed, epoch, clip) alone."""
-    clip = store.frames(index)
-    length, height, width = clip.shape[:3]
-    # Always five draws in this order: networks with other clips and crops share their luck.
-    start, *rest = sampling.generator("view", seed, epoch, store.keys[index]).random(5)
-    first = sampling.train_start(length, plan.frames, plan.stride, start)
-    frames = sampling.frame_indices(length, first, plan.frames, plan.stride)
-    region = augment.train_region(
-        height, width, crop=plan.crop, jitter=recipe.jitter, flip=recipe.flip, uniforms=rest
-    )
-    return augment.read(clip, frames, region, plan.crop)
 
 
 def train_batch(
@@ -53,15 +37,12 @@ def train_batch(
     count: int,
 ) -> Batch:
     """The `count` training views from clip visit number `start` on."""
-    import torch
-
     chosen = sampling.visits(seed, len(indices), start=start, count=count)
     views = [
         train_view(store, indices[place], plan=plan, recipe=recipe, seed=seed, epoch=epoch)
         for epoch, place in chosen
     ]
-    labels = [store.labels[indices[visit.position]] for visit in chosen]
-    return Batch(torch.stack(views), torch.tensor(labels))
+    return _stacked(views, [store.labels[indices[visit.position]] for visit in chosen])
 
 
 def test_batch(
@@ -71,22 +52,21 @@ def test_batch(
 
     Within a clip the crops of one moment stand together.
     """
-    import torch
-
     per_clip = recipe.test_views * recipe.test_crops
-    side = augment.test_crop(plan.crop, recipe.test_crops)
     views, labels = [], []
     for number in range(start, start + count):
         index = indices[number // per_clip]
         moment, place = divmod(number % per_clip, recipe.test_crops)
-        clip = store.frames(index)
-        length, height, width = clip.shape[:3]
-        first = sampling.test_starts(length, plan.frames, plan.stride, recipe.test_views)[moment]
-        frames = sampling.frame_indices(length, first, plan.frames, plan.stride)
-        region = augment.test_regions(height, width, recipe.test_crops)[place]
-        views.append(augment.read(clip, frames, region, side))
+        views.append(test_view(store, index, plan=plan, recipe=recipe, moment=moment, place=place))
         labels.append(store.labels[index])
-    return Batch(torch.stack(views), torch.tensor(labels))
+    return _stacked(views, labels)
+
+
+def _stacked(views: Sequence[Views], labels: Sequence[int]) -> Batch:
+    import torch
+
+    inputs = tuple(torch.stack(parts) for parts in zip(*views, strict=True))
+    return Batch(inputs, torch.tensor(labels))
 
 
 def ahead(make: Callable[[int], T], numbers: range, *, workers: int) -> Generator[T]:

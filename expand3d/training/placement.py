@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -11,10 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from expand3d.core.errors import ConfigError
+from expand3d.core.inputs import RGB
 from expand3d.core.recipe import Recipe
 from expand3d.data.crops import normalise
 from expand3d.networks.ops.gpu import channelwise_path
 from expand3d.training import peak_memory as footprint
+from expand3d.training.views import Views
 
 
 @dataclass(frozen=True)
@@ -41,9 +43,13 @@ class Placement:
         # nn.Module.to takes a layout only by a signature that type stubs leave out.
         return model.to(self.device).to(memory_format=layout)  # type: ignore[call-overload]
 
-    def inputs(self, views_NTHWC: Tensor) -> Tensor:
-        """Float N x 3 x T x H x W on the device from uint8 N x T x H x W x 3."""
-        views_NCTHW = normalise(views_NTHWC.to(self.device, non_blocking=True))
+    def inputs(self, views: Views, kinds: Sequence[str] = (RGB,)) -> tuple[Tensor, ...]:
+        """The arguments of a network on the device, from the views of inputs of these kinds."""
+        return tuple(self.input(view, kind) for view, kind in zip(views, kinds, strict=True))
+
+    def input(self, views_NTHWC: Tensor, kind: str = RGB) -> Tensor:
+        """Float N x C x T x H x W of one kind of input from uint8 N x T x H x W x C."""
+        views_NCTHW = normalise(views_NTHWC.to(self.device, non_blocking=True), kind)
         return views_NCTHW if self.channels_last else views_NCTHW.contiguous()
 
     def autocast(self) -> AbstractContextManager[Any]:

@@ -12,12 +12,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from expand3d.core.genotype import Plan
+from expand3d.core.inputs import RGB
 from expand3d.core.recipe import Recipe
 from expand3d.core.result import ClipScore
 from expand3d.data.store import ClipStore
 from expand3d.training.batches import Batch, ahead, test_batch
 from expand3d.training.placement import Placement
 from expand3d.training.step import Ended, is_out_of_memory
+from expand3d.training.views import Views
 
 #: The least probability of the true class that a log-loss is taken of.
 LEAST_PROBABILITY = 1e-12
@@ -36,18 +38,27 @@ def clip_score(
 class Scorer:
     """Softmax of a network in eval mode, in batches that shrink when memory runs out."""
 
-    def __init__(self, model: nn.Module, placement: Placement, *, views: int) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        placement: Placement,
+        *,
+        views: int,
+        kinds: Sequence[str] = (RGB,),
+    ) -> None:
         self.notes: list[str] = []
+        self._kinds = kinds
         self._model = model.eval()
         self._placement = placement
         self._views = views
 
-    def probabilities(self, views: Tensor) -> Tensor:
-        """N x classes (float64 on the CPU) for uint8 N x T x H x W x 3; each view by itself."""
+    def probabilities(self, views: Views) -> Tensor:
+        """N x classes (float64 on the CPU) for N views; each view by itself."""
         while True:
             try:
                 with torch.inference_mode():
-                    parts = [self._softmax(part) for part in views.split(self._views)]
+                    pieces = zip(*(each.split(self._views) for each in views), strict=True)
+                    parts = [self._softmax(piece) for piece in pieces]
                 return torch.cat(parts)
             except (MemoryError, RuntimeError) as error:
                 if not is_out_of_memory(error) or self._views == 1:
@@ -59,9 +70,9 @@ class Scorer:
             if self._placement.on_gpu:
                 torch.cuda.empty_cache()
 
-    def _softmax(self, views: Tensor) -> Tensor:
+    def _softmax(self, views: Views) -> Tensor:
         with self._placement.autocast():
-            logits = self._model(self._placement.inputs(views))
+            logits = self._model(*self._placement.inputs(views, self._kinds))
         return logits.float().softmax(dim=1).double().cpu()
 
 

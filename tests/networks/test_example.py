@@ -22,9 +22,15 @@ def test_every_base_reads_its_example(name: str) -> None:
     family = get_family(name)
     plan = family.resolve(family.base, num_classes=7)
     batch = example(plan, 2)
-    assert [tuple(clips.shape) for clips in batch] == [(2, 3, plan.frames, plan.crop, plan.crop)]
+    assert [tuple(clips.shape) for clips in batch] == [(2, *each.shape) for each in plan.inputs]
     with torch.inference_mode():
         assert family.build(plan).eval()(*batch).shape == (2, 7)
+
+
+def test_a_clip_is_one_input_of_rgb_where_a_family_says_no_more() -> None:
+    plan = get_family("r3d").resolve(get_family("r3d").base)
+    (clip,) = example(plan, 2)
+    assert clip.shape == (2, 3, plan.frames, plan.crop, plan.crop)
 
 
 def test_an_example_is_stored_as_clips_are_and_draws_nothing() -> None:

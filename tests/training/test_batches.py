@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from expand3d.training import batches as loader
+from expand3d.training.views import train_view
 from tests.helpers.train_toys import make_plan
 
 
@@ -17,7 +18,8 @@ def test_a_training_view_does_not_depend_on_order_or_on_other_clips(
     store: Any, plan: Any, recipe: Any
 ) -> None:
     def view(index: int, *, epoch: int = 1, seed: int = 0, data: Any = store) -> torch.Tensor:
-        return loader.train_view(data, index, plan=plan, recipe=recipe, seed=seed, epoch=epoch)
+        (view,) = train_view(data, index, plan=plan, recipe=recipe, seed=seed, epoch=epoch)
+        return view
 
     first = view(5)
     view(6)
@@ -34,9 +36,10 @@ def test_a_batch_is_the_views_of_its_visits(store: Any, plan: Any, recipe: Any) 
     indices = [2, 3, 8, 9, 10]
     common = {"plan": plan, "recipe": recipe, "seed": 0}
     whole = loader.train_batch(store, indices, start=0, count=10, **common)
-    assert whole.views.shape == (10, 2, 32, 32, 3) and whole.views.dtype == torch.uint8
+    (views,) = whole.views
+    assert views.shape == (10, 2, 32, 32, 3) and views.dtype == torch.uint8
     late = loader.train_batch(store, indices, start=6, count=4, **common)
-    assert torch.equal(late.views, whole.views[6:])
+    assert torch.equal(late.views[0], views[6:])
     assert late.labels.tolist() == whole.labels[6:].tolist()
     assert sorted(whole.labels[:5].tolist()) == sorted(store.labels[i] for i in indices)
 
@@ -46,7 +49,7 @@ def test_test_batches_hold_a_clips_views_together(store: Any, recipe: Any) -> No
     recipe = dataclasses.replace(recipe, test_views=2, test_crops=3)
     batch = loader.test_batch(store, [4, 7], plan=plan, recipe=recipe, start=5, count=2)
     # 32 * 128 / 112 = 36.57: 36 pixels. View 5 is clip 4's last; view 6 clip 7's first.
-    assert batch.views.shape == (2, 1, 36, 36, 3)
+    assert batch.views[0].shape == (2, 1, 36, 36, 3)
     assert batch.labels.tolist() == [store.labels[4], store.labels[7]]
 
 

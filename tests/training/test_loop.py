@@ -265,8 +265,8 @@ def test_exhausted_memory_in_testing_is_answered_by_smaller_passes(
 ) -> None:
     softmax = scoring.Scorer._softmax
 
-    def small(self: Any, views: torch.Tensor) -> torch.Tensor:
-        if len(views) > 1:
+    def small(self: Any, views: tuple[torch.Tensor]) -> torch.Tensor:
+        if len(views[0]) > 1:
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
         return softmax(self, views)
 

@@ -89,7 +89,7 @@ def test_memory_too_small_for_one_view_is_an_error(plan: Any, monkeypatch: Any) 
     monkeypatch.setattr(model, "forward", no_memory)
     scorer = Scorer(model, place(make_recipe(), threads=1), views=4)
     with pytest.raises(MemoryError):
-        scorer.probabilities(torch.zeros(4, 2, 32, 32, 3, dtype=torch.uint8))
+        scorer.probabilities((torch.zeros(4, 2, 32, 32, 3, dtype=torch.uint8),))
 
 
 def test_an_output_that_is_not_finite_is_divergence(plan: Any) -> None:

@@ -47,12 +47,12 @@ def test_accumulated_passes_give_the_mean_gradient_of_the_batch() -> None:
     net = nn.Sequential(nn.Flatten(), nn.Linear(3 * 2 * 4 * 4, 2))
     views = torch.randint(256, (8, 2, 4, 4, 3), dtype=torch.uint8)
     labels = torch.tensor([0, 1] * 4)
-    halves = [Batch(views[:4], labels[:4]), Batch(views[4:], labels[4:])]
+    halves = [Batch((views[:4],), labels[:4]), Batch((views[4:],), labels[4:])]
     forward = partial(classify, net, recipe=recipe, placement=placement)
     shown = [forward_backward(forward, half, share=0.5) for half in halves]
     accumulated = net[1].weight.grad.clone()
     net.zero_grad()
-    logits = net(placement.inputs(views))
+    logits = net(placement.input(views))
     loss = nn.CrossEntropyLoss(label_smoothing=0.1)(logits, labels)
     loss.backward()
     assert torch.allclose(accumulated, net[1].weight.grad, atol=1e-6)

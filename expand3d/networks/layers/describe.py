@@ -285,7 +285,7 @@ def conv_norm(
     return Seq((*parts, ("relu", Relu())) if relu else tuple(parts))
 
 
-def operators(layers: Layer, x: Shape) -> Iterator[Operator]:
+def operators(layers: Layer, x: Any) -> Iterator[Operator]:
     """The operators of one clip of shape `x`; TooSmall where the strides leave nothing of it."""
     found: list[Operator] = []
     layers.trace(x, "", found)

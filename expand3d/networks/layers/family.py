@@ -11,7 +11,8 @@ from expand3d.core.errors import FactorError
 from expand3d.core.genotype import Genotype, Plan
 from expand3d.networks import factors as gammas
 from expand3d.networks.family import Family, Limits
-from expand3d.networks.layers.describe import Seq, Shape, TooSmall, operators, smallest
+from expand3d.networks.layers.describe import Layer, Seq, Shape, TooSmall, operators, smallest
+from expand3d.networks.layers.streams import Fused, Several, Streams
 from expand3d.networks.operators import Cost
 
 if TYPE_CHECKING:
@@ -28,8 +29,8 @@ class LayeredFamily(Family):
         """The fields of `plan_type` beside `Plan`'s own; the only place that rounds."""
 
     @abstractmethod
-    def layers(self, plan: Any, *, dropout: float = 0.5) -> Seq:
-        """The network of `plan`: a `Seq` of its stages."""
+    def layers(self, plan: Any, *, dropout: float = 0.5) -> Seq | Several:
+        """The network of `plan`: a `Seq` of its stages, or several of them with an input each."""
 
     def resolve(self, genotype: Genotype, *, num_classes: int = 400) -> Plan:
         """The integers of `genotype`; FactorError with the smallest legal clip below it."""
@@ -49,11 +50,12 @@ class LayeredFamily(Family):
         return plan
 
     def _refuse_too_small(self, plan: Plan) -> None:
-        layers = self.layers(plan)
         try:
-            layers.trace(_clip(plan), "", [])
+            self.cost(plan)
         except TooSmall:
-            frames, side = smallest(layers)
+            parts = _parts(self.layers(plan), plan)
+            least = [smallest(layers, channels=clip.channels) for layers, clip in parts]
+            frames, side = (max(sizes) for sizes in zip(*least, strict=True))
             raise FactorError(
                 f"{self.name} cannot read clips of {plan.frames} frames of {plan.crop} x "
                 f"{plan.crop}; the smallest is {frames} of {side} x {side}"
@@ -64,8 +66,10 @@ class LayeredFamily(Family):
 
     def cost(self, plan: Plan, *, crop: int | None = None) -> Cost:
         """Arithmetic cost of one clip, from the layers' shapes; no torch."""
-        clip = _clip(dataclasses.replace(plan, crop=crop) if crop else plan)
-        return Cost(tuple(operators(self.layers(plan), clip)))
+        inputs = _shapes(dataclasses.replace(plan, crop=crop) if crop else plan)
+        layers = self.layers(plan)
+        clip = inputs if isinstance(layers, Several) else inputs[0]
+        return Cost(tuple(operators(layers, clip)))
 
     def grow(self, axis: str, genotype: Genotype, limits: Limits) -> Iterator[Genotype]:
         return gammas.grow(self.factors, axis, genotype, limits)
@@ -74,16 +78,25 @@ class LayeredFamily(Family):
         return gammas.shrink(self.factors, axis, genotype)
 
     def build(self, plan: Plan, *, dropout: float = 0.5) -> nn.Module:
-        """A network from float N x 3 x T x H x W to logits N x num_classes."""
+        """A network from float N x C x T x H x W of each input to logits N x num_classes."""
         from expand3d.networks.layers.modules import build
 
-        return build(self.layers(plan, dropout=dropout), _clip(plan))
+        return build(self.layers(plan, dropout=dropout), _shapes(plan))
 
 
-def _clip(plan: Plan) -> Shape:
-    (only,) = plan.inputs
-    channels, pictures, side, _ = only.shape
-    return Shape(channels, pictures, side)
+def _shapes(plan: Plan) -> tuple[Shape, ...]:
+    """The shape of each input."""
+    return tuple(Shape(*each.shape[:3]) for each in plan.inputs)
+
+
+def _parts(layers: Seq | Several, plan: Plan) -> Iterator[tuple[Layer, Shape]]:
+    """The networks that read one input each, with its shape."""
+    networks: list[Layer] = [layers]
+    if isinstance(layers, Streams):
+        networks = [stream for _, stream in layers.streams]
+    elif isinstance(layers, Fused):
+        networks = [tower for _, tower in layers.towers]
+    yield from zip(networks, _shapes(plan), strict=True)
 
 
 def _tuples(value: Any) -> Any:

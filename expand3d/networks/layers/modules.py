@@ -12,23 +12,51 @@ from torch.nn import functional as F
 
 from expand3d.core.errors import FactorError
 from expand3d.networks.layers import describe as L
+from expand3d.networks.layers import motion as M
+from expand3d.networks.layers import motion_modules, stream_modules
 from expand3d.networks.layers import pathway_modules as pathways_net
 from expand3d.networks.layers import pathways as P
+from expand3d.networks.layers import streams as S
 from expand3d.networks.ops.conv import ChannelwiseConv3d, FramewiseConv3d
 
 _Triple = tuple[int, ...]
 
 
-def build(layers: L.Seq, clip: L.Shape) -> Network:
-    """The network of `layers` for clips of shape `clip`, freshly initialised.
+def build(layers: L.Layer, inputs: tuple[L.Shape, ...]) -> nn.Module:
+    """The network of `layers` for inputs of these shapes, freshly initialised.
 
-    It maps float N x 3 x T x H x W to logits N x num_classes, in train and in eval mode alike.
+    It maps float N x C x T x H x W, one of each input, to logits N x num_classes.
     """
+    network: nn.Module
+    if isinstance(layers, S.Streams):
+        each = zip(layers.streams, inputs, strict=True)
+        streams = [(name, build(stream, (clip,))) for (name, stream), clip in each]
+        return stream_modules.Streams(streams, layers.weights)
+    if isinstance(layers, S.Fused):
+        return _fused(layers, inputs)
+    (clip,) = inputs
     module, _ = _module(layers, clip)
     assert isinstance(module, nn.Sequential)
     network = Network(module.named_children(), L.smallest(layers, channels=clip.channels))
     network.apply(_initialise)
     return network
+
+
+def _fused(layers: S.Fused, inputs: tuple[L.Shape, ...]) -> nn.Module:
+    towers, shapes = [], []
+    for (name, tower), clip in zip(layers.towers, inputs, strict=True):
+        module, behind = _module(tower, clip)
+        towers.append((name, module))
+        shapes.append(behind)
+    one, two = shapes
+    joined = layers.fuse.trace((one, two), "", [])
+    network = stream_modules.Fused(
+        towers,
+        stream_modules.Fuse(layers.fuse.rule),
+        _module(layers.head, joined)[0],
+        _module(layers.second_head, two)[0] if layers.second_head else None,
+    )
+    return network.apply(_initialise)
 
 
 class Network(nn.Sequential):
@@ -212,6 +240,14 @@ def _leaf(layer: L.Layer, x: L.Shape) -> nn.Module:
             return nn.Dropout(layer.rate)
         case L.Mean():
             return Mean(layer.window)
+        case M.MotionNet():
+            return motion_modules.MotionNet(layer, x.channels)
+        case S.FrameMean():
+            return stream_modules.FrameMean()
+        case S.FrameNorm():
+            return stream_modules.FrameNorm()
+        case S.Consensus():
+            return stream_modules.Consensus(layer.rule, x.frames)
         case L.Gate():
             return Gate(x.channels)
         case L.Flatten():

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from expand3d.core.errors import DataError
 from expand3d.core.genotype import Plan, digest
+from expand3d.core.inputs import RGB
 from expand3d.core.recipe import Recipe
 from expand3d.core.result import TRAINING_FACTOR, ClipScore, Status, Training
 from expand3d.data.store import FRAMES, ClipStore
@@ -76,7 +77,8 @@ class ClassifyTask:
         )
 
     def forward(self, network: nn.Module, batch: Batch, placement: Placement) -> Pass:
-        return classify(network, batch, recipe=self.recipe, placement=placement)
+        kinds = self.plan.kinds
+        return classify(network, batch, kinds=kinds, recipe=self.recipe, placement=placement)
 
     def test(
         self,
@@ -86,7 +88,7 @@ class ClassifyTask:
         tell: Callable[[int, float], None],
         notes: list[str],
     ) -> tuple[ClipScore, ...]:
-        scorer = Scorer(network, placement, views=self.recipe.bn_batch)
+        scorer = Scorer(network, placement, views=self.recipe.bn_batch, kinds=self.plan.kinds)
         try:
             return score_clips(
                 scorer,
@@ -101,13 +103,34 @@ class ClassifyTask:
             notes.extend(scorer.notes)
 
 
-def classify(network: nn.Module, batch: Batch, *, recipe: Recipe, placement: Placement) -> Pass:
-    """The cross-entropy of a batch, and how many of its views have the true class on top."""
+def classify(
+    network: nn.Module,
+    batch: Batch,
+    *,
+    recipe: Recipe,
+    placement: Placement,
+    kinds: Sequence[str] = (RGB,),
+) -> Pass:
+    """The cross-entropy of a batch, and how many of its views have the true class on top.
+
+    A network of several streams returns logits of each. Their losses are added: streams share no
+    weights, so that each learns as if it were trained apart.
+    """
     labels = batch.labels.to(placement.device)
     with placement.autocast():
-        logits = network(placement.inputs(batch.views))
-    loss = cross_entropy(logits.float(), labels, label_smoothing=recipe.label_smoothing)
-    return Pass(loss, (logits.detach().argmax(dim=1) == labels).sum())
+        found = network(*placement.inputs(batch.views, kinds))
+    streams = found if isinstance(found, tuple) else (found,)
+    smoothing = recipe.label_smoothing
+    losses = [cross_entropy(each.float(), labels, label_smoothing=smoothing) for each in streams]
+    return Pass(sum(losses[1:], losses[0]), (_best(streams) == labels).sum())
+
+
+def _best(streams: Sequence[Tensor]) -> Tensor:
+    """The class that all streams together find most probable, N."""
+    if len(streams) == 1:
+        return streams[0].detach().argmax(dim=1)
+    shares = [each.detach().float().softmax(dim=1) for each in streams]
+    return sum(shares[1:], shares[0]).argmax(dim=1)
 
 
 def train(

@@ -18,7 +18,8 @@ from expand3d.core.genotype import Plan
 from expand3d.core.recipe import Recipe
 from expand3d.data.frames import generator, visits
 from expand3d.data.store import ClipStore
-from expand3d.training.batches import test_batch, train_view
+from expand3d.training.batches import test_batch
+from expand3d.training.views import train_view
 
 
 class Pair(NamedTuple):
@@ -74,8 +75,8 @@ def train_pair_batch(
     clips, frames, matched = [], [], []
     for pair in train_pairs(seed, len(indices), start=start, count=count):
         view = partial(train_view, store, recipe=recipe, seed=seed, epoch=pair.epoch)
-        clips.append(view(indices[pair.clip], plan=plan))
-        frames.append(view(indices[pair.frames], plan=of_frames))
+        clips.append(view(indices[pair.clip], plan=plan)[0])
+        frames.append(view(indices[pair.frames], plan=of_frames)[0])
         matched.append(float(pair.matched))
     return PairBatch(torch.stack(clips), torch.stack(frames), torch.tensor(matched))
 
@@ -93,4 +94,4 @@ def centre_views(
     """The centre views of `count` clips as a clip's reader and as a frames' reader see them."""
     of_frames = dataclasses.replace(plan, crop=frame_crop)
     batch = partial(test_batch, store, indices, recipe=recipe, start=start, count=count)
-    return batch(plan=plan).views, batch(plan=of_frames).views
+    return batch(plan=plan).views[0], batch(plan=of_frames).views[0]

@@ -50,7 +50,7 @@ class Teacher:
 
     def features(self, frames_NTHWC: Tensor, placement: Placement) -> Tensor:
         """Float N x width: the mean over the T frames of uint8 N x T x H x W x 3."""
-        images_NCTHW = placement.inputs(frames_NTHWC.flatten(0, 1).unsqueeze(1))  # T is 1
+        images_NCTHW = placement.input(frames_NTHWC.flatten(0, 1).unsqueeze(1))  # T is 1
         mean, std = (
             torch.tensor(values, device=images_NCTHW.device).view(1, 3, 1, 1, 1)
             for values in (self.mean, self.std)
@@ -181,7 +181,7 @@ class TransferTask:
     def _features(
         self, network: Pairing, clips_NTHWC: Tensor, frames_NTHWC: Tensor, placement: Placement
     ) -> tuple[Tensor, Tensor]:
-        of_clips = network.student(placement.inputs(clips_NTHWC)).float()
+        of_clips = network.student(placement.input(clips_NTHWC)).float()
         return of_clips, self.teacher.features(frames_NTHWC, placement)
 
     def test(

@@ -124,8 +124,11 @@ def test_it_reads_several_sizes_and_refuses_smaller_ones_with_the_smallest(famil
     network = family.build(plan).eval()
     with torch.no_grad():
         for frames, height, width in ((0, 0, 0), (8, 16, 0), (3, 9, 5)):
-            size = plan.frames + frames, plan.crop + height, plan.crop + width
-            assert network(torch.zeros(2, 3, *size)).shape == (2, 5)
+            clips = [
+                torch.zeros(2, c, t + frames, h + height, w + width)
+                for c, t, h, w in (each.shape for each in plan.inputs)
+            ]
+            assert network(*clips).shape == (2, 5)
     family.resolve(family.base.replace(gamma_s=family.factors["gamma_s"].low))
     with pytest.raises(FactorError, match=r"smallest|nearest"):
         family.resolve(family.base.replace(gamma_s=0.01))
@@ -138,8 +141,10 @@ def test_every_parameter_learns(family: Family) -> None:
         for name, parameter in network.named_parameters():  # zeros would hide what is before them
             if not parameter.any() and name.endswith("weight"):
                 torch.nn.init.normal_(parameter, std=0.5)
-        clips = torch.randn(2, 3, plan.frames, plan.crop, plan.crop)
-        torch.nn.functional.cross_entropy(network(clips), torch.tensor([0, 1])).backward()
+        found = network(*(torch.randn(2, *each.shape) for each in plan.inputs))
+        streams = found if isinstance(found, tuple) else (found,)  # a loss per stream
+        losses = [torch.nn.functional.cross_entropy(each, torch.tensor([0, 1])) for each in streams]
+        sum(losses).backward()
         for name, parameter in network.named_parameters():
             assert parameter.grad is not None and torch.isfinite(parameter.grad).all(), name
             assert parameter.grad.any(), name
@@ -171,6 +176,6 @@ def test_a_network_with_its_weights_is_exported_to_json_and_rebuilt(
     export(kept, target="json", out=tmp_path / "out")
     again = load_export(tmp_path / "out")
     assert again.plan == plan
-    clip = torch.randn(1, 3, plan.frames, plan.crop, plan.crop)
+    clip = [torch.randn(1, *each.shape) for each in plan.inputs]
     with torch.no_grad():
-        assert torch.equal(again.build()(clip), network(clip))
+        assert torch.equal(again.build()(*clip), network(*clip))

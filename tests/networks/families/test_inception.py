@@ -139,7 +139,7 @@ def test_a_gate_is_a_sigmoid_of_all_channels_means() -> None:
     from expand3d.networks.layers.modules import build
 
     torch.manual_seed(0)
-    gate = build(L.seq(("gate", L.Gate())), L.Shape(3, 4, 6))
+    gate = build(L.seq(("gate", L.Gate())), (L.Shape(3, 4, 6),))
     clip = torch.randn(2, 3, 4, 6, 6)
     weight = gate.get_parameter("gate.conv.weight")[:, :, 0, 0, 0]
     means = clip.flatten(2).mean(dim=2)

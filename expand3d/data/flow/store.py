@@ -1,0 +1,191 @@
+"""Flow of cached clips, on disk beside them: computed once, mapped by every training.
+
+One .npy file per clip (uint8 T x H x W x 2, `quantise`'s scale), named by the clip's content and by
+everything that its vectors depend on; beside it a .json with the loss by 8 bits and the time that
+it took. Field t leads from frame t to frame t + distance.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from expand3d.core import files
+from expand3d.core.errors import DataError
+from expand3d.core.genotype import digest
+from expand3d.core.plugins import FLOWS
+from expand3d.data.decode import scaled_size
+from expand3d.data.flow.methods import Method, grey, opencv
+from expand3d.data.flow.quantise import Loss, loss, quantise
+from expand3d.data.flow.warp import without_camera
+from expand3d.data.store import ClipStore
+
+#: Part of every file's name; a change to what `fields` returns must change it.
+FORMAT = "expand3d flow 1"
+
+
+@dataclass(frozen=True)
+class FlowSpec:
+    """The way in which flow is computed and kept.
+
+    It is computed at `short_side` pixels, or at the clip's own size where that is smaller, between
+    images that are `distance` frames apart at the target frame rate. Vectors are clipped to
+    +-`bound` pixels of that size.
+    """
+
+    method: str = "dis"
+    short_side: int = 128
+    distance: int = 1
+    bound: float = 20.0
+
+    def __post_init__(self) -> None:
+        FLOWS.row(self.method)
+        for name, least in (("short_side", 16), ("distance", 1)):
+            if getattr(self, name) < least:
+                raise DataError(f"flow {name} = {getattr(self, name)} must be at least {least}")
+        if not self.bound > 0:
+            raise DataError(f"flow bound = {self.bound:g} must be more than 0")
+
+    def identity(self) -> str:
+        """16 hex digits of all that the vectors of a clip depend on beside its frames."""
+        return digest(FORMAT, dataclasses.asdict(self))
+
+
+class Clips(ClipStore, Protocol):
+    """Clips whose content has a name, for the files of their flow."""
+
+    def content(self, index: int) -> str:
+        """A text that changes with the frames of clip `index`."""
+        ...
+
+
+class FlowStore:
+    """Clips with their flow: a ClipStore whose `flow` and `warped` compute what is not there yet.
+
+    May be pickled: workers open the same files. Computing a clip twice at once gives the same file.
+    """
+
+    def __init__(self, clips: Clips, spec: FlowSpec, root: Path) -> None:
+        self.clips, self.spec, self.root = clips, spec, root
+        self.keys: Sequence[str] = clips.keys
+        self.labels: Sequence[int] = clips.labels
+        self.groups: Sequence[str | None] = clips.groups
+        self.class_names: Sequence[str] = clips.class_names
+        self._mapped: dict[Path, NDArray[np.uint8]] = {}
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def __reduce__(self) -> tuple[type[FlowStore], tuple[Clips, FlowSpec, Path]]:
+        return FlowStore, (self.clips, self.spec, self.root)
+
+    def frames(self, index: int) -> NDArray[np.uint8]:
+        """Clip `index` as read-only uint8 T x H x W x 3."""
+        return self.clips.frames(index)
+
+    def flow(self, index: int) -> NDArray[np.uint8]:
+        """Flow of clip `index`, read-only uint8 T x h x w x 2 as `quantise` writes it; T >= 1."""
+        return self._fields(index, warped=False)
+
+    def warped(self, index: int) -> NDArray[np.uint8]:
+        """The same less the camera's motion, as `without_camera` finds it."""
+        return self._fields(index, warped=True)
+
+    def facts(self, index: int, *, warped: bool = False) -> FlowFacts:
+        """The loss by 8 bits and the time of a clip's flow, which is computed if need be."""
+        self._fields(index, warped=warped)
+        data = json.loads(self._file(index, warped=warped).with_suffix(".json").read_text())
+        return FlowFacts(Loss(*data["loss"]), data["pairs"], data["seconds"])
+
+    def missing(self, indices: Sequence[int], *, warped: bool = False) -> list[int]:
+        """The clips whose flow is not there yet."""
+        return [i for i in indices if self._open(self._file(i, warped=warped)) is None]
+
+    def _fields(self, index: int, *, warped: bool) -> NDArray[np.uint8]:
+        file = self._file(index, warped=warped)
+        found = self._open(file)
+        if found is None:
+            self._compute(index, file, warped=warped)
+            found = self._open(file)
+        if found is None:
+            raise DataError(f"{file}: the flow that was written cannot be read")
+        return found
+
+    def _open(self, file: Path) -> NDArray[np.uint8] | None:
+        found = self._mapped.get(file)
+        if found is None:
+            try:
+                found = np.asarray(np.load(file, mmap_mode="r"))
+            except (OSError, ValueError, EOFError):
+                return None
+            self._mapped[file] = found
+        return found
+
+    def _file(self, index: int, *, warped: bool) -> Path:
+        text = f"{self.spec.identity()} {self.clips.content(index)} {warped}"
+        name = hashlib.sha256(text.encode()).hexdigest()[:32]
+        return self.root / name[:2] / f"{name}.npy"
+
+    def _compute(self, index: int, file: Path, *, warped: bool) -> None:
+        started = time.perf_counter()
+        fields = list(flow_of(self.clips.frames(index), self.spec, warped=warped))
+        seconds = time.perf_counter() - started
+        each = [loss(field, self.spec.bound) for field in fields]
+        facts = {
+            "loss": [float(np.mean(values)) for values in zip(*each, strict=True)],
+            "pairs": len(fields),
+            "seconds": seconds,
+        }
+        stored = np.stack([quantise(field, self.spec.bound) for field in fields])
+        file.parent.mkdir(parents=True, exist_ok=True)
+        files.write_whole(file.with_suffix(".json"), json.dumps(facts))
+        with files.written_whole(file) as out:
+            np.save(out, stored)
+
+
+@dataclass(frozen=True)
+class FlowFacts:
+    """The loss of a clip's flow by 8 bits, and the seconds that its `pairs` of images took."""
+
+    loss: Loss
+    pairs: int
+    seconds: float
+
+
+def flow_of(
+    clip_THWC: NDArray[np.uint8], spec: FlowSpec, *, warped: bool = False
+) -> list[NDArray[np.float32]]:
+    """The fields h x w x 2 of a clip in pixels at the spec's size; zeros for too few frames."""
+    method: Method = FLOWS.load(spec.method)()
+    images = [_image(frame, spec.short_side) for frame in clip_THWC]
+    if len(images) <= spec.distance:
+        return [np.zeros((*images[0].shape, 2), np.float32)]
+    pairs = zip(images, images[spec.distance :], strict=False)
+    find: Callable[..., NDArray[np.float32]] = without_camera if warped else _plain
+    return [find(method, before, after) for before, after in pairs]
+
+
+def _plain(
+    method: Method, before: NDArray[np.uint8], after: NDArray[np.uint8]
+) -> NDArray[np.float32]:
+    return method(before, after)
+
+
+def _image(frame_HWC: NDArray[np.uint8], short_side: int) -> NDArray[np.uint8]:
+    """The grey image of a frame at the size that flow is computed at; never enlarged."""
+    height, width = frame_HWC.shape[:2]
+    size = scaled_size(width, height, short_side)
+    image = grey(frame_HWC)
+    if size != (width, height):
+        cv2 = opencv()
+        image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA))
+    return image

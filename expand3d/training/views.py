@@ -1,0 +1,114 @@
+"""Views of one clip: everything that a network reads of it, for training at random and for tests.
+
+All inputs of a network see the same moment, the same square and the same mirroring. So the draws
+belong to the clip and its visit, never to an input.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from expand3d.core.genotype import Plan
+from expand3d.core.inputs import Input
+from expand3d.core.recipe import Recipe
+from expand3d.data import crops, frames
+from expand3d.data.store import ClipStore, pictures, step_of
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+#: One tensor per input of a plan, uint8 T x H x W x C, or N of them in a batch.
+Views = tuple["Tensor", ...]
+
+
+def train_view(
+    store: ClipStore, index: int, *, plan: Plan, recipe: Recipe, seed: int, epoch: int
+) -> Views:
+    """A random view of clip `index`; random in (seed, epoch, clip) alone."""
+    length, height, width = store.frames(index).shape[:3]
+    draws = frames.generator("view", seed, epoch, store.keys[index])
+    # Always five draws in this order: networks with other clips and crops share their luck.
+    start, *rest = draws.random(5)
+    moments = (start, *draws.random(_segments(plan) - 1))
+    region = crops.train_region(
+        height, width, crop=plan.crop, jitter=recipe.jitter, flip=recipe.flip, uniforms=rest
+    )
+    return _read(store, index, plan, _starts(store, plan, length, moments), region, plan.crop)
+
+
+def test_view(
+    store: ClipStore, index: int, *, plan: Plan, recipe: Recipe, moment: int, place: int
+) -> Views:
+    """View number `moment` in time and `place` in space, of test_views x test_crops."""
+    length, height, width = store.frames(index).shape[:3]
+    middle = Fraction(2 * moment + 1, 2 * recipe.test_views)
+    starts = _starts(store, plan, length, [middle] * _segments(plan))
+    region = crops.test_regions(height, width, recipe.test_crops)[place]
+    side = crops.test_crop(plan.crop, recipe.test_crops)
+    return _read(store, index, plan, starts, region, side)
+
+
+def _segments(plan: Plan) -> int:
+    return max(each.segments for each in plan.inputs)
+
+
+def _span(store: ClipStore, each: Input) -> int:
+    """Frames from the first to the last that a segment of an input is made of."""
+    source = each.made_of.source
+    apart = step_of(store, source)
+    fields = 1 if source != "frames" else 0  # a field of flow reaches to a later frame
+    return (each.frames - 1) * each.stride + (each.reach - 1 + fields) * apart + 1
+
+
+def _starts(
+    store: ClipStore, plan: Plan, length: int, moments: Sequence[float | Fraction]
+) -> list[int]:
+    """The first frame of each segment; all inputs fit behind it, if any does."""
+    span = max(_span(store, each) for each in plan.inputs)
+    return frames.segment_starts(length, span, moments)
+
+
+def _read(
+    store: ClipStore,
+    index: int,
+    plan: Plan,
+    starts: Sequence[int],
+    region: crops.Region,
+    side: int,
+) -> Views:
+    return tuple(
+        _read_input(store, index, each, starts[: each.segments], region, side)
+        for each in plan.inputs
+    )
+
+
+def _read_input(
+    store: ClipStore,
+    index: int,
+    each: Input,
+    starts: Sequence[int],
+    region: crops.Region,
+    side: int,
+) -> Tensor:
+    """One input, uint8 T x side x side x C: the pictures of all segments, their stacks in C."""
+    kind = each.made_of
+    source = pictures(store, index, kind.source)
+    first = np.concatenate([_indices(each, start) for start in starts])
+    stacks = first[:, None] + step_of(store, kind.source) * np.arange(each.reach)
+    wanted: NDArray[np.intp] = np.minimum(stacks, len(source) - 1).reshape(-1)
+    if kind.source != "frames":
+        region = region.within(store.frames(index).shape[1:3], source.shape[1:3])
+    found = crops.read(source, wanted, region, side, signed=kind.signed)
+    if each.reach == 1:
+        return found
+    stacked = found.view(len(first), each.reach, side, side, kind.stored)
+    return stacked.permute(0, 2, 3, 1, 4).flatten(3).contiguous()
+
+
+def _indices(each: Input, start: int) -> NDArray[np.intp]:
+    return start + each.stride * np.arange(each.frames)
