@@ -32,11 +32,17 @@ def _folders(folder: Path) -> Path:
     return folder
 
 
+def _pattern(folder: Path) -> Path:
+    _folders(folder)
+    return folder / "*"
+
+
 #: An example of each layout. Whoever adds a layout adds one.
 EXAMPLES: Mapping[str, Callable[[Path], Path]] = {
     "lists": _lists,
     "list": _list,
     "folders": _folders,
+    "pattern": _pattern,
 }
 
 
