@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from expand3d.run.runner import (
     new_study,
     reopened,
 )
-from expand3d.search.strategy import Batch, Done, Stop, answers, drive
+from expand3d.search.strategy import Batch, Done, answers, drive
 from expand3d.study.catalog import FINISHED
 from expand3d.study.config import StudyConfig
 from expand3d.study.record import FINAL, Record
@@ -161,9 +161,9 @@ class Expanding(Part):
         if trial is not None and trial.state == "running":
             stop_early(self.record, trial.number, reason, self.watch)
 
-    def _stop_all(self, stop: Stop) -> None:
-        for candidate in stop.candidates:
-            self.stop_early(candidate, stop.reason)
+    def _stop_all(self, candidates: Sequence[Candidate], reason: str) -> None:
+        for candidate in candidates:
+            self.stop_early(candidate, reason)
 
     def tell_decisions(self, shown: int) -> int:
         """Keep and show what each newly finished step has chosen; how many steps have been."""

@@ -27,7 +27,7 @@ from expand3d.run.events import Watch
 from expand3d.run.prepare import Prepared
 from expand3d.run.runner import Outcome, create_record, executor, new_study, prepared_again
 from expand3d.search.strategies import strategy_from_json
-from expand3d.search.strategy import Batch, Measure, Stop, answers
+from expand3d.search.strategy import Batch, Measure, Stop, answers, ending
 from expand3d.study.catalog import FINISHED, elsewhere
 from expand3d.study.changes import check_resume, continued
 from expand3d.study.claims import DRIVER, PATIENCE_SECONDS, WORKER, Claim, ClaimLost
@@ -184,7 +184,8 @@ class _Worker(Expanding):
         asked = self.ready.strategy.ask(trials)
         assert not isinstance(asked, Measure), "refused before the worker began"
         if isinstance(asked, Stop):
-            return {_claim(c): partial(self.stop_early, c, asked.reason) for c in asked.candidates}
+            late = ending(asked, trials)
+            return {_claim(c): partial(self.stop_early, c, asked.reason) for c in late}
         if isinstance(asked, Batch):
             wanted, known = asked.candidates, answers(trials, asked.visits)
             if asked.note != self._note:

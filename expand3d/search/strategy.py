@@ -238,6 +238,14 @@ def answers(history: Sequence[Trial], visits: int | None = None) -> Mapping[str,
     return found
 
 
+def ending(stop: Stop, history: Sequence[Trial]) -> tuple[Candidate, ...]:
+    """The candidates of `stop` whose trials still run; there is one, or the search would hang."""
+    running = {trial.candidate.digest for trial in history if trial.state == "running"}
+    found = tuple(c for c in stop.candidates if c.digest in running)
+    assert found, f"the strategy stops what does not run: {stop.reason}"
+    return found
+
+
 def base_candidate(
     genotype: Genotype,
     *,
@@ -283,9 +291,9 @@ def no_parts(candidates: Sequence[Candidate], visits: int) -> None:
     raise AssertionError(f"nobody here can train to {visits} visits")
 
 
-def no_stops(stop: Stop) -> None:
+def no_stops(candidates: Sequence[Candidate], reason: str) -> None:
     """Stops nothing: for strategies that train every network to its end."""
-    raise AssertionError(f"nobody here can stop a trial: {stop.reason}")
+    raise AssertionError(f"nobody here can stop a trial: {reason}")
 
 
 def drive(
@@ -295,7 +303,7 @@ def drive(
     watch: Callable[[Batch], None] = lambda batch: None,
     measure: Callable[[Plan], None] = unexpected,
     advance: Callable[[Sequence[Candidate], int], None] = no_parts,
-    stop: Callable[[Stop], None] = no_stops,
+    stop: Callable[[Sequence[Candidate], str], None] = no_stops,
 ) -> Done:
     """The reason why the strategy ended: the one loop, whatever answers and keeps the record.
 
@@ -309,7 +317,7 @@ def drive(
             measure(ask.plan)
             continue
         if isinstance(ask, Stop):
-            stop(ask)
+            stop(ending(ask, trials()), ask.reason)
             continue
         watch(ask)
         known = answers(trials(), ask.visits)
