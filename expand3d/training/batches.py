@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Batch(NamedTuple):
+class ClipBatch(NamedTuple):
     """Views as uint8 N x T x H x W x 3 and their N labels (int64)."""
 
     views: Tensor
@@ -51,7 +51,7 @@ def train_batch(
     seed: int,
     start: int,
     count: int,
-) -> Batch:
+) -> ClipBatch:
     """The `count` training views from clip visit number `start` on."""
     import torch
 
@@ -61,12 +61,12 @@ def train_batch(
         for epoch, place in chosen
     ]
     labels = [store.labels[indices[visit.position]] for visit in chosen]
-    return Batch(torch.stack(views), torch.tensor(labels))
+    return ClipBatch(torch.stack(views), torch.tensor(labels))
 
 
 def test_batch(
     store: ClipStore, indices: Sequence[int], *, plan: Plan, recipe: Recipe, start: int, count: int
-) -> Batch:
+) -> ClipBatch:
     """The `count` test views from number `start` on; a clip's views stand together.
 
     Within a clip the crops of one moment stand together.
@@ -86,7 +86,7 @@ def test_batch(
         region = augment.test_regions(height, width, recipe.test_crops)[place]
         views.append(augment.read(clip, frames, region, side))
         labels.append(store.labels[index])
-    return Batch(torch.stack(views), torch.tensor(labels))
+    return ClipBatch(torch.stack(views), torch.tensor(labels))
 
 
 def ahead(make: Callable[[int], T], numbers: range, *, workers: int) -> Generator[T]:
