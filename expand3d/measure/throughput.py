@@ -28,7 +28,7 @@ from expand3d.core.recipe import Recipe
 from expand3d.data.crops import test_crop
 from expand3d.networks import activations, get_family, plan_from_json
 from expand3d.networks.example import example_views
-from expand3d.training.batches import Batch
+from expand3d.training.batches import ClipBatch
 from expand3d.training.placement import Placement, place
 from expand3d.training.scoring import Scorer
 from expand3d.training.step import forward_backward, make_optimiser, parameter_groups
@@ -175,7 +175,7 @@ def calibrate(
 
         def train() -> None:
             optimiser.zero_grad(set_to_none=True)
-            forward_backward(forward, Batch(train_views, labels))
+            forward_backward(forward, ClipBatch(train_views, labels))
             optimiser.step()
 
         first, later = _timed(train, seconds, placement)

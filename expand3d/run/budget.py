@@ -21,8 +21,8 @@ SURPRISE = 3.0
 
 
 @dataclass(frozen=True)
-class Means:
-    """The means of a study: its price, and the latencies by digest that were measured for it."""
+class Priced:
+    """The price of a study, and the latencies by digest that were measured for it."""
 
     price: Price
     latencies: Mapping[str, Latency]
@@ -46,7 +46,7 @@ def refuse_small(budget: Budget, base: Plan, *, price: Price = IN_MACS) -> None:
 
 def means(
     budget: Budget, base: Plan, *, device: str, threads: int, known: Known, watch: Watch
-) -> Means:
+) -> Priced:
     """The price of a study that begins with `base`, whose latency is measured where it is limited.
 
     BudgetError where it exceeds a limit. What is `known` is not measured again.
@@ -62,7 +62,7 @@ def means(
         measured[base.digest] = latency
         watch.measured(base, latency)
     refuse_small(budget, base, price=price)
-    return Means(price, measured)
+    return Priced(price, measured)
 
 
 def largest_crop(

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Batch(NamedTuple):
+class ClipBatch(NamedTuple):
     """Views of N clips, uint8 N x T x H x W x C for each input, and their N labels (int64)."""
 
     views: Views
@@ -35,7 +35,7 @@ def train_batch(
     seed: int,
     start: int,
     count: int,
-) -> Batch:
+) -> ClipBatch:
     """The `count` training views from clip visit number `start` on."""
     chosen = sampling.visits(seed, len(indices), start=start, count=count)
     views = [
@@ -47,7 +47,7 @@ def train_batch(
 
 def test_batch(
     store: ClipStore, indices: Sequence[int], *, plan: Plan, recipe: Recipe, start: int, count: int
-) -> Batch:
+) -> ClipBatch:
     """The `count` test views from number `start` on; a clip's views stand together.
 
     Within a clip the crops of one moment stand together.
@@ -62,11 +62,11 @@ def test_batch(
     return _stacked(views, labels)
 
 
-def _stacked(views: Sequence[Views], labels: Sequence[int]) -> Batch:
+def _stacked(views: Sequence[Views], labels: Sequence[int]) -> ClipBatch:
     import torch
 
     inputs = tuple(torch.stack(parts) for parts in zip(*views, strict=True))
-    return Batch(inputs, torch.tensor(labels))
+    return ClipBatch(inputs, torch.tensor(labels))
 
 
 def ahead(make: Callable[[int], T], numbers: range, *, workers: int) -> Generator[T]:

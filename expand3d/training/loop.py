@@ -94,7 +94,7 @@ class Task(Protocol[N, B, S]):
 
 
 @dataclass(frozen=True)
-class Limits:
+class Stopping:
     """The ways in which a training may end early, and the listener that is told how it goes.
 
     `stop` is asked between batches; `timeout` is in seconds, kept across resumes. `until` is a
@@ -120,16 +120,16 @@ class Loop(Generic[N, B, S]):
         task: Task[N, B, S],
         placement: Placement,
         writer: checkpoints.Checkpointer,
-        limits: Limits,
+        stopping: Stopping,
         *,
         log: StepLog | None = None,
     ) -> None:
         self.task, self.recipe, self.placement = task, task.recipe, placement
-        self.writer, self.limits, self.log = writer, limits, log
+        self.writer, self.stopping, self.log = writer, stopping, log
         self.steps = self.recipe.steps_for(task.clips)
         self.last = self.steps
-        if limits.until is not None:
-            self.last = min(self.steps, math.ceil(limits.until / self.recipe.batch))
+        if stopping.until is not None:
+            self.last = min(self.steps, math.ceil(stopping.until / self.recipe.batch))
         # The last batch may run over the end of what the recipe asks for.
         visits = min(self.last * self.recipe.batch, self.recipe.visits_for(task.clips))
         self._epochs = math.ceil(visits / task.clips)
@@ -164,7 +164,7 @@ class Loop(Generic[N, B, S]):
 
     def _reporter(self, phase: Phase, *, done: int, total: int) -> Reporter:
         epochs = self._epochs
-        return Reporter(self.limits.on_progress, phase, epochs=epochs, done=done, total=total)
+        return Reporter(self.stopping.on_progress, phase, epochs=epochs, done=done, total=total)
 
     # Checkpoints
 
@@ -292,13 +292,13 @@ class Loop(Generic[N, B, S]):
 
     def _check_limits(self) -> None:
         """Asked between batches: Interrupted where a stop is wished, Ended past the time-out."""
-        if self.limits.stop():
+        if self.stopping.stop():
             self._save()
             raise Interrupted(f"stopped at step {self.step}/{self.steps}")
-        if self.limits.timeout is not None and self.seconds() > self.limits.timeout:
+        if self.stopping.timeout is not None and self.seconds() > self.stopping.timeout:
             raise Ended(
                 "timeout",
-                f"{self.seconds():.0f} s spent of {self.limits.timeout:g} s allowed, "
+                f"{self.seconds():.0f} s spent of {self.stopping.timeout:g} s allowed, "
                 f"at step {self.step}/{self.steps}",
             )
 

@@ -16,7 +16,7 @@ from expand3d.core.inputs import RGB
 from expand3d.core.recipe import Recipe
 from expand3d.core.result import ClipScore
 from expand3d.data.store import ClipStore
-from expand3d.training.batches import Batch, ahead, test_batch
+from expand3d.training.batches import ClipBatch, ahead, test_batch
 from expand3d.training.placement import Placement
 from expand3d.training.step import Ended, is_out_of_memory
 from expand3d.training.views import Views
@@ -98,7 +98,7 @@ def score_clips(
     pending = np.empty((0, 0))
     scores: list[ClipScore] = []
 
-    def make(start: int) -> Batch:
+    def make(start: int) -> ClipBatch:
         count = min(size, total - start)
         return test_batch(store, indices, plan=plan, recipe=recipe, start=start, count=count)
 

@@ -28,7 +28,8 @@ def test_run_shows_groups_values_and_defaults(monkeypatch: pytest.MonkeyPatch) -
         "or a sampler (default: expand)",
         "--beam N",
         "(a whole number of at least 1; default: 1)",
-        "one of x3d, r3d, r2plus1d, csn, slowonly, c3d, t3d, slowfast, i3d, s3d, twostream, fusion, hidden_twostream, tsn; default: x3d",
+        "one of x3d, r3d, r2plus1d, csn, slowonly, c3d, t3d, slowfast, i3d, s3d, "
+        "twostream, fusion, hidden_twostream, tsn; default: x3d",
         "--first-clip FRAMESxSTRIDE",
         "(default: 2x14)",
         "(a number above 1; default: 2)",

@@ -97,10 +97,10 @@ def test_an_expansion_doubles_the_measured_time_up_to_the_budget(seed: int) -> N
             near = [c.cost / target for c in step.offer.candidates if c.axis != "gamma_tau"]
             assert all(1 / 1.6 < ratio < 1.6 for ratio in near)
     start = steps[0].offer.target
-    rungs = [start * 2**step for step in range(8) if start * 2**step * 2**0.25 <= 25_000_000]
+    row = [start * 2**step for step in range(8) if start * 2**step * 2**0.25 <= 25_000_000]
     targets = [step.offer.target for step in steps]
-    assert targets[: len(rungs)] == rungs
-    assert set(targets[len(rungs) :]) == {25_000_000}
+    assert targets[: len(row)] == row
+    assert set(targets[len(row) :]) == {25_000_000}
     best = strategy.result(history)
     assert best is not None and best.candidate.cost > 0.6 * 25_000_000
     assert f"up to {'25 ms'}" in strategy.limits_text()
@@ -340,7 +340,7 @@ def test_guesses_follow_a_few_networks_and_nothing_else_that_is_measured(kind: t
     strategy = timed("random", lab)
     while isinstance(asked := strategy.ask([_base_trial(strategy)]), Measure):
         lab.measure(asked.plan)
-        rungs = len(lab.order)
+        points = len(lab.order)
         try:
             space = strategy.space
         except Unmeasured:
@@ -350,9 +350,9 @@ def test_guesses_follow_a_few_networks_and_nothing_else_that_is_measured(kind: t
     sizes = [X3D.cost(plan).activations for plan in lab.order]
     assert all(1.7 < after / before < 2.4 for before, after in itertools.pairwise(sizes))
     slow = [lab.book[plan.digest].median > 2 * 25 for plan in lab.order]
-    assert slow == [False] * (rungs - 1) + [True]
+    assert slow == [False] * (points - 1) + [True]
     history = run(strategy, lab)
-    assert strategy.space == space and len(lab.order) > rungs
+    assert strategy.space == space and len(lab.order) > points
     for trial in history:
         guess = space.judge(trial.candidate.genotype).price / 1e6
         assert 1 / 3 < guess / lab.truth(trial.candidate.plan) < 3

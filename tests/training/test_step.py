@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from expand3d.networks import get_family
-from expand3d.training.batches import Batch
+from expand3d.training.batches import ClipBatch
 from expand3d.training.placement import place
 from expand3d.training.step import forward_backward, is_out_of_memory, lr_at, parameter_groups
 from expand3d.training.tasks.classify import classify
@@ -47,7 +47,7 @@ def test_accumulated_passes_give_the_mean_gradient_of_the_batch() -> None:
     net = nn.Sequential(nn.Flatten(), nn.Linear(3 * 2 * 4 * 4, 2))
     views = torch.randint(256, (8, 2, 4, 4, 3), dtype=torch.uint8)
     labels = torch.tensor([0, 1] * 4)
-    halves = [Batch((views[:4],), labels[:4]), Batch((views[4:],), labels[4:])]
+    halves = [ClipBatch((views[:4],), labels[:4]), ClipBatch((views[4:],), labels[4:])]
     forward = partial(classify, net, recipe=recipe, placement=placement)
     shown = [forward_backward(forward, half, share=0.5) for half in halves]
     accumulated = net[1].weight.grad.clone()

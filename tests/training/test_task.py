@@ -17,7 +17,7 @@ from torch import nn
 from expand3d.core.recipe import Recipe
 from expand3d.core.result import Interrupted
 from expand3d.training.checkpoint import Checkpointer
-from expand3d.training.loop import Limits, Loop
+from expand3d.training.loop import Loop, Stopping
 from expand3d.training.placement import Placement, place
 from expand3d.training.progress import StepLog
 from expand3d.training.step import Ended, Pass
@@ -86,11 +86,11 @@ def by_hand(steps: int) -> list[float]:
     return slopes
 
 
-def loop(folder: Path, task: LineTask | None = None, **limits: Any) -> Loop[Line, int, float]:
+def loop(folder: Path, task: LineTask | None = None, **stopping: Any) -> Loop[Line, int, float]:
     task = task or LineTask()
     placement = place(task.recipe, threads=1)
     writer = Checkpointer(folder / "checkpoint", seconds=0)
-    run = Loop(task, placement, writer, Limits(**limits), log=StepLog(folder / "log"))
+    run = Loop(task, placement, writer, Stopping(**stopping), log=StepLog(folder / "log"))
     run.resume()
     return run
 

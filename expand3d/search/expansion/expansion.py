@@ -255,7 +255,7 @@ class Expansion(StrategyBase):
     def _target(self, beam: Sequence[Candidate]) -> int:
         """The cost that a step aims at, by the best network that can grow.
 
-        "fit" takes the next rung of a ladder, the paper's schedules a growth of the network.
+        "fit" takes the next of a fixed row, the paper's schedules a growth of the network.
         """
         able = (c for c in beam if c.role != "contract" and self._can_grow(c))
         best = next(able, beam[0])

@@ -1,8 +1,8 @@
 """The targets of an expansion's steps: the start's cost x ratio, x ratio^2, ..., the budget.
 
-A fixed ladder rather than a growth of each winner. An axis at the end of the data wins with less
-than a whole step; if the next step grew from its cost, it would train a whole round of networks
-to make up for that, near the budget where trainings are longest.
+A fixed row of targets rather than a growth of each winner. An axis at the end of the data wins
+with less than a whole step; if the next step grew from its cost, it would train a whole round of
+networks to make up for that, near the budget where trainings are longest.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ LEAST_SHARE = 0.25
 def next_target(cost: int, aimed: int, *, start: int, ratio: float, budget: int) -> int:
     """The cost that the step aims at after a network of `cost`, whose own step `aimed` at one.
 
-    It is the first rung that lies above both by a part of a step that is worth it. So a network
-    that fell short catches up, one that is far beyond its rung passes over the next, and a budget
-    just above a rung takes that rung's place. `aimed` is 0 after the start, whose cost is `start`;
-    all are in the quantity of the budget. Rungs do not depend on the budget, so that a larger one
-    changes only the steps that the smaller one has cut.
+    It is the first of the row that lies above both by a part of a step that is worth it. So a
+    network that fell short catches up, one that is far beyond its target passes over the next, and
+    a budget just above a target takes its place. `aimed` is 0 after the start, whose cost is
+    `start`; all are in the quantity of the budget. The row does not depend on the budget, so that
+    a larger one changes only the steps that the smaller one has cut.
     """
     least = _least(ratio)
     above = max(aimed * ratio**LEAST_SHARE, cost * least)
-    rung = float(start)
-    while rung < above:
-        rung *= ratio
-    return budget if rung * least > budget else math.ceil(rung)
+    target = float(start)
+    while target < above:
+        target *= ratio
+    return budget if target * least > budget else math.ceil(target)
 
 
 def worth_a_step(cost: int, aimed: int, *, ratio: float, budget: int) -> bool:

@@ -22,49 +22,49 @@ from expand3d.search.expansion.solve import Exhausted
 
 #: How many times the budget a guess may be before a network is not worth its measurement.
 SLACK = 2.0
-#: Rungs at most: 2 ** 16 times the activations of the start are beyond any clip.
-RUNGS = 16
+#: Points at most: 2 ** 16 times the activations of the start are beyond any clip.
+POINTS = 16
 
 
 @dataclass(frozen=True)
-class Ladder:
-    """Guesses of latencies from `rungs`: (activations, ns) of measured networks, smallest first."""
+class Guesses:
+    """Guesses of latencies from `points`, (activations, ns) of measured networks by size."""
 
-    rungs: tuple[tuple[int, int], ...]
+    points: tuple[tuple[int, int], ...]
 
     def __call__(self, plan: Plan) -> Latency:
-        return guessed_latency(between(self.rungs, activations(plan)) / 1e6)
+        return guessed_latency(between(self.points, activations(plan)) / 1e6)
 
 
-def ladder(
+def guesses(
     start: Genotype, *, num_classes: int, budget: int, limits: Limits, price: Price
-) -> Ladder:
+) -> Guesses:
     """Guesses from all axes grown together, doubling by doubling, until one is hopelessly slow.
 
-    A function of the start, the limits and the rungs' own latencies, so that no other measurement
-    moves it. Unmeasured where the next rung has to be measured first.
+    A function of the start, the limits and the points' own latencies, so that no other measurement
+    moves it. Unmeasured where the next point has to be measured first.
     """
     family = get_family(start.family)
     base = family.resolve(start, num_classes=num_classes)
-    rungs = [(activations(base), price.of(base))]
-    for doubling in range(1, RUNGS):
-        if rungs[-1][1] > SLACK * budget:
+    points = [(activations(base), price.of(base))]
+    for doubling in range(1, POINTS):
+        if points[-1][1] > SLACK * budget:
             break
         found = compound(
             family,
             family.axes,
             start,
-            target=rungs[0][0] * 2**doubling,
+            target=points[0][0] * 2**doubling,
             ceiling=None,
             limits=limits,
             num_classes=num_classes,
             price=Price(ACTIVATIONS),
         )
-        if isinstance(found, Exhausted) or activations(found.plan) <= rungs[-1][0]:
+        if isinstance(found, Exhausted) or activations(found.plan) <= points[-1][0]:
             break
         # A larger network that was measured as faster is as fast as the smaller one.
-        rungs.append((activations(found.plan), max(rungs[-1][1], price.of(found.plan))))
-    return Ladder(tuple(rungs))
+        points.append((activations(found.plan), max(points[-1][1], price.of(found.plan))))
+    return Guesses(tuple(points))
 
 
 def between(points: Sequence[tuple[int, float]], size: int) -> float:

@@ -20,7 +20,7 @@ from expand3d.cost.price import IN_MACS, Price, Unmeasured
 from expand3d.networks import get_family
 from expand3d.networks.family import Limits
 from expand3d.search.expansion.steps import Offer, StepSummary
-from expand3d.search.samplers.latency_guess import SLACK, ladder
+from expand3d.search.samplers.latency_guess import SLACK, guesses
 from expand3d.search.samplers.optuna import GENETIC, Model, Trained
 from expand3d.search.samplers.space import RESTRICTED, Order, Space, Verdict
 from expand3d.search.statistics import Metric, estimate, rank
@@ -218,7 +218,7 @@ class Sampling(StrategyBase):
         start = self.start or get_family(self.family).base
         price, slack = self.price, 1.0
         if price.measured:
-            guess = ladder(
+            guess = guesses(
                 start,
                 num_classes=self.num_classes,
                 budget=self.budget,

@@ -18,8 +18,8 @@ from expand3d.core.result import TRAINING_FACTOR, ClipScore, Status, Training
 from expand3d.data.store import FRAMES, ClipStore
 from expand3d.networks import get_family
 from expand3d.training import checkpoint as checkpoints
-from expand3d.training.batches import Batch, train_batch
-from expand3d.training.loop import Limits, Loop
+from expand3d.training.batches import ClipBatch, train_batch
+from expand3d.training.loop import Loop, Stopping
 from expand3d.training.placement import Placement, place
 from expand3d.training.progress import Progress
 from expand3d.training.scoring import Scorer, score_clips
@@ -65,7 +65,7 @@ class ClassifyTask:
     def groups(self, network: nn.Module) -> list[dict[str, Any]]:
         return parameter_groups(network, self.recipe.weight_decay)
 
-    def batch(self, number: int) -> Batch:
+    def batch(self, number: int) -> ClipBatch:
         return train_batch(
             self.store,
             self.train_indices,
@@ -76,7 +76,7 @@ class ClassifyTask:
             count=self.recipe.bn_batch,
         )
 
-    def forward(self, network: nn.Module, batch: Batch, placement: Placement) -> Pass:
+    def forward(self, network: nn.Module, batch: ClipBatch, placement: Placement) -> Pass:
         kinds = self.plan.kinds
         return classify(network, batch, kinds=kinds, recipe=self.recipe, placement=placement)
 
@@ -105,7 +105,7 @@ class ClassifyTask:
 
 def classify(
     network: nn.Module,
-    batch: Batch,
+    batch: ClipBatch,
     *,
     recipe: Recipe,
     placement: Placement,
@@ -172,7 +172,7 @@ def train(
     with placement.active():
         task = ClassifyTask(plan, store, tuple(train_indices), tuple(eval_indices), recipe, seed)
         writer = checkpoints.Checkpointer(checkpoint, seconds=checkpoint_seconds)
-        run = Loop(task, placement, writer, Limits(stop, timeout, until, on_progress))
+        run = Loop(task, placement, writer, Stopping(stop, timeout, until, on_progress))
         run.resume()
         status, reason, scores = _outcome(run)
         if status == "ok" and weights_out is not None:
@@ -196,7 +196,7 @@ def train(
 
 
 def _outcome(
-    run: Loop[nn.Module, Batch, tuple[ClipScore, ...]],
+    run: Loop[nn.Module, ClipBatch, tuple[ClipScore, ...]],
 ) -> tuple[Status, str | None, tuple[ClipScore, ...]]:
     """Train and test; what went wrong where there is no score."""
     try:

@@ -23,7 +23,7 @@ from expand3d.data import crops as augment
 from expand3d.data.store import FRAMES, ClipStore
 from expand3d.networks import get_family
 from expand3d.training import checkpoint as checkpoints
-from expand3d.training.loop import Limits, Loop
+from expand3d.training.loop import Loop, Stopping
 from expand3d.training.placement import Placement, place
 from expand3d.training.progress import Progress, StepLog
 from expand3d.training.step import Ended, Pass, parameter_groups
@@ -253,9 +253,9 @@ def transfer(
     with placement.active():
         placement.model(task.teacher.network)
         writer = checkpoints.Checkpointer(checkpoint, seconds=checkpoint_seconds)
-        limits = Limits(stop, on_progress=on_progress)
+        stopping = Stopping(stop, on_progress=on_progress)
         steps = StepLog(log, accuracy="pair_accuracy")
-        run = Loop(task, placement, writer, limits, log=steps)
+        run = Loop(task, placement, writer, stopping, log=steps)
         run.resume()
         for note in run.notes:
             say(note)

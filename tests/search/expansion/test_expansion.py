@@ -140,9 +140,9 @@ def test_a_network_beyond_its_target_is_expanded_to_the_same_rungs() -> None:
     over = steps[1].winner
     assert over is not None and over.cost / base > 1.9
     # 1.4^2 = 1.96 is no step above that, and after 1.4^3 = 2.744 and 1.4^4 = 3.84 the 80 M are
-    # 4.03 times the base, less than 9% more: the budget takes the place of the last rung.
-    rungs = [1.4 * base, 1.4**3 * base, 80_000_000]
-    assert [step.offer.target for step in steps[1:]] == pytest.approx(rungs, abs=1)
+    # 4.03 times the base, less than 9% more: the budget takes the place of the last target.
+    targets = [1.4 * base, 1.4**3 * base, 80_000_000]
+    assert [step.offer.target for step in steps[1:]] == pytest.approx(targets, abs=1)
 
 
 def test_a_step_at_the_budget_is_not_repeated_for_a_few_percent() -> None:

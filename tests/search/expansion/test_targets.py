@@ -1,4 +1,4 @@
-"""The ladder that an expansion's steps aim at; expected values are worked out by hand."""
+"""The row of targets that an expansion's steps aim at; expected values are worked out by hand."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from expand3d.search.expansion.targets import next_target, worth_a_step
 @pytest.mark.parametrize(
     ("cost", "aimed", "budget", "wanted", "why"),
     [
-        (10, 0, 300, 20, "the first rung"),
+        (10, 0, 300, 20, "the first target"),
         (20, 20, 300, 40, "the next"),
         (13, 20, 300, 40, "it fell short and catches up"),
         (11, 40, 300, 80, "so does one that is far behind"),
-        (28, 20, 300, 40, "beyond its rung, and the next is worth a step: 43%"),
+        (28, 20, 300, 40, "beyond its target, and the next is worth a step: 43%"),
         (36, 20, 300, 80, "so far beyond that the next, 11% above it, is passed over"),
-        (95, 20, 300, 160, "beyond several rungs"),
-        (80, 80, 200, 160, "25% are left after the rung, worth a step of its own"),
+        (95, 20, 300, 160, "beyond several targets"),
+        (80, 80, 200, 160, "25% are left after the target, worth a step of its own"),
         (80, 80, 189, 189, "18% would be left after 160: the budget takes its place"),
-        (80, 80, 160, 160, "a budget on a rung"),
-        (80, 80, 130, 130, "a budget before the next rung"),
+        (80, 80, 160, 160, "a budget on a target"),
+        (80, 80, 130, 130, "a budget before the next target"),
         (120, 160, 160, 160, "short of the budget that its step aimed at"),
         (10, 0, 11, 11, "a budget just above the start"),
     ],
@@ -28,7 +28,7 @@ from expand3d.search.expansion.targets import next_target, worth_a_step
 def test_a_step_aims_at_the_next_target_that_is_worth_it(
     cost: int, aimed: int, budget: int, wanted: int, why: str
 ) -> None:
-    """Rungs of 20, 40, 80, 160, ...; a quarter of a doubling is a growth of 19%."""
+    """Targets of 20, 40, 80, 160, ...; a quarter of a doubling is a growth of 19%."""
     assert next_target(cost, aimed, start=10, ratio=2.0, budget=budget) == wanted, why
 
 
