@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install --quiet --constraint constraints.txt
 
-.PHONY: run test test-all test-peers test-triton lint install clean bench bench-full
+.PHONY: run test test-all test-peers test-triton sanitize lint install clean bench bench-full
 
 $(VENV)/.installed: pyproject.toml constraints.txt expand3d/networks/ops/kernels.c
 	$(PYTHON) -m venv $(VENV)
@@ -45,6 +45,10 @@ test-peers:
 test-triton: install
 	$(PIP) --editable '.[dev,triton]'
 	$(BIN)/python -m pytest -q tests/networks/ops/test_triton.py
+
+# The loops in C under AddressSanitizer and UBSan, with GCC.
+sanitize: install
+	$(BIN)/python tests/sanitize.py
 
 # Figures of docs/PERFORMANCE.md: tables and pictures in results/benchmarks, with the machine.
 # Comparisons with pytorchvideo need the environment that `make test-peers` makes.

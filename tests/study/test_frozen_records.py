@@ -119,6 +119,9 @@ def test_what_was_killed_is_resumed_to_its_end(root: str) -> None:
     assert {number: after[number] for number in kept} == {n: before[n] for n in kept}
     # What is trained here is another machine's: its scores are its own.
     assert all(len(after[number]["0/0"]) == 4 for number in ("3", "4"))
+    # But its clips are those that were held out before.
+    held_out = [{row[0] for row in trainings["0/0"]} for trainings in after.values()]
+    assert all(clips == held_out[0] for clips in held_out)
     assert [step["step"] for step in found["steps"]] == [step["step"] for step in wanted["steps"]]
     assert not any(step["pending"] for step in found["steps"])
     assert found["final"]["status"] == "ok"

@@ -650,8 +650,9 @@ INLINE void running_(void *const *norm, float *scale, float *shift, long channel
 /* `norm_relu` with a BatchNorm's five numbers per channel in place of scale and shift. */
 LOOP(infer_relu) {
   long channels = sizes[1];
-  float *scale = buffer_(2 * channels), *shift = scale + channels;
+  float *scale = buffer_(2 * channels);
   if (!scale) return 1;
+  float *shift = scale + channels;
   running_(p + 1, scale, shift, channels);
   void *passed[] = {p[0], scale, shift, p[6], p[7]};
   int failed = norm_relu(passed, n0, n1, sizes);

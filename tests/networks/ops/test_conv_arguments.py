@@ -164,6 +164,7 @@ def test_what_is_changed_afterwards_is_respected(name: str, kernel: tuple[int, i
     assert_same(ours, plain.double(), torch.randn(2, 4, 6, 7, 7), learn=True)
 
 
+@pytest.mark.filterwarnings("ignore:Complex modules are a new feature")
 @pytest.mark.parametrize("kind", ["framewise", "channelwise", "temporal"])
 def test_complex_numbers_are_differentiated_as_torch_does(kind: str) -> None:
     torch.manual_seed(0)
