@@ -309,7 +309,7 @@ def _opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
             yield container, streams[0]
     except av.FFmpegError as error:
         fault = (error.strerror or type(error).__name__).lower()
-        raise DataError(f"{path}: damaged or not a video ({fault})") from None
+        raise DataError(f"{path}: {missing(path) or f'damaged or not a video ({fault})'}") from None
 
 
 def _frames(path: Path, container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
