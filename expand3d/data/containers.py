@@ -138,28 +138,36 @@ def _matroska(walk: _Walk) -> str | None:
             return None
         number, inside, length = place
         if number == _CLUSTER:
-            stop = end if length is None else inside + length
-            fault = walk.cut(stop)
-            while not fault and inside < stop:
-                if walk.bytes(inside, 1) == b"\0":
-                    return _hole(inside)
-                child = _element(walk, inside)
-                if child is None or child[2] is None or child[0] in (*_TOP, _SEGMENT):
-                    break
-                inside = child[1] + child[2]
-                fault = walk.cut(inside)
-            if fault:
+            stop, fault = _cluster(walk, inside, end if length is None else inside + length)
+            if fault or (length is None and stop is None):
                 return fault
-            at = inside if length is None else stop
-            if child is None and length is None:
-                return None
+            at = stop if length is None and stop is not None else inside + (length or 0)
         elif length is None:
             return None
         else:
             at = inside + length
-            if fault := walk.cut(at):
-                return fault
+        if fault := walk.cut(at):
+            return fault
     return None
+
+
+def _cluster(walk: _Walk, at: int, stop: int) -> tuple[int | None, str | None]:
+    """Where the elements of a cluster end (None: at what is no element), and the fault in them."""
+    if fault := walk.cut(stop):
+        return stop, fault
+    while at < stop:
+        if walk.bytes(at, 1) == b"\0":
+            return at, _hole(at)
+        child = _element(walk, at)
+        if child is None:
+            return None, None
+        number, inside, length = child
+        if length is None or number in _TOP or number == _SEGMENT:
+            return at, None
+        at = inside + length
+        if fault := walk.cut(at):
+            return at, fault
+    return at, None
 
 
 def _element(walk: _Walk, at: int) -> tuple[int, int, int | None] | None:
