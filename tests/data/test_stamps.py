@@ -58,6 +58,14 @@ def test_a_clock_that_jumps_is_named_and_not_followed(tmp_path: Path, name: str)
     assert close(values(decode(path, fps=10, short_side=None)), LEVELS)
 
 
+def test_empty_chunks_for_an_hour_are_a_jump(tmp_path: Path) -> None:
+    path = write_packets(tmp_path / "a.avi", greys(LEVELS), [0, 1, 2, 36_000, 36_001])
+    for info in (probe(path), verify(path)):
+        assert info.remark.startswith("time stamps jump by 3,600 s after frame 3; ")
+        assert info.frames == 5 and info.duration_s == pytest.approx(0.5)
+    assert close(values(decode(path, fps=10, short_side=None)), LEVELS)
+
+
 @pytest.mark.parametrize("ticks", [[0] * 5, [0, 1, 2, 3, 4], [0, 0, 0, 1, 1]])
 def test_stamps_that_do_not_advance_are_named_and_not_followed(
     tmp_path: Path, ticks: list[int]
