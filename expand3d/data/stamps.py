@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
-from statistics import median
+from statistics import median_low
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -111,11 +111,11 @@ def _jumped(path: Path, stream: VideoStream, times: np.ndarray) -> Stamps | None
     count, period = len(times), 1.0 / stated_rate(stream)
     gaps = np.diff(times)
     longest = float(gaps.max(initial=0.0))
-    rest = float(times[-1] - times[0]) + period - longest
+    usual = median_low([float(gap) for gap in gaps if gap > 0] or [period])
+    rest = float(times[-1] - times[0]) + usual - longest
     if longest <= MOST_STILL and (longest <= LONG_STILL or longest <= 10 * rest):
         return None
     remark = f"time stamps jump by {longest:,.0f} s after frame {int(gaps.argmax()) + 1}"
-    usual = median(float(gap) for gap in gaps if gap > 0)
     if not 0.5 < usual / period < 2.0:
         # Some containers state no rate; it is computed from the stamps, the jump included.
         period = usual
