@@ -18,6 +18,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -94,6 +95,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=0.2,
         help="share of clips from 0, below 1 (default: 0.2)",
     )
+    split.add_argument(
+        "--group-by-name",
+        action="store_true",
+        help="groups are what the names carry (v_Archery_g01_c02, person01_boxing_d1)",
+    )
     split.add_argument("--test-groups", nargs="+", default=(), metavar="GROUP")
     split.add_argument("--val-groups", nargs="+", default=(), metavar="GROUP")
 
@@ -151,6 +157,7 @@ def _as_json(manifest: Manifest, report: CheckReport) -> dict[str, Any]:
         "left_out": manifest.left_out,
         "bad": [one._asdict() for one in report.bad],
         "remarks": dict(report.remarks),
+        "same": [{"keys": list(same.keys), "fault": same.fault} for same in report.same],
         "classes": dict(report.classes),
         "groups": len({video.group for video in manifest.videos} - {None}),
         "splits": dict(Counter(v.split for v in manifest.videos if v.split is not None)),
@@ -163,6 +170,7 @@ def _as_json(manifest: Manifest, report: CheckReport) -> dict[str, Any]:
 
 def _print_report(manifest: Manifest, report: CheckReport) -> None:
     from expand3d.data.layouts.folders import printable
+    from expand3d.data.same import group_note
 
     facts = _as_json(manifest, report)
     print(f"{manifest.source}: {facts['videos']} videos, {facts['usable']} of them usable")
@@ -182,6 +190,12 @@ def _print_report(manifest: Manifest, report: CheckReport) -> None:
     widest = max(map(len, report.classes))
     for name, videos in report.classes.items():
         print(f"    {name:<{widest}}  {videos:>5}" + ("" if videos else "  no usable video"))
+    if note := group_note(manifest):
+        print(f"  {note}")
+    if report.same:
+        print(f"films that stand more than once (the same bytes): {len(report.same)}")
+        for same in sorted(report.same, key=lambda same: not same.fault):
+            print(f"  {same.text}")
     if report.remarks:
         print(f"{len(report.remarks)} videos are used with a remark:")
         for key, remark in report.remarks.items():
@@ -207,6 +221,8 @@ def _split(manifest: Manifest, args: argparse.Namespace) -> int:
     from expand3d.data.layouts.lists import as_cell
     from expand3d.data.splits import make_splits
 
+    if args.group_by_name:
+        manifest = _with_groups(manifest)
     odd = [printable(v.key) for v in manifest.videos if printable(str(v.path)) != str(v.path)]
     if odd:
         raise DataError(
@@ -236,6 +252,18 @@ def _split(manifest: Manifest, args: argparse.Namespace) -> int:
     for note in (*splits.notes, *filter(None, [manifest.left_out])):
         print(f"  {note}")
     return 0
+
+
+def _with_groups(manifest: Manifest) -> Manifest:
+    """The manifest with the groups that its names carry."""
+    from expand3d.data.same import group_pattern, grouped_by_name
+
+    pattern = group_pattern(manifest)
+    if pattern is None:
+        raise DataError(f"{manifest.source}: the names carry no groups, or a list gives them")
+    groups = grouped_by_name(manifest, pattern)
+    videos = (replace(v, group=g) for v, g in zip(manifest.videos, groups, strict=True))
+    return replace(manifest, videos=tuple(videos))
 
 
 def _path_from(folder: Path, video: Path) -> str:

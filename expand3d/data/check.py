@@ -6,13 +6,15 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 from typing import NamedTuple, TypeVar
 
 from expand3d.core.errors import DataError
 from expand3d.data.decode import VideoInfo, probe, verify
+from expand3d.data.hashes import sha256
 from expand3d.data.manifest import Manifest, Video
+from expand3d.data.same import Same, same_films
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -33,7 +35,8 @@ class CheckReport:
     """Facts of a manifest's good files by key, and the bad ones with reasons.
 
     `frames` is the median length in frames at `fps`; `short_side` the median in pixels (display
-    size); `classes` counts good clips per class. The medians are None where no file is good.
+    size); `classes` counts good clips per class. The medians are None where no file is good. `same`
+    are good files with the same bytes, where these were read.
     """
 
     infos: Mapping[str, VideoInfo]
@@ -42,11 +45,12 @@ class CheckReport:
     fps: float
     frames: float | None
     short_side: float | None
+    same: tuple[Same, ...] = ()
 
     @property
     def ok(self) -> bool:
-        """True where every file can be used."""
-        return not self.bad
+        """True where every file can be used, and none stands on two sides."""
+        return not self.bad and not any(same.fault for same in self.same)
 
     @property
     def remarks(self) -> Mapping[str, str]:
@@ -67,11 +71,19 @@ def check(
     Truncated and damaged files open without complaint, so nothing less than decoding finds them.
     Without `deep` only the headers are read: quick facts, and only the files that do not open.
     """
-    look = verify if deep else probe
-    infos, bad = attempt(
-        manifest.videos, lambda v: look(v.path), workers=workers, progress=progress
-    )
-    return summed_up(manifest, infos, bad=bad, fps=fps)
+    shas: dict[Video, str] = {}
+
+    def look(video: Video) -> VideoInfo:
+        if not deep:
+            return probe(video.path)
+        info = verify(video.path)
+        shas[video] = sha256(video.path)
+        return info
+
+    infos, bad = attempt(manifest.videos, look, workers=workers, progress=progress)
+    report = summed_up(manifest, infos, bad=bad, fps=fps)
+    good = replace(manifest, videos=tuple(v for v in manifest.videos if v in shas))
+    return replace(report, same=same_films(good, [shas[video] for video in good.videos]))
 
 
 def summed_up(

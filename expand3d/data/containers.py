@@ -43,7 +43,7 @@ def missing(path: Path) -> str | None:
             return _flv(walk)
         if head[:4] == b"\x30\x26\xb2\x75":
             return _asf(walk)
-        return _fragments(walk) if head[4:8] in (b"ftyp", b"styp") else None
+        return _boxes(walk) if head[4:8] in (b"ftyp", b"styp") else None
     except struct.error:
         # A header that ends with the file: nothing of it was announced.
         return None
@@ -103,7 +103,9 @@ def _chunks(walk: _Walk, at: int, end: int) -> str | None:
     while at + 8 <= end:
         name = walk.bytes(at, 4)
         if name == b"\0\0\0\0":
-            return _hole(at)
+            # Some cameras fill the list up with zeros before the index.
+            padded = end - at < 2**20 and walk.bytes(end, 4) == b"idx1"
+            return None if padded and not any(walk.bytes(at, end - at)) else _hole(at)
         if not name.isascii() or not name.decode().isprintable():
             return None
         if name in (b"LIST", b"RIFF"):
@@ -136,28 +138,36 @@ def _matroska(walk: _Walk) -> str | None:
             return None
         number, inside, length = place
         if number == _CLUSTER:
-            stop = end if length is None else inside + length
-            fault = walk.cut(stop)
-            while not fault and inside < stop:
-                if walk.bytes(inside, 1) == b"\0":
-                    return _hole(inside)
-                child = _element(walk, inside)
-                if child is None or child[2] is None or child[0] in (*_TOP, _SEGMENT):
-                    break
-                inside = child[1] + child[2]
-                fault = walk.cut(inside)
-            if fault:
+            stop, fault = _cluster(walk, inside, end if length is None else inside + length)
+            if fault or (length is None and stop is None):
                 return fault
-            at = inside if length is None else stop
-            if child is None and length is None:
-                return None
+            at = stop if length is None and stop is not None else inside + (length or 0)
         elif length is None:
             return None
         else:
             at = inside + length
-            if fault := walk.cut(at):
-                return fault
+        if fault := walk.cut(at):
+            return fault
     return None
+
+
+def _cluster(walk: _Walk, at: int, stop: int) -> tuple[int | None, str | None]:
+    """Where the elements of a cluster end (None: at what is no element), and the fault in them."""
+    if fault := walk.cut(stop):
+        return stop, fault
+    while at < stop:
+        if walk.bytes(at, 1) == b"\0":
+            return at, _hole(at)
+        child = _element(walk, at)
+        if child is None:
+            return None, None
+        number, inside, length = child
+        if length is None or number in _TOP or number == _SEGMENT:
+            return at, None
+        at = inside + length
+        if fault := walk.cut(at):
+            return at, fault
+    return at, None
 
 
 def _element(walk: _Walk, at: int) -> tuple[int, int, int | None] | None:
@@ -236,9 +246,9 @@ def _asf(walk: _Walk) -> str | None:
     return None
 
 
-def _fragments(walk: _Walk) -> str | None:
-    """Fragmented MP4: its boxes. (Any other MP4 has one index, which the demuxer reads.)"""
-    at, fragmented = 0, False
+def _boxes(walk: _Walk) -> str | None:
+    """MP4: its index is there, and the boxes of a fragmented one. (The demuxer reads the index.)"""
+    at, fragmented, indexed = 0, False, False
     while at + 8 <= walk.size:
         length, name = walk.ints(">I", at)[0], walk.bytes(at + 4, 4)
         fragmented = fragmented or name == b"moof"
@@ -249,6 +259,8 @@ def _fragments(walk: _Walk) -> str | None:
         if length < 8:
             return None
         at += length
+        # Single pictures have a meta box instead of a moov.
+        indexed = indexed or fragmented or (name in (b"moov", b"meta") and at <= walk.size)
         if fragmented and name in (b"moof", b"mdat") and (fault := walk.cut(at)):
             return fault
-    return None
+    return None if indexed else "cut off or never finished: its index (moov) is not whole"

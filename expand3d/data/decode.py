@@ -20,7 +20,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -110,10 +110,11 @@ def probe(path: Path) -> VideoInfo:
         if first is None:
             raise DataError(f"{path}: no frame could be decoded")
         frames, seconds = _announced(container, stream, first)
+        info = _info(stream, first, frames, seconds)
         if _credible(path, frames, seconds, first):
-            return _info(stream, first, frames, seconds)
-    stamps = _stamps(path)
-    return _info(stream, first, stamps.frames, stamps.seconds, stamps)
+            return info
+    # The container is closed: nothing of its stream may be asked any more.
+    return _by(_stamps(path), info)
 
 
 def _announced(
@@ -219,7 +220,8 @@ def _count(path: Path, stamps: Stamps, *, even: bool) -> VideoInfo:
             clock.tick(frame)
             first = first or frame
         assert first is not None
-        return _info(stream, first, clock.count, clock.finish(), stamps)
+        info = _info(stream, first, clock.count, clock.finish())
+    return replace(_by(stamps, info), frames=info.frames, duration_s=info.duration_s)
 
 
 def _resample(
@@ -307,7 +309,7 @@ def _opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
             yield container, streams[0]
     except av.FFmpegError as error:
         fault = (error.strerror or type(error).__name__).lower()
-        raise DataError(f"{path}: damaged or not a video ({fault})") from None
+        raise DataError(f"{path}: {missing(path) or f'damaged or not a video ({fault})'}") from None
 
 
 def _frames(path: Path, container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
@@ -353,19 +355,20 @@ def _quarter_turns(frame: VideoFrame) -> int:
     return round(frame.rotation / 90) % 4
 
 
-def _info(
-    stream: VideoStream,
-    first: VideoFrame,
-    frames: int,
-    seconds: float,
-    stamps: Stamps | None = None,
-) -> VideoInfo:
+def _info(stream: VideoStream, first: VideoFrame, frames: int, seconds: float) -> VideoInfo:
     width, height = first.width, first.height
     if _quarter_turns(first) % 2:
         width, height = height, width
-    fps = 1.0 / stamps.even if stamps and stamps.even else stated_rate(stream)
-    remark = stamps.remark if stamps else ""
-    return VideoInfo(frames, fps, width, height, seconds, stream.codec_context.name, remark)
+    codec = stream.codec_context.name
+    return VideoInfo(frames, stated_rate(stream), width, height, seconds, codec)
+
+
+def _by(stamps: Stamps, info: VideoInfo) -> VideoInfo:
+    """The facts as `stamps` have them."""
+    fps = 1.0 / stamps.even if stamps.even else info.fps
+    return replace(
+        info, frames=stamps.frames, duration_s=stamps.seconds, fps=fps, remark=stamps.remark
+    )
 
 
 def _tagged_end(stream: VideoStream) -> float | None:

@@ -33,11 +33,7 @@ class FileHashes:
         known = self._known.get(str(path))
         if known is not None and known[:-1] == state:
             return str(known[-1])
-        try:
-            with path.open("rb") as file:
-                sha = hashlib.file_digest(file, "sha256").hexdigest()
-        except OSError as error:
-            raise DataError(f"{path}: cannot be read ({error.strerror})") from None
+        sha = sha256(path)
         self._known[str(path)] = [*state, sha]
         return sha
 
@@ -56,6 +52,15 @@ class FileHashes:
             return dict(data["files"]), set(data["whole"])
         except (OSError, ValueError, KeyError, TypeError):
             return {}, set()
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file's content in hexadecimal; DataError where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from None
 
 
 def fingerprint(manifest: Manifest, shas: Sequence[str]) -> str:

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
-from statistics import median
+from statistics import median_low
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -72,10 +72,7 @@ def read_stamps(path: Path, container: InputContainer, stream: VideoStream) -> S
         raise DataError(f"{path}: cut off: {filled} of {listed} frames are there")
     base = float(stream.time_base or Fraction(1))
     if container.format.name == "avi" and len(ticks) < stream.frames and None not in order:
-        times = np.asarray(order, dtype=float) * base
-        seconds = max(seconds_of(stream.duration, stream.time_base), float(times[-1]) + base)
-        shown = tuple(float(t) for t in times - times[0])
-        return Stamps(len(ticks), seconds - float(times[0]), times=shown)
+        return _chunks(path, stream, np.asarray(order, dtype=float) * base)
     known = [tick for tick in ticks if tick is not None]
     coded = [tick for tick in order if tick is not None]
     if len(known) < len(ticks) or any(b < a for a, b in pairwise(coded)):
@@ -83,6 +80,18 @@ def read_stamps(path: Path, container: InputContainer, stream: VideoStream) -> S
         # make good stamps of what packets lack; whoever decodes will see.
         return Stamps(len(ticks), len(ticks) / stated_rate(stream))
     return _judged(path, stream, np.sort(np.asarray(known)) * base)
+
+
+def _chunks(path: Path, stream: VideoStream, times: np.ndarray) -> Stamps:
+    """AVI: the filled chunks' places in time; the header says how long the last is shown."""
+    times = times - times[0]
+    if jumped := _jumped(path, stream, times):
+        return jumped
+    end = float(times[-1]) + 1.0 / stated_rate(stream)
+    announced = seconds_of(stream.duration, stream.time_base)
+    # A recording that broke off may announce what it never wrote.
+    seconds = announced if end < announced < end + LONG_STILL else end
+    return Stamps(len(times), seconds, times=tuple(map(float, times)))
 
 
 def _judged(path: Path, stream: VideoStream, times: np.ndarray) -> Stamps:
@@ -94,16 +103,23 @@ def _judged(path: Path, stream: VideoStream, times: np.ndarray) -> Stamps:
         still = int(np.count_nonzero(gaps <= 0))
         if 2 * still > len(gaps) or seconds * TOO_DENSE < count * period:
             return _evenly(path, stream, count, remark="time stamps do not advance")
+    return _jumped(path, stream, times) or Stamps(count, seconds)
+
+
+def _jumped(path: Path, stream: VideoStream, times: np.ndarray) -> Stamps | None:
+    """Even spacing where one picture would stand too long; None where none does."""
+    count, period = len(times), 1.0 / stated_rate(stream)
+    gaps = np.diff(times)
     longest = float(gaps.max(initial=0.0))
-    if longest > MOST_STILL or (longest > LONG_STILL and longest > 10 * (seconds - longest)):
-        where = int(gaps.argmax()) + 1
-        remark = f"time stamps jump by {longest:,.0f} s after frame {where}"
-        usual = median(float(gap) for gap in gaps if gap > 0)
-        if not 0.5 < usual / period < 2.0:
-            # Some containers state no rate; it is computed from the stamps, the jump included.
-            period = usual
-        return _evenly(path, stream, count, remark=remark, period=period)
-    return Stamps(count, seconds)
+    usual = median_low([float(gap) for gap in gaps if gap > 0] or [period])
+    rest = float(times[-1] - times[0]) + usual - longest
+    if longest <= MOST_STILL and (longest <= LONG_STILL or longest <= 10 * rest):
+        return None
+    remark = f"time stamps jump by {longest:,.0f} s after frame {int(gaps.argmax()) + 1}"
+    if not 0.5 < usual / period < 2.0:
+        # Some containers state no rate; it is computed from the stamps, the jump included.
+        period = usual
+    return _evenly(path, stream, count, remark=remark, period=period)
 
 
 def _evenly(

@@ -107,9 +107,9 @@ def test_show_writes_a_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str
 def test_a_name_that_is_no_text_is_shown_and_no_list_is_made_of_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name in ("run", "walk"):
+    for name, level in (("run", 50), ("walk", 60)):
         (tmp_path / "v" / name).mkdir(parents=True)
-        write_video(tmp_path / "v" / name / "a.mp4", greys([50, 90, 130]))
+        write_video(tmp_path / "v" / name / "a.mp4", greys([level, 90, 130]))
     odd = tmp_path / "v" / "run" / os.fsdecode(b"caf\xe9 $x^$.mp4")
     os.rename(tmp_path / "v" / "run" / "a.mp4", odd)
     assert main(["data", "check", str(tmp_path / "v")]) == 0

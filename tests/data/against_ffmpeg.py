@@ -1,6 +1,6 @@
 """A table of frame counts by expand3d beside those by ffmpeg, over files made here and given ones.
 
-    python -m tests.data.against_ffmpeg [FOLDER ...]
+    python -m tests.data.against_ffmpeg [--csv FILE] [FOLDER ...]
 
 Made are containers x codecs, with and without sound, cut without re-encoding, and joined; needed is
 the program ffmpeg. FOLDERs are searched for more. A row says both counts and whether they agree; a
@@ -191,11 +191,22 @@ def main(folders: list[str]) -> int:
     if shutil.which("ffmpeg") is None:
         print("needed: the program ffmpeg", file=sys.stderr)
         return 2
+    table = None
+    if folders[:1] == ["--csv"]:
+        table, folders = Path(folders[1]), folders[2:]
     print(f"{'file':<44} {'ffmpeg':>6} {'ours':>6} {'seconds':>9} {'at 30/s':>7}")
     with tempfile.TemporaryDirectory() as made:
         counts = [count(path, path.name) for path in make(Path(made))]
         for one in counts:
             print(row(one), flush=True)
+    if table is not None:
+        lines = ["file,ffmpeg_frames,frames,seconds,frames_at_30,refused"]
+        for one in counts:
+            found = (
+                ("", "", "") if one.ours is None else (one.ours, f"{one.seconds:.3f}", one.decoded)
+            )
+            lines.append(",".join(map(str, (one.name, one.ffmpeg, *found, one.reason))))
+        table.write_text("\n".join([*lines, ""]))
     different = sum(not one.same and one.name not in KNOWN for one in counts)
     print(f"{len(counts)} made files, {different} counted differently beside {', '.join(KNOWN)}")
     for folder in folders:

@@ -86,6 +86,16 @@ def test_contact_sheet_shows_frames_in_order_of_time(tmp_path: Path) -> None:
         assert all(abs(a - b) < 4 for a, b in zip(found, levels, strict=True)), found
 
 
+def test_contact_sheet_of_clips_whose_headers_tell_no_length(tmp_path: Path) -> None:
+    for label in ("dark", "light"):
+        (tmp_path / label).mkdir()
+        path = tmp_path / label / "live.mkv"
+        write_packets(path, greys([50, 90, 130]), [0, 100, 200], rate=10, muxer={"live": "1"})
+        write_video(tmp_path / label / "one.mp4", greys([70]))
+    out = contact_sheet(load_manifest(tmp_path), tmp_path / "sheet.png", frames=3)
+    assert out.read_bytes().startswith(b"\x89PNG")
+
+
 def test_contact_sheet_of_fewer_classes(tmp_path: Path) -> None:
     from matplotlib.image import imread
 

@@ -58,6 +58,22 @@ def test_a_clock_that_jumps_is_named_and_not_followed(tmp_path: Path, name: str)
     assert close(values(decode(path, fps=10, short_side=None)), LEVELS)
 
 
+@pytest.mark.parametrize("name", ["a.mkv", "a.mp4"])
+def test_a_short_jump_counts_by_the_length_of_the_rest(tmp_path: Path, name: str) -> None:
+    # 100 s beside 0.5 s; where the container states no rate, its average is 20 s a frame.
+    path = write_packets(tmp_path / name, greys(LEVELS), [0, 1, 2, 1003, 1004])
+    assert verify(path).remark.startswith("time stamps jump by 100 s after frame 3; ")
+    assert verify(path).duration_s == pytest.approx(0.5)
+
+
+def test_empty_chunks_for_an_hour_are_a_jump(tmp_path: Path) -> None:
+    path = write_packets(tmp_path / "a.avi", greys(LEVELS), [0, 1, 2, 36_000, 36_001])
+    for info in (probe(path), verify(path)):
+        assert info.remark.startswith("time stamps jump by 3,600 s after frame 3; ")
+        assert info.frames == 5 and info.duration_s == pytest.approx(0.5)
+    assert close(values(decode(path, fps=10, short_side=None)), LEVELS)
+
+
 @pytest.mark.parametrize("ticks", [[0] * 5, [0, 1, 2, 3, 4], [0, 0, 0, 1, 1]])
 def test_stamps_that_do_not_advance_are_named_and_not_followed(
     tmp_path: Path, ticks: list[int]

@@ -108,6 +108,21 @@ def test_holes_of_zeros_are_found(
         verify(path)
 
 
+@pytest.mark.parametrize(("name", "codec", "muxer"), KINDS)
+def test_no_damage_is_a_crash(tmp_path: Path, name: str, codec: str, muxer: dict[str, str]) -> None:
+    path = write_video(tmp_path / name, moving(8), codec=codec, muxer=muxer)
+    whole = path.read_bytes()
+    dice = np.random.default_rng(0)
+    for _ in range(300):
+        data = bytearray(whole[: int(dice.integers(1, len(whole) + 1))])
+        for _ in range(int(dice.integers(0, 3))):
+            at = int(dice.integers(0, min(len(data), 400) if dice.integers(2) else len(data)))
+            patch = dice.bytes(int(dice.integers(1, 9)))
+            data[at : at + len(patch)] = patch
+        path.write_bytes(data)
+        assert missing(path) is None or "\n" not in str(missing(path))
+
+
 def test_what_stands_behind_the_end_is_left(tmp_path: Path) -> None:
     for name, codec, muxer in KINDS[:1] + KINDS[3:4] + KINDS[6:8]:
         path = write_video(tmp_path / name, moving(20), codec=codec, muxer=muxer)
