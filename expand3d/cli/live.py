@@ -93,6 +93,10 @@ class PlainWatch(Watch):
         if done == total or self._due():
             self.say(f"decoded {done} of {total} clips")
 
+    def flow(self, done: int, total: int) -> None:
+        if done == total or self._due():
+            self.say(f"optical flow of {done} of {total} clips")
+
     def measured(self, plan: Plan, latency: Latency) -> None:
         macs = format_macs(get_family(plan.family).cost(plan).macs)
         clip = f"{plan.frames}x{plan.stride} {plan.crop}px"
@@ -174,9 +178,15 @@ class LiveWatch(PlainWatch):
         self._now: dict[str | None, Progress] = {}  # by digest, None for the winner's last training
 
     def decoding(self, done: int, total: int) -> None:
+        self._bar("decoding", done, total)
+
+    def flow(self, done: int, total: int) -> None:
+        self._bar("optical flow", done, total)
+
+    def _bar(self, what: str, done: int, total: int) -> None:
         if self._due() or done == total:
             bar = Table.grid(padding=(0, 1))
-            bar.add_row("decoding", ProgressBar(total, done, width=40), f"{done}/{total} clips")
+            bar.add_row(what, ProgressBar(total, done, width=40), f"{done}/{total} clips")
             self._show(bar)
         if done == total:
             self.close()

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from expand3d.core.input_kinds import Source
 from expand3d.core.inputs import Input
 
 
@@ -78,6 +79,11 @@ class Plan:
     def inputs(self) -> tuple[Input, ...]:
         """The inputs made of one clip, in the order of its `forward`'s arguments."""
         return (Input(self.frames, self.stride, self.crop),)
+
+    @property
+    def sources(self) -> frozenset[Source]:
+        """What the data must hold for the inputs: decoded frames, flow, or warped flow."""
+        return frozenset(each.made_of.source for each in self.inputs)
 
     @property
     def kinds(self) -> tuple[str, ...]:

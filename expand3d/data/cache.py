@@ -104,10 +104,6 @@ class CachedStore:
     def __len__(self) -> int:
         return len(self.keys)
 
-    def content(self, index: int) -> str:
-        """A text that changes with the frames of clip `index`: its file's name in the cache."""
-        return self.spec.file_name(self.shas[index])
-
     def frames(self, index: int) -> NDArray[np.uint8]:
         """Clip `index` as read-only uint8 T x H x W x 3 (RGB), short side as cached; T >= 1."""
         clip = self._mapped.get(self._files[index])

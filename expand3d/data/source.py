@@ -23,6 +23,11 @@ def cache_root() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "expand3d"
 
 
+def flow_root() -> Path:
+    """The folder of the clips' optical flow."""
+    return cache_root() / "flow"
+
+
 def resolve_source(
     data: str, root: Path | None = None, *, say: Callable[[str], None] | None = None
 ) -> Path:

@@ -24,7 +24,8 @@ from typing import Any
 from expand3d.core.errors import StudyError, UserError
 from expand3d.core.result import Interrupted, Training, TrainingKey
 from expand3d.data.cache import CachedStore, build_store
-from expand3d.data.source import cache_root
+from expand3d.data.flow.store import FlowStore
+from expand3d.data.source import cache_root, flow_root
 from expand3d.execute.base import Assignment, reason_of
 from expand3d.execute.evaluate import Bench
 
@@ -72,6 +73,9 @@ def rebuilt(bench: Bench, *, device: str | None) -> Bench:
     videos are not those that the driver sees.
     """
     store = bench.store
+    if isinstance(store, FlowStore):
+        clips = rebuilt(dataclasses.replace(bench, store=store.clips), device=device).store
+        store = FlowStore(clips, store.spec, flow_root())
     if isinstance(store, CachedStore):
         here = build_store(
             store.manifest, store.spec, cache_root(), workers=1, cap_bytes=store.cached_bytes

@@ -10,6 +10,7 @@ from expand3d.core.genotype import Plan, digest
 from expand3d.core.recipe import Recipe
 from expand3d.core.result import Training, TrainingKey
 from expand3d.core.trial import SCRATCH
+from expand3d.data.flow.store import FlowStore
 from expand3d.data.store import ClipStore
 from expand3d.networks import get_family
 
@@ -47,7 +48,10 @@ class Bench:
         """
         jobs = [[str(job.key), list(job.train), list(job.held_out), job.seed] for job in self.jobs]
         started = [] if start == SCRATCH else [start]
-        return digest(plan.to_json(), self.recipe.to_json(), self.fingerprint, jobs, *started)
+        flow = [self.store.spec.identity()] if isinstance(self.store, FlowStore) else []
+        return digest(
+            plan.to_json(), self.recipe.to_json(), self.fingerprint, jobs, *started, *flow
+        )
 
     @property
     def visits(self) -> int:

@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 from expand3d.core.genotype import Plan
 from expand3d.core.measured import Latency
+from expand3d.data.flow.store import FlowSpec
+from expand3d.measure.flow import fields, flow_work
 from expand3d.networks import get_family
 from expand3d.networks.example import example_views
 
@@ -46,11 +48,17 @@ Timer = Callable[[], float]
 
 
 def measure_latency(
-    plan: Plan, *, device: str, threads: int | None = None, timer: Timer = time.perf_counter
+    plan: Plan,
+    *,
+    device: str,
+    threads: int | None = None,
+    timer: Timer = time.perf_counter,
+    flow: FlowSpec | None = None,
 ) -> Latency:
     """The latency of `plan` on `device` ("cpu", "cuda", "cuda:1"), measured now in 1 to 10 s.
 
-    `threads` None keeps torch's number. The random state and the thread count are left as they
+    `threads` None keeps torch's number. Where the network reads optical flow, computing it, as
+    `flow` says, is a part of its latency. The random state and the thread count are left as they
     were; ConfigError where the device is not there.
     """
     import torch
@@ -64,7 +72,10 @@ def measure_latency(
         network = placement.model(get_family(plan.family).build(plan)).eval()
         clip = placement.inputs(example_views(plan, 1), plan.kinds)
 
+        flow_of_clip = flow_work(plan, flow or FlowSpec())
+
         def once() -> None:
+            flow_of_clip()
             network(*clip)
             if placement.on_gpu:
                 torch.cuda.synchronize(placement.device)
@@ -80,8 +91,16 @@ def measure_latency(
         device=str(placement.device),
         hardware=hardware(placement),
         threads=placement.threads,
-        setting=f"{layout}, float32, torch {torch.__version__}",
+        setting=f"{layout}, float32, torch {torch.__version__}{_with(plan, flow)}",
     )
+
+
+def _with(plan: Plan, flow: FlowSpec | None) -> str:
+    """The flow that a latency counts, in words; empty where the network reads none."""
+    if plan.sources <= {"frames"}:
+        return ""
+    spec = flow or FlowSpec()
+    return f", with {fields(plan)} fields of flow ({spec.method}, {spec.short_side} pixels)"
 
 
 def always_quiet() -> bool:

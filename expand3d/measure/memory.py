@@ -48,8 +48,9 @@ def training_memory(plan: Plan, *, clips: int) -> int:
 
         batch = example(plan, clips, device="meta")
         with saved_tensors_hooks(keep, lambda tensor: tensor):
-            logits = network(*batch)
-    assert logits.shape == (clips, plan.num_classes)
+            found = network(*batch)
+    streams = found if isinstance(found, tuple) else (found,)
+    assert all(logits.shape == (clips, plan.num_classes) for logits in streams)
     size = sum(storage.nbytes() for storage in kept.values())
     return round(PROCESS + HEAP * size + PER_WEIGHT * learned)
 

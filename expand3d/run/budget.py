@@ -12,6 +12,7 @@ from expand3d.core.genotype import Genotype, Plan
 from expand3d.core.measured import Latency
 from expand3d.core.quantity import LATENCY
 from expand3d.cost.price import IN_MACS, Known, Price
+from expand3d.data.flow.store import FlowSpec
 from expand3d.measure.latency import measure_latency
 from expand3d.networks.family import Family, Limits
 from expand3d.run.events import Watch
@@ -45,11 +46,19 @@ def refuse_small(budget: Budget, base: Plan, *, price: Price = IN_MACS) -> None:
 
 
 def means(
-    budget: Budget, base: Plan, *, device: str, threads: int, known: Known, watch: Watch
+    budget: Budget,
+    base: Plan,
+    *,
+    device: str,
+    threads: int,
+    known: Known,
+    watch: Watch,
+    flow: FlowSpec | None = None,
 ) -> Priced:
     """The price of a study that begins with `base`, whose latency is measured where it is limited.
 
-    BudgetError where it exceeds a limit. What is `known` is not measured again.
+    BudgetError where it exceeds a limit. What is `known` is not measured again. `flow` says how
+    optical flow is computed, whose time counts where the network reads it.
     """
     measured: dict[str, Latency] = {}
 
@@ -58,7 +67,8 @@ def means(
 
     price = Price.of_budget(budget, device=device, threads=threads, known=knows)
     if price.clock is not None and known(base) is None:
-        latency = measure_latency(base, device=price.clock.device, threads=price.clock.threads)
+        clock = price.clock
+        latency = measure_latency(base, device=clock.device, threads=clock.threads, flow=flow)
         measured[base.digest] = latency
         watch.measured(base, latency)
     refuse_small(budget, base, price=price)

@@ -71,6 +71,9 @@ class Watch:
     def decoding(self, done: int, total: int) -> None:
         """`done` of `total` clips are in the cache."""
 
+    def flow(self, done: int, total: int) -> None:
+        """The optical flow of `done` of `total` clips that lacked it is in the cache."""
+
     def planned(self, overview: Overview) -> None:
         """The plan of what is to be done, before the first training of this process."""
 

@@ -17,7 +17,8 @@ from expand3d.core.trial import Candidate, Trial
 from expand3d.core.units import Duration
 from expand3d.data.cache import CachedStore, CacheSpec, build_store
 from expand3d.data.contents import Contents
-from expand3d.data.source import cache_root
+from expand3d.data.flow.store import FlowStore
+from expand3d.data.source import cache_root, flow_root
 from expand3d.data.splits import RULE
 from expand3d.execute import get_executor
 from expand3d.execute.base import Assignment, Executor, Setting
@@ -277,9 +278,20 @@ class Part(ABC):
     def bench(self, plan: Plan) -> Bench:
         """The study's bench, with clips decoded at a larger size where the network needs it.
 
+        Where it reads optical flow, that of all clips is computed now, if it is not there yet.
+
         Networks that the study's clips are large enough for share them, so that equal networks
         have equal scores whoever asked for them: a baseline, or a budget that was extended.
         """
+        bench = self._sized(plan)
+        if plan.sources <= {"frames"}:
+            return bench
+        store = FlowStore(bench.store, self.ready.config.flow_spec(), flow_root())
+        workers = bench.threads * self.ready.config.at_a_time
+        store.fill(plan.sources, workers=workers, progress=self.watch.flow)
+        return dataclasses.replace(bench, store=store)
+
+    def _sized(self, plan: Plan) -> Bench:
         bench, store = self.ready.bench, self.ready.store
         side = cached_side(plan.crop, bench.recipe)
         largest = max(info.short_side for info in self.ready.report.infos.values())
@@ -307,7 +319,9 @@ class Part(ABC):
             raise Interrupted("stopped before a measurement")
         clock = self.ready.strategy.price.clock
         assert clock is not None, "only a limit of latency needs measurements"
-        latency = measure_latency(plan, device=clock.device, threads=clock.threads)
+        latency = measure_latency(
+            plan, device=clock.device, threads=clock.threads, flow=self.ready.config.flow_spec()
+        )
         before = {known.hardware for known in self.record.latencies()}
         if before - {latency.hardware}:
             raise StudyError(

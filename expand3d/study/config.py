@@ -35,6 +35,8 @@ STORED = (
     *("executor", "workers", "devices", "address", "time_limit", "candidate_timeout", "storage"),
     "root",
 )
+#: Keys of later versions, which a record holds where they differ from their default.
+LATER = ("flow", "flow_size", "flow_distance", "flow_bound")
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -66,7 +68,10 @@ class StudyConfig(Data, Search, Training, Execution):
     def to_json(self) -> dict[str, Any]:
         """The resolved whole, as `from_mapping` reads it; a storage's password is left out."""
         storage = None if self.storage is None else hide_password(self.storage)
-        return {key: as_written(getattr(self, key)) for key in STORED} | {"storage": storage}
+        defaults = {item.name: item.default for item in dataclasses.fields(self)}
+        later = [key for key in LATER if getattr(self, key) != defaults[key]]
+        kept = {key: as_written(getattr(self, key)) for key in (*STORED, *later)}
+        return kept | {"storage": storage}
 
     @property
     def side_by_side(self) -> int:
@@ -102,7 +107,7 @@ def as_written(value: Any) -> Any:
 def keys() -> dict[str, dataclasses.Field[Any]]:
     """Every key's field by name, in the order of `--help`; `metadata["help"]` says what it is."""
     found = {item.name: item for item in dataclasses.fields(StudyConfig)}
-    return {key: found[key] for key in STORED}
+    return {key: found[key] for key in (*STORED, *LATER)}
 
 
 @cache
@@ -114,7 +119,7 @@ def hints() -> Mapping[str, Any]:
 def refuse_unknown(values: Mapping[str, Any]) -> None:
     """ConfigError with the nearest known key where a key is unknown."""
     for key in values:
-        if key not in STORED:
+        if key not in (*STORED, *LATER):
             raise ConfigError(f"unknown key {key!r}{nearest(key, STORED)}")
 
 

@@ -18,7 +18,7 @@ from pydantic_core import ArgsKwargs
 from typing_extensions import TypedDict
 
 from expand3d.core.errors import ConfigError
-from expand3d.core.plugins import EXECUTORS, FAMILIES, STRATEGIES
+from expand3d.core.plugins import EXECUTORS, FAMILIES, FLOWS, STRATEGIES
 from expand3d.core.recipe import PROFILES, Recipe, get_profile
 from expand3d.core.units import Size
 from expand3d.data.source import BUNDLED
@@ -72,6 +72,8 @@ _FIELDS = {
     if item.name != "profile"
 }
 if TYPE_CHECKING:
+    from expand3d.data.flow.store import FlowSpec
+
     _Table = Mapping[str, Any]
 else:
     _Table = TypedDict("RecipeFields", _FIELDS, total=False)
@@ -131,6 +133,12 @@ class Data(Section):
     test_groups: Names = _of_data("groups that form the test part", (), "GROUP")
     skip_bad: Flag = _of_data("go on without videos that cannot be read", False)
     cache_cap: Bytes = _of_data("most disk for decoded clips", Size.read("20GiB"), "SIZE")
+    flow: Annotated[str, OneOf(FLOWS)] = _of_data(
+        "method of optical flow, for networks that read it", "dis"
+    )
+    flow_size: Count = _of_data("short side in pixels at which flow is computed", 128)
+    flow_distance: Count = _of_data("frames from one image of flow to the other", 1)
+    flow_bound: Positive = _of_data("largest vector of flow in pixels", 20.0)
 
     @model_validator(mode="after")
     def _refuse_parts(self) -> Self:
@@ -140,6 +148,12 @@ class Data(Section):
         if twice:
             raise ConfigError(f"group {twice[0]!r} stands in val_groups and in test_groups")
         return self
+
+    def flow_spec(self) -> FlowSpec:
+        """The way in which flow is computed and kept."""
+        from expand3d.data.flow.store import FlowSpec
+
+        return FlowSpec(self.flow, self.flow_size, self.flow_distance, self.flow_bound)
 
     def absolute(self) -> Self:
         """The same with the paths of the data independent of the working folder."""

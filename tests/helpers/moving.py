@@ -55,8 +55,9 @@ class Moving:
         self.read += 1
         return self.clips[index]
 
-    def content(self, index: int) -> str:
-        return str(hash(self.clips[index].tobytes()))
+    @property
+    def identities(self) -> tuple[str, ...]:
+        return tuple(str(hash(clip.tobytes())) for clip in self.clips)
 
 
 def middle(field_THWC: NDArray[Any], margin: int = 12) -> NDArray[Any]:

@@ -11,10 +11,10 @@ import dataclasses
 import hashlib
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from expand3d.core import files
 from expand3d.core.errors import DataError
 from expand3d.core.genotype import digest
+from expand3d.core.input_kinds import Source
 from expand3d.core.plugins import FLOWS
 from expand3d.data.decode import scaled_size
 from expand3d.data.flow.methods import Method, grey, opencv
@@ -60,23 +61,16 @@ class FlowSpec:
         return digest(FORMAT, dataclasses.asdict(self))
 
 
-class Clips(ClipStore, Protocol):
-    """Clips whose content has a name, for the files of their flow."""
-
-    def content(self, index: int) -> str:
-        """A text that changes with the frames of clip `index`."""
-        ...
-
-
 class FlowStore:
     """Clips with their flow: a ClipStore whose `flow` and `warped` compute what is not there yet.
 
     May be pickled: workers open the same files. Computing a clip twice at once gives the same file.
     """
 
-    def __init__(self, clips: Clips, spec: FlowSpec, root: Path) -> None:
+    def __init__(self, clips: ClipStore, spec: FlowSpec, root: Path) -> None:
         self.clips, self.spec, self.root = clips, spec, root
         self.keys: Sequence[str] = clips.keys
+        self.identities: Sequence[str] = clips.identities
         self.labels: Sequence[int] = clips.labels
         self.groups: Sequence[str | None] = clips.groups
         self.class_names: Sequence[str] = clips.class_names
@@ -85,7 +79,7 @@ class FlowStore:
     def __len__(self) -> int:
         return len(self.clips)
 
-    def __reduce__(self) -> tuple[type[FlowStore], tuple[Clips, FlowSpec, Path]]:
+    def __reduce__(self) -> tuple[type[FlowStore], tuple[ClipStore, FlowSpec, Path]]:
         return FlowStore, (self.clips, self.spec, self.root)
 
     def frames(self, index: int) -> NDArray[np.uint8]:
@@ -110,6 +104,26 @@ class FlowStore:
         """The clips whose flow is not there yet."""
         return [i for i in indices if self._open(self._file(i, warped=warped)) is None]
 
+    def fill(
+        self,
+        sources: Iterable[Source],
+        *,
+        workers: int,
+        progress: Callable[[int, int], None] = lambda done, total: None,
+    ) -> None:
+        """Compute what is missing of these sources, several clips at a time."""
+        wanted = [s == "warped" for s in sources if s != "frames"]
+        left = [(i, w) for w in wanted for i in self.missing(range(len(self)), warped=w)]
+        with ThreadPoolExecutor(workers, "flow") as pool:
+            waiting = [pool.submit(self._fields, i, warped=w) for i, w in left]
+            try:
+                for done, future in enumerate(as_completed(waiting), 1):
+                    future.result()
+                    progress(done, len(left))
+            finally:
+                for future in waiting:
+                    future.cancel()
+
     def _fields(self, index: int, *, warped: bool) -> NDArray[np.uint8]:
         file = self._file(index, warped=warped)
         found = self._open(file)
@@ -131,7 +145,7 @@ class FlowStore:
         return found
 
     def _file(self, index: int, *, warped: bool) -> Path:
-        text = f"{self.spec.identity()} {self.clips.content(index)} {warped}"
+        text = f"{self.spec.identity()} {self.identities[index]} {warped}"
         name = hashlib.sha256(text.encode()).hexdigest()[:32]
         return self.root / name[:2] / f"{name}.npy"
 

@@ -54,6 +54,7 @@ def find_space(
         threads=config.threads or 1,
         known=known,
         watch=watch,
+        flow=config.flow_spec(),
     )
     limits = _limits(videos.report, goal, config.first_clip)
     crop = largest_crop(goal.family, goal.start, base, limits, goal.reach, afforded.price)
