@@ -82,7 +82,7 @@ class Plan:
 
     @property
     def sources(self) -> frozenset[Source]:
-        """What the data must hold for the inputs: decoded frames, flow, or warped flow."""
+        """The sources that the data must hold for the inputs: frames, flow or warped flow."""
         return frozenset(each.made_of.source for each in self.inputs)
 
     @property

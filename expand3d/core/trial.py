@@ -116,7 +116,7 @@ class Trial:
 
     @property
     def why(self) -> str:
-        """Why there is no score of a whole training; the state where there is no reason."""
+        """The reason for the lack of a score of a whole training, or the state without one."""
         if self.reason is None:
             return self.state
         return f"stopped: {self.reason}" if self.state == "stopped" else self.reason

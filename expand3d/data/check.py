@@ -54,7 +54,7 @@ class CheckReport:
 
     @property
     def remarks(self) -> Mapping[str, str]:
-        """What is odd about files that can be used, by key."""
+        """The oddities of files that can be used, by key."""
         return {key: info.remark for key, info in self.infos.items() if info.remark}
 
 

@@ -28,7 +28,7 @@ _ASF_FILE = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 
 
 def missing(path: Path) -> str | None:
-    """What the container proves to be missing, in a few words; None where it proves nothing."""
+    """The parts that the container proves to be missing, in a few words; None where it proves none."""
     file = os.open(path, os.O_RDONLY)
     try:
         walk = _Walk(file, os.fstat(file).st_size)
@@ -152,7 +152,7 @@ def _matroska(walk: _Walk) -> str | None:
 
 
 def _cluster(walk: _Walk, at: int, stop: int) -> tuple[int | None, str | None]:
-    """Where the elements of a cluster end (None: at what is no element), and the fault in them."""
+    """The end of a cluster's elements (None: at what is no element), and the fault in them."""
     if fault := walk.cut(stop):
         return stop, fault
     while at < stop:

@@ -204,7 +204,7 @@ class _Backward(Exception):
 
 
 def _stamps(path: Path) -> Stamps:
-    """When the file's frames are shown; DataError where its container proves that some lack."""
+    """The times of the file's frames; DataError where its container proves that some lack."""
     require_file(path)
     if fault := missing(path):
         raise DataError(f"{path}: {fault}")

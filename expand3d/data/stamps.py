@@ -41,7 +41,7 @@ MOST_FPS = 1000.0
 
 @dataclass(frozen=True)
 class Stamps:
-    """When frames are shown, in the order of showing.
+    """The times of frames, in the order of showing.
 
     `even` is None where the stamps hold; else the seconds between frames that are evenly spaced.
     `times` are seconds from the first frame where the container's order gives them (AVI). `frames`

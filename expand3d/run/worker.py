@@ -178,7 +178,7 @@ class _Worker(Expanding):
         return claims.held(f"{WORKER}{claims.owner}")
 
     def _todo(self) -> Works:
-        """What may be done now by the claim that it needs, what others are at included."""
+        """The work that may be done now by the claim that it needs, that of others included."""
         trials = self.record.trials()
         self._shown = self.tell_decisions(self._shown)
         asked = self.ready.strategy.ask(trials)

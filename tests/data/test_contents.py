@@ -1,4 +1,4 @@
-"""What a record keeps of a data set's files."""
+"""A record keeps the facts of a data set's files."""
 
 from __future__ import annotations
 

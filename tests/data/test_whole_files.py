@@ -1,4 +1,4 @@
-"""What is damaged and what is whole: judged by decoder, demuxer and structure, never by headers."""
+"""Files are whole or damaged by decoder, demuxer and structure, never by headers."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from expand3d.study.record import DATA, Record
 
 
 def again(config: StudyConfig) -> Prepared:
-    """What the study stands on when it goes on."""
+    """The study as it is prepared when it goes on."""
     assert config.name is not None
     with reopened(config.name, root=config.root, storage=None, changes=None, watch=Watch()) as it:
         return it[1]

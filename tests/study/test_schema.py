@@ -20,7 +20,7 @@ FILES = sorted(STUDIES.glob("*.toml"))
 
 
 def mistakes(text: str) -> list[str]:
-    """What an editor would mark in the text of a study file."""
+    """The mistakes that an editor would mark in the text of a study file."""
     check = jsonschema.Draft202012Validator(study_schema())
     return [error.message for error in check.iter_errors(tomllib.loads(text))]
 

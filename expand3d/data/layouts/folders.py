@@ -37,7 +37,7 @@ _AFTER_SPLIT = re.compile(r"[-_ ]?(set|split|data|videos|clips|\d+)$")
 
 @dataclass
 class LeftOut:
-    """What lies in a folder of videos and is not read: counts by reason, with an example each."""
+    """The files of a folder that are not read: counts by reason, with an example each."""
 
     counts: Counter[str] = field(default_factory=Counter)
     examples: dict[str, str] = field(default_factory=dict)
@@ -225,7 +225,7 @@ def _holds_video(folder: Path) -> bool:
 
 
 def _without_video(folder: Path, left: LeftOut) -> str:
-    """Why a class folder gives no clip, and what to do."""
+    """The reason why a class folder gives no clip, and what to do."""
     pictures = next(
         (path for path in sorted(folder.rglob("*")) if path.suffix.lower() in PICTURE_SUFFIXES),
         None,

@@ -148,7 +148,7 @@ def as_cell(value: str) -> str:
 
 
 def _column(cell: str) -> str:
-    """What a header's cell means: path, label, label_name, class, or the cell itself."""
+    """The meaning of a header's cell: path, label, label_name, class, or the cell itself."""
     name = re.sub(r"[\s-]+", "_", cell.strip().lower())
     return COLUMNS.get(name) or name
 

@@ -77,7 +77,7 @@ class ChannelwiseConv3d(nn.Conv3d):
         )
 
     def _as_made(self) -> bool:
-        """Whether the settings are still such as the constructor gives."""
+        """True where the settings are still those that the constructor gives."""
         (taps, height, width), stride = self.kernel_size, self.stride[-1]
         return (
             self.stride == (1, stride, stride)
@@ -116,7 +116,7 @@ class FramewiseConv3d(nn.Conv3d):
         return images.unflatten(0, (x.shape[0], x.shape[2])).transpose(1, 2)
 
     def _framewise(self) -> bool:
-        """Whether it reads frame by frame, and zeros around them."""
+        """True where it reads frame by frame, and zeros around them."""
         zeros = self.padding_mode == "zeros" and not isinstance(self.padding, str)
         alone = self.kernel_size[0] == 1 and self.padding[0] == 0
         return zeros and alone and self.dilation == (1, 1, 1)

@@ -25,7 +25,7 @@ def triples(low: int, high: int) -> st.SearchStrategy[tuple[int, ...]]:
 
 @st.composite
 def arguments(draw: st.DrawFn) -> dict[str, Any]:
-    """What nn.Conv3d can be made of, mostly with a kernel of one frame."""
+    """Arguments of nn.Conv3d, mostly with a kernel of one frame."""
     groups = draw(st.integers(1, 3))
     one_frame = st.tuples(st.just(1), st.integers(1, 4), st.integers(1, 4))
     padding = triples(0, 2) | st.tuples(st.just(0), *[st.integers(0, 2)] * 2)
