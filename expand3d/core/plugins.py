@@ -132,6 +132,16 @@ FAMILIES = Kind(
         "twostream": _family(
             "twostream", "two-stream networks: a frame and stacked optical flow, averaged"
         ),
+        "i3d_twostream": Row(
+            "expand3d.networks.families.clip_streams:I3D", "I3D on the clip and on its flow"
+        ),
+        "s3d_twostream": Row(
+            "expand3d.networks.families.clip_streams:S3D", "S3D on the clip and on its flow"
+        ),
+        "r2plus1d_twostream": Row(
+            "expand3d.networks.families.clip_streams:R2PLUS1D",
+            "R(2+1)D on the clip and on its flow",
+        ),
         "fusion": _family(
             "fusion", "convolutional two-stream fusion: towers of RGB and flow that meet early"
         ),

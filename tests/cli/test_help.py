@@ -29,7 +29,8 @@ def test_run_shows_groups_values_and_defaults(monkeypatch: pytest.MonkeyPatch) -
         "--beam N",
         "(a whole number of at least 1; default: 1)",
         "one of x3d, r3d, r2plus1d, csn, slowonly, c3d, t3d, slowfast, i3d, s3d, "
-        "twostream, fusion, hidden_twostream, tsn; default: x3d",
+        "twostream, i3d_twostream, s3d_twostream, r2plus1d_twostream, fusion, "
+        "hidden_twostream, tsn; default: x3d",
         "--first-clip FRAMESxSTRIDE",
         "(default: 2x14)",
         "(a number above 1; default: 2)",

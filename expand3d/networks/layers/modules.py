@@ -31,7 +31,7 @@ def build(layers: L.Layer, inputs: tuple[L.Shape, ...]) -> nn.Module:
     if isinstance(layers, S.Streams):
         each = zip(layers.streams, inputs, strict=True)
         streams = [(name, build(stream, (clip,))) for (name, stream), clip in each]
-        return stream_modules.Streams(streams, layers.weights)
+        return stream_modules.Streams(streams, layers.weights, of=layers.of)
     if isinstance(layers, S.Fused):
         return _fused(layers, inputs)
     (clip,) = inputs

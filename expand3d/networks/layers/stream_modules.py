@@ -53,21 +53,30 @@ class Consensus(nn.Module):
 class Streams(nn.Module):
     """A network per argument.
 
-    In train mode it returns the logits of each stream, in eval mode the logarithm of the averaged
-    probabilities, N x num_classes, whose softmax they are.
+    In train mode it returns the logits of each stream. In eval mode it returns N x num_classes:
+    their sum by weight, or the logarithm of the probabilities that are averaged by weight.
     """
 
     def __init__(
-        self, streams: Iterable[tuple[str, nn.Module]], weights: tuple[float, ...]
+        self,
+        streams: Iterable[tuple[str, nn.Module]],
+        weights: tuple[float, ...],
+        *,
+        of: str = "probabilities",
     ) -> None:
         super().__init__()
         for name, stream in streams:
             self.add_module(name, stream)
-        self.weights = tuple(weight / sum(weights) for weight in weights)
+        self.weights, self.of = tuple(weight / sum(weights) for weight in weights), of
 
     def forward(self, *inputs: Tensor) -> Tensor | tuple[Tensor, ...]:
         logits = tuple(stream(clip) for stream, clip in zip(self.children(), inputs, strict=True))
-        return logits if self.training else fused(logits, self.weights)
+        if self.training:
+            return logits
+        if self.of == "logits":  # whose weights may all be 1
+            count = len(logits)
+            return sum(count * w * part for part, w in zip(logits, self.weights, strict=True))
+        return fused(logits, self.weights)
 
 
 class Fuse(nn.Module):

@@ -51,7 +51,7 @@ class Consensus:
 
 @dataclass(frozen=True)
 class Streams:
-    """A network per input; the class probabilities are averaged by `weights`.
+    """A network per input; their class probabilities, or logits, are averaged by `weights`.
 
     In training each stream has a loss of its own and none sees the others, which is the same as
     training them apart.
@@ -59,6 +59,7 @@ class Streams:
 
     streams: tuple[Named, ...]
     weights: tuple[float, ...]
+    of: Literal["probabilities", "logits"] = "probabilities"
 
     def trace(self, x: tuple[Shape, ...], path: str, out: list[Operator]) -> Shape:
         shapes = [

@@ -194,3 +194,30 @@ def test_towers_meet_behind_any_stage(at: int, rule: int) -> None:
         assert network.eval()(*example(plan, 2)).shape == (2, 4)
     counted = {name: sum(kinds.values()) for name, kinds in measure(plan).by_module.items()}
     assert counted == {op.name: op.flops for op in family.cost(plan).operators}
+
+
+def test_the_flow_stream_of_i3d_costs_what_was_counted() -> None:
+    """12.675 M and 102.341 GMACs, with the classifier counted at each of 8 moments of 64 frames."""
+    preset = get_preset("i3d-flow")
+    family = get_family("i3d_twostream")
+    plan = family.resolve(preset.genotype)
+    cost = family.cost(plan)
+    assert round(cost.params / 1e6, 3) == 12.675
+    assert plan.inputs[0].shape == (2, 64, 224, 224)
+    classifier = next(op.flops for op in cost.operators if op.name == "head.fc")
+    assert round((cost.macs + 6 * classifier) / 1e9, 3) == 102.341  # 7 windows of 2 moments
+    both = family.resolve(get_preset("i3d-twostream").genotype)
+    rgb = get_family("i3d").cost(both.network)
+    assert family.cost(both).macs == cost.macs + rgb.macs
+    assert family.cost(both).params == cost.params + rgb.params
+
+
+def test_logits_of_clip_streams_are_summed() -> None:
+    family = get_family("i3d_twostream")
+    plan = family.resolve(family.base.replace(gamma_s=32 / 112), num_classes=4)
+    network = family.build(plan).eval()
+    rgb, flow = example(plan, 2)
+    assert flow.shape == (2, 2, 8, 32, 32)
+    with torch.no_grad():
+        alone = network.get_submodule("rgb")(rgb) + network.get_submodule("flow")(flow)
+        assert torch.allclose(network(rgb, flow), alone, atol=1e-5)
