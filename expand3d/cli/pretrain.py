@@ -1,13 +1,18 @@
-"""Pretrain a 3D network without labels: a frozen 2D network tells it which frames are its own.
+"""Pretrain without labels: a 3D network by a frozen 2D one, or the flow of a two-stream network.
 
-Half of the pairs are a clip and its own frames, half a clip and the frames of another video. The
-result is a folder as `expand3d export --to json` writes it, with a line per step in pretrain.jsonl.
-Ctrl-C stops cleanly; the same command goes on.
+With a teacher half of the pairs are a clip and its own frames, half a clip and the frames of
+another video. The result is a folder as `expand3d export --to json` writes it, with a line per step in
+pretrain.jsonl. Ctrl-C stops cleanly; the same command goes on.
 
 examples:
   expand3d pretrain t3d --data videos/ --teacher my-2d-export --set gamma_t=16 --out pretrained
   expand3d pretrain t3d --preset t3d-121 --data list.csv --out pretrained \\
       --teacher densenet121.pth --teacher-preset densenet-121
+
+  expand3d pretrain motionnet --data videos/ --out flow
+
+`motionnet` learns optical flow from the clips alone: a frame is told from the one before it. The
+result is a hidden two-stream network, and flow.png shows its flow beside OpenCV's.
 
 The teacher is a network of any family that reads single frames: a folder of `expand3d export --to
 json`, or a state dict of the published network that --teacher-preset names.
@@ -19,6 +24,7 @@ import argparse
 import dataclasses
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +38,8 @@ from expand3d.networks.family import Family
 if TYPE_CHECKING:
     from expand3d.run.pretrain import Pretraining
 
+#: What to pretrain in place of a family: the network that finds flow.
+MOTION = "motionnet"
 #: Keys of a study file that a pretraining has too.
 KEYS = (
     *("data", "prefix", "fps", "val", "test", "val_groups", "test_groups", "skip_bad", "cache_cap"),
@@ -41,7 +49,9 @@ KEYS = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags of `expand3d pretrain`."""
-    parser.add_argument("family", metavar="FAMILY", help="the student's network family")
+    parser.add_argument(
+        "family", metavar="FAMILY", help=f"the student's network family, or {MOTION}"
+    )
     parser.add_argument("--preset", metavar="NAME", help="student; the family's base if left out")
     parser.add_argument(
         "--set",
@@ -50,9 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="change one factor of the student; may be given several times",
     )
-    parser.add_argument(
-        "--teacher", required=True, metavar="FILE", type=Path, help="the frozen 2D network"
-    )
+    parser.add_argument("--teacher", metavar="FILE", type=Path, help="the frozen 2D network")
     parser.add_argument(
         "--teacher-preset", metavar="NAME", help="the network that FILE's state dict is of"
     )
@@ -60,18 +68,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out", required=True, metavar="DIR", type=Path, help="folder to write, new or empty"
     )
     parser.add_argument(
-        "--clip-visits", type=whole(1), metavar="N", help="pairs seen in all (default: 4000)"
+        "--clip-visits",
+        type=whole(1),
+        metavar="N",
+        help="pairs, or clips, seen in all (default: 4000; 8000 of flow)",
     )
     parser.add_argument("--batch", type=whole(1), metavar="N", help="pairs of a step (default: 16)")
     parser.add_argument(
-        "--lr", type=number(0), metavar="X", help="highest learning rate (default: 0.1)"
+        "--lr",
+        type=number(0),
+        metavar="X",
+        help="highest learning rate (default: 0.1; 0.001 of flow)",
     )
     add_config_flags(parser, only=KEYS)
     parser.add_argument("--json", action="store_true", help="print the outcome as JSON")
 
 
 def main(args: argparse.Namespace) -> int:
-    """Pretrain and say how well pairs are told apart; 0, or 130 where it was stopped."""
+    """Pretrain and say how well that went; 0, or 130 where it was stopped."""
+    if args.family == MOTION:
+        return _motion(args)
+    if args.teacher is None:
+        raise ConfigError(f"--teacher FILE is needed to pretrain {args.family}")
     wanted = _wanted(args)
     from expand3d.cli.live import PlainWatch, progress_text
     from expand3d.cli.outcome import SignalStop
@@ -99,15 +117,54 @@ def main(args: argparse.Namespace) -> int:
     return 0
 
 
-def _wanted(args: argparse.Namespace) -> Pretraining:
-    from expand3d.run.pretrain import RECIPE, Pretraining
+def _motion(args: argparse.Namespace) -> int:
+    """Learn flow and say how much better frames match under it than under none."""
+    if args.teacher is not None or args.teacher_preset is not None:
+        raise ConfigError(f"{MOTION} learns without a teacher")
+    from expand3d.cli.live import PlainWatch, progress_text
+    from expand3d.cli.outcome import SignalStop
     from expand3d.study.sections import Data, Execution, Training
 
-    family = get_family(args.family)
+    class Lines(PlainWatch):
+        def training(self, candidate: Any, progress: Any) -> None:
+            if self._due():
+                self.say(f"loss {progress.loss:.3f}: {progress_text(progress)}")
+
+    of = _sections(args)
+    wanted = motion.MotionPretraining(
+        data=Data(**of(Data)),
+        execution=Execution(**of(Execution)),
+        seed=Training(**of(Training)).seed,
+        student=_student(get_family(motion.FAMILY), args),
+        out=args.out,
+        recipe=dataclasses.replace(motion.RECIPE, **_recipe(args)),
+    )
+    watch = Lines(every=2 if sys.stderr.isatty() else 10)
+    with SignalStop(watch) as stop:
+        scores = motion.pretrain_motion(wanted, watch=watch, stop=stop)
+    if scores is None:
+        watch.note("the same command goes on from here")
+        return 130
+    score = scores[motion.SCORE]
+    if args.json:
+        print(json.dumps({"out": str(wanted.out), **score}, indent=2))
+    else:
+        print(
+            f"brightness loss of {score['clips']} held-out clips: {score['loss']:.3f}, and "
+            f"{score['loss_of_no_flow']:.3f} without flow; the network and its weights: {args.out}"
+        )
+    return 0
+
+
+def _recipe(args: argparse.Namespace) -> dict[str, Any]:
+    """The fields of the recipe that differ."""
     changes = {name: getattr(args, name) for name in ("clip_visits", "batch", "lr")}
     given = {name: value for name, value in changes.items() if value is not None}
-    if args.batch is not None:
-        given["bn_batch"] = args.batch
+    return given if args.batch is None else {**given, "bn_batch": args.batch}
+
+
+def _sections(args: argparse.Namespace) -> Callable[[Any], dict[str, Any]]:
+    """A function from a section to the values that were given for its keys."""
     # `--batch` is the recipe's here, not the key of a study.
     keys = {key: value for key, value in config_values(args).items() if key in KEYS}
 
@@ -116,6 +173,14 @@ def _wanted(args: argparse.Namespace) -> Pretraining:
             item.name: keys[item.name] for item in dataclasses.fields(section) if item.name in keys
         }
 
+    return of
+
+
+def _wanted(args: argparse.Namespace) -> Pretraining:
+    from expand3d.run.pretrain import RECIPE, Pretraining
+    from expand3d.study.sections import Data, Execution, Training
+
+    family, of = get_family(args.family), _sections(args)
     return Pretraining(
         data=Data(**of(Data)),
         execution=Execution(**of(Execution)),
@@ -124,7 +189,7 @@ def _wanted(args: argparse.Namespace) -> Pretraining:
         teacher=args.teacher,
         teacher_preset=args.teacher_preset,
         out=args.out,
-        recipe=dataclasses.replace(RECIPE, **given),
+        recipe=dataclasses.replace(RECIPE, **_recipe(args)),
     )
 
 

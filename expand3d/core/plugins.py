@@ -268,6 +268,7 @@ TASKS = Kind(
             "expand3d.training.tasks.transfer:TransferTask",
             "the features of a frozen network of pictures, without labels",
         ),
+        "motion": Row("expand3d.training.tasks.motion:MotionTask", "optical flow, without labels"),
     },
 )
 

@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from expand3d.core.errors import ExportError
 from expand3d.core.genotype import Genotype
@@ -64,18 +64,69 @@ def pretrain(
     `wanted.out` then holds the network with its weights, or the checkpoint from which the same
     call goes on. ExportError where the folder holds something else.
     """
-    watch, out = watch or Watch(), wanted.out
-    if not (out / LOG).is_file():
-        refuse_occupied(out, force=False)
+    watch = watch or Watch()
+    refuse_other_folder(wanted.out)
     task, store = _prepared(wanted, watch)
-    if (out / NETWORK).is_file():
-        return _finished(wanted, task, store, watch)
-    from expand3d.training.checkpoint import discard
     from expand3d.training.tasks.transfer import transfer
 
-    execution = wanted.execution
+    return carried_out(
+        wanted,
+        task,
+        store,
+        learn=transfer,
+        describe=lambda result: _network(wanted, task, store, result),
+        watch=watch,
+        stop=stop,
+    )
+
+
+class Learns(Protocol):
+    """A task whose checkpoint and result say what they belong to."""
+
+    def belongs(self) -> dict[str, str]: ...
+
+
+class Wanted(Protocol):
+    """The settings that every pretraining has."""
+
+    @property
+    def execution(self) -> Execution: ...
+
+    @property
+    def out(self) -> Path: ...
+
+
+T = TypeVar("T", bound=Learns)
+R = TypeVar("R")
+
+
+def refuse_other_folder(out: Path) -> None:
+    """ExportError where the folder holds something that no pretraining has begun."""
+    if not (out / LOG).is_file():
+        refuse_occupied(out, force=False)
+
+
+def carried_out(
+    wanted: Wanted,
+    task: T,
+    store: CachedStore,
+    *,
+    learn: Callable[..., R],
+    describe: Callable[[R], ExportedNetwork],
+    watch: Watch,
+    stop: Callable[[], bool],
+) -> Mapping[str, Any] | None:
+    """The scores of what `learn` made of the task, in the folder as `describe` says; None if ended.
+
+    `learn` goes on from the folder's checkpoint. What is finished is not begun again.
+    """
+    from expand3d.training.checkpoint import discard
+
+    out, execution = wanted.out, wanted.execution
+    if (out / NETWORK).is_file():
+        return _finished(out, task, store, watch)
     try:
-        result = transfer(
+        result = learn(
             task,
             weights_out=out / WEIGHTS,
             log=out / LOG,
@@ -89,7 +140,7 @@ def pretrain(
     except Interrupted as stopped:
         watch.note(str(stopped))
         return None
-    network = _network(wanted, task, store, result)
+    network = describe(result)
     write_description(network, out, weights=WEIGHTS)
     discard(out / CHECKPOINT)
     return network.scores
@@ -116,11 +167,8 @@ def _prepared(wanted: Pretraining, watch: Watch) -> tuple[TransferTask, CachedSt
     return task, store
 
 
-def _finished(
-    wanted: Pretraining, task: TransferTask, store: CachedStore, watch: Watch
-) -> Mapping[str, Any]:
+def _finished(out: Path, task: Learns, store: CachedStore, watch: Watch) -> Mapping[str, Any]:
     """The scores of what stands in the folder; ExportError where that is of another pretraining."""
-    out = wanted.out
     kept = load_export(out)
     before, now = dict(kept.provenance.get("belongs", {})), task.belongs()
     if FRAMES not in before:  # an earlier version's: what it kept says as much

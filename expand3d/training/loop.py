@@ -13,6 +13,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import torch
 from torch import nn
+from torch.optim import Optimizer
 
 from expand3d.core.recipe import Recipe
 from expand3d.core.result import Interrupted
@@ -27,7 +28,6 @@ from expand3d.training.step import (
     Pass,
     forward_backward,
     lr_at,
-    make_optimiser,
     set_lr,
 )
 
@@ -69,8 +69,8 @@ class Task(Protocol[N, B, S]):
     def build(self) -> N:
         """A new network, its weights drawn from torch's random state."""
 
-    def groups(self, network: N) -> list[dict[str, Any]]:
-        """The parameters that learn, in groups for the optimiser."""
+    def optimiser(self, network: N) -> Optimizer:
+        """The optimiser of the parameters that learn; the loop sets its learning rate."""
 
     def batch(self, number: int) -> B:
         """The clips of pass `number`, counted from 0 over the whole training."""
@@ -142,7 +142,7 @@ class Loop(Generic[N, B, S]):
         torch.manual_seed(derived_seed("weights", self.task.seed))
         self.network = self.task.build()
         self.placement.model(self.network)
-        self.optimiser = make_optimiser(self.task.groups(self.network), self.recipe)
+        self.optimiser = self.task.optimiser(self.network)
         self.step = 0
         self.curve: list[dict[str, float]] = []
         self.meter = Meter()

@@ -20,7 +20,7 @@ from expand3d.training.checkpoint import Checkpointer
 from expand3d.training.loop import Loop, Stopping
 from expand3d.training.placement import Placement, place
 from expand3d.training.progress import StepLog
-from expand3d.training.step import Ended, Pass
+from expand3d.training.step import Ended, Pass, make_optimiser
 
 #: Four steps of two passes; without warm-up or momentum.
 RECIPE = Recipe(
@@ -54,8 +54,8 @@ class LineTask:
     def build(self) -> Line:
         return Line()
 
-    def groups(self, network: Line) -> list[dict[str, Any]]:
-        return [{"params": [network.slope]}]
+    def optimiser(self, network: Line) -> torch.optim.Optimizer:
+        return make_optimiser([{"params": [network.slope]}], self.recipe)
 
     def batch(self, number: int) -> int:
         return number

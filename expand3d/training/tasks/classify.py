@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
+from torch.optim import Optimizer
 
 from expand3d.core.errors import DataError
 from expand3d.core.genotype import Plan, digest
@@ -23,7 +23,7 @@ from expand3d.training.loop import Loop, Stopping
 from expand3d.training.placement import Placement, place
 from expand3d.training.progress import Progress
 from expand3d.training.scoring import Scorer, score_clips
-from expand3d.training.step import Ended, Pass, is_out_of_memory, parameter_groups
+from expand3d.training.step import Ended, Pass, is_out_of_memory, make_optimiser, parameter_groups
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,8 @@ class ClassifyTask:
     def build(self) -> nn.Module:
         return get_family(self.plan.family).build(self.plan, dropout=self.recipe.dropout)
 
-    def groups(self, network: nn.Module) -> list[dict[str, Any]]:
-        return parameter_groups(network, self.recipe.weight_decay)
+    def optimiser(self, network: nn.Module) -> Optimizer:
+        return make_optimiser(parameter_groups(network, self.recipe.weight_decay), self.recipe)
 
     def batch(self, number: int) -> ClipBatch:
         return train_batch(

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
+from torch.optim import Optimizer
 
 from expand3d.core.errors import ConfigError, DataError, WeightsError
 from expand3d.core.genotype import Plan, digest
@@ -26,7 +27,7 @@ from expand3d.training import checkpoint as checkpoints
 from expand3d.training.loop import Loop, Stopping
 from expand3d.training.placement import Placement, place
 from expand3d.training.progress import Progress, StepLog
-from expand3d.training.step import Ended, Pass, parameter_groups
+from expand3d.training.step import Ended, Pass, make_optimiser, parameter_groups
 from expand3d.training.tasks.pairs import PairBatch, another, centre_views, train_pair_batch
 
 #: Units between the features and the answer.
@@ -156,8 +157,8 @@ class TransferTask:
         student = get_family(self.plan.family).build(self.plan, dropout=self.recipe.dropout)
         return Pairing(student, teacher_width=self.teacher.width)
 
-    def groups(self, network: Pairing) -> list[dict[str, Any]]:
-        return parameter_groups(network, self.recipe.weight_decay)
+    def optimiser(self, network: Pairing) -> Optimizer:
+        return make_optimiser(parameter_groups(network, self.recipe.weight_decay), self.recipe)
 
     def batch(self, number: int) -> PairBatch:
         return train_pair_batch(

@@ -1,0 +1,139 @@
+"""Pretraining of the network that finds flow, without labels (arXiv 1704.00389).
+
+The folder that comes out holds a whole hidden two-stream network; its flow is learned, the network
+that reads it is as it was initialised. `flow.png` shows flow of held-out clips beside OpenCV's.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from expand3d.core.errors import ConfigError
+from expand3d.core.genotype import Genotype
+from expand3d.core.recipe import Recipe
+from expand3d.interop.network import ExportedNetwork
+from expand3d.networks import get_family
+from expand3d.run.events import Watch
+from expand3d.run.prepare.data import cached_side, clip_store, manifest_of, parts_of
+from expand3d.run.pretrain import LOG, carried_out, refuse_other_folder
+from expand3d.study.sections import Data, Execution
+from expand3d.study.session import Session
+
+if TYPE_CHECKING:
+    from expand3d.data.cache import CachedStore
+    from expand3d.training.tasks.motion import MotionLearned, MotionTask
+
+FAMILY = "hidden_twostream"
+#: What `ExportedNetwork.scores` calls the result, and the picture.
+SCORE, PICTURE = "held-out clips", "flow.png"
+#: Adam's rate in the paper is 3.2e-5 for 400,000 steps of its large network; short trainings of
+#: small ones need more.
+RECIPE = Recipe(
+    "motion", 8_000, None, batch=16, bn_batch=16, lr=1e-3, weight_decay=0, flip=True, test_views=1
+)
+
+
+@dataclass(frozen=True)
+class MotionPretraining:
+    """The pretraining that is wanted; `seed` is that of splits, weights and augmentation."""
+
+    data: Data
+    execution: Execution
+    student: Genotype
+    out: Path
+    seed: int = 0
+    recipe: Recipe = RECIPE
+
+
+def pretrain_motion(
+    wanted: MotionPretraining,
+    *,
+    watch: Watch | None = None,
+    stop: Callable[[], bool] = lambda: False,
+) -> Mapping[str, Any] | None:
+    """The scores of the learned flow on held-out clips; None where `stop` ended it.
+
+    `wanted.out` then holds the network with its weights, or the checkpoint from which the same
+    call goes on. ExportError where the folder holds something else.
+    """
+    watch = watch or Watch()
+    if wanted.student.family != FAMILY:
+        raise ConfigError(f"flow is learned by a network of {FAMILY}, not {wanted.student.family}")
+    refuse_other_folder(wanted.out)
+    task, store = _prepared(wanted, watch)
+    from expand3d.training.tasks.motion import learn_motion
+
+    scores = carried_out(
+        wanted,
+        task,
+        store,
+        learn=learn_motion,
+        describe=lambda result: _network(wanted, task, store, result),
+        watch=watch,
+        stop=stop,
+    )
+    if scores is not None and not (wanted.out / PICTURE).is_file():
+        _draw(wanted.out, task, store, wanted.data, watch)
+    return scores
+
+
+def _prepared(wanted: MotionPretraining, watch: Watch) -> tuple[MotionTask, CachedStore]:
+    family = get_family(FAMILY)
+    family.resolve(wanted.student)  # said before anything is read
+    manifest = manifest_of(wanted.data, watch)
+    plan = family.resolve(wanted.student, num_classes=len(manifest.class_names))
+    side = cached_side(plan.crop, wanted.recipe)
+    store = clip_store(wanted.data, manifest, short_side=side, watch=watch)
+    parts = parts_of(wanted.data, store.manifest, seed=wanted.seed)
+    for note in parts.notes:
+        watch.note(note)
+    from expand3d.networks.families.hidden_twostream import HiddenPlan
+    from expand3d.training.tasks.motion import MotionTask
+
+    assert isinstance(plan, HiddenPlan)
+    return MotionTask(plan, store, parts.train, parts.val, wanted.recipe, wanted.seed), store
+
+
+def _draw(out: Path, task: MotionTask, store: CachedStore, data: Data, watch: Watch) -> None:
+    """Write the picture; without OpenCV say why there is none."""
+    from expand3d.core.errors import DataError
+    from expand3d.report.flow import draw_flow
+
+    try:
+        draw_flow(
+            out / PICTURE, task.plan, store, task.held_out, weights=out, spec=data.flow_spec()
+        )
+    except DataError as missing:
+        watch.note(f"no {PICTURE}: {missing}")
+
+
+def _network(
+    wanted: MotionPretraining, task: MotionTask, store: CachedStore, result: MotionLearned
+) -> ExportedNetwork:
+    """The network as `expand3d export` describes networks; it is of no study."""
+    provenance = {
+        "made_by": "photometric losses, arXiv 1704.00389; the network that reads flow is untrained",
+        "belongs": task.belongs(),
+        "data": {"source": wanted.data.data, "fingerprint": store.fingerprint},
+        "clips": {"training": len(task.train), "held out": len(task.held_out)},
+        "clip_visits": result.clip_visits,
+        "environment": dict(result.environment),
+        "session": dataclasses.asdict(Session.start()),
+        "notes": list(result.notes),
+        "log": LOG,
+    }
+    return ExportedNetwork(
+        study="pretraining",
+        trial=0,
+        genotype=wanted.student,
+        plan=task.plan,
+        recipe=wanted.recipe.to_json(),
+        target_fps=wanted.data.fps,
+        classes=tuple(store.class_names),
+        scores={SCORE: result.scores._asdict()},
+        provenance=provenance,
+    )
