@@ -1,8 +1,8 @@
 """Pretrain without labels: a 3D network by a frozen 2D one, or the flow of a two-stream network.
 
 With a teacher half of the pairs are a clip and its own frames, half a clip and the frames of
-another video. The result is a folder as `expand3d export --to json` writes it, with a line per step in
-pretrain.jsonl. Ctrl-C stops cleanly; the same command goes on.
+another video. The result is a folder as `expand3d export --to json` writes it, with a line per step
+in pretrain.jsonl. Ctrl-C stops cleanly; the same command goes on.
 
 examples:
   expand3d pretrain t3d --data videos/ --teacher my-2d-export --set gamma_t=16 --out pretrained
@@ -30,16 +30,20 @@ from typing import TYPE_CHECKING, Any
 
 from expand3d.cli.flags import add_config_flags, config_values, setting
 from expand3d.cli.parser import number, whole
-from expand3d.core.errors import ConfigError
+from expand3d.core.errors import ConfigError, DataError
 from expand3d.core.genotype import Genotype
 from expand3d.networks import get_family, get_preset
 from expand3d.networks.family import Family
 
 if TYPE_CHECKING:
+    from expand3d.cli.live import PlainWatch
     from expand3d.run.pretrain import Pretraining
+    from expand3d.run.pretrain_motion import MotionPretrained, MotionPretraining
 
 #: What to pretrain in place of a family: the network that finds flow.
 MOTION = "motionnet"
+#: The picture of its flow, in the folder of the result.
+PICTURE = "flow.png"
 #: Keys of a study file that a pretraining has too.
 KEYS = (
     *("data", "prefix", "fps", "val", "test", "val_groups", "test_groups", "skip_bad", "cache_cap"),
@@ -123,6 +127,8 @@ def _motion(args: argparse.Namespace) -> int:
         raise ConfigError(f"{MOTION} learns without a teacher")
     from expand3d.cli.live import PlainWatch, progress_text
     from expand3d.cli.outcome import SignalStop
+    from expand3d.core.plugins import MOTION_FAMILY
+    from expand3d.run import pretrain_motion as motion
     from expand3d.study.sections import Data, Execution, Training
 
     class Lines(PlainWatch):
@@ -135,17 +141,18 @@ def _motion(args: argparse.Namespace) -> int:
         data=Data(**of(Data)),
         execution=Execution(**of(Execution)),
         seed=Training(**of(Training)).seed,
-        student=_student(get_family(motion.FAMILY), args),
+        student=_student(get_family(MOTION_FAMILY), args),
         out=args.out,
         recipe=dataclasses.replace(motion.RECIPE, **_recipe(args)),
     )
     watch = Lines(every=2 if sys.stderr.isatty() else 10)
     with SignalStop(watch) as stop:
-        scores = motion.pretrain_motion(wanted, watch=watch, stop=stop)
-    if scores is None:
+        found = motion.pretrain_motion(wanted, watch=watch, stop=stop)
+    if found is None:
         watch.note("the same command goes on from here")
         return 130
-    score = scores[motion.SCORE]
+    score = found.scores
+    _draw(wanted, found, watch)
     if args.json:
         print(json.dumps({"out": str(wanted.out), **score}, indent=2))
     else:
@@ -154,6 +161,20 @@ def _motion(args: argparse.Namespace) -> int:
             f"{score['loss_of_no_flow']:.3f} without flow; the network and its weights: {args.out}"
         )
     return 0
+
+
+def _draw(wanted: MotionPretraining, found: MotionPretrained, watch: PlainWatch) -> None:
+    """Write the picture where there is none; without OpenCV say why not."""
+    picture = wanted.out / PICTURE
+    if picture.is_file():
+        return
+    from expand3d.report.flow import draw_flow
+
+    task, spec = found.task, wanted.data.flow_spec()
+    try:
+        draw_flow(picture, task.plan, task.store, task.held_out, weights=wanted.out, spec=spec)
+    except DataError as missing:
+        watch.note(f"no {PICTURE}: {missing}")
 
 
 def _recipe(args: argparse.Namespace) -> dict[str, Any]:

@@ -153,6 +153,9 @@ FAMILIES = Kind(
     },
 )
 
+#: The family whose networks find optical flow, which can be pretrained by itself.
+MOTION_FAMILY = "hidden_twostream"
+
 #: Keys of a study that the expansion alone uses, and those of strategies that propose whole
 #: networks. What the chosen strategy does not use must not be set: it would promise something.
 _OF_EXPANSION = ("schedule", "beam", "growth", "ratio")

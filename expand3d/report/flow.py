@@ -16,7 +16,7 @@ from expand3d.data.store import ClipStore
 from expand3d.report.plot import DPI, INK, MUTED, new_figure
 
 if TYPE_CHECKING:
-    from expand3d.networks.families.hidden_twostream import HiddenPlan
+    from expand3d.networks.layers.motion import MotionPlan
 
 #: Clips that a picture shows.
 ROWS = 6
@@ -35,7 +35,7 @@ def in_colours(flow_HWC: NDArray[np.floating], longest: float) -> NDArray[np.uin
 
 def draw_flow(
     out: Path,
-    plan: HiddenPlan,
+    plan: MotionPlan,
     store: ClipStore,
     indices: Sequence[int],
     *,
@@ -71,7 +71,7 @@ def draw_flow(
     return write_whole(out, png.getvalue())
 
 
-def _network(plan: HiddenPlan, folder: Path) -> Any:
+def _network(plan: MotionPlan, folder: Path) -> Any:
     """The network that finds flow, with the folder's weights."""
     from safetensors.torch import load_file
 
@@ -88,7 +88,7 @@ def _network(plan: HiddenPlan, folder: Path) -> Any:
 
 
 def _found(
-    network: Any, plan: HiddenPlan, store: ClipStore, index: int
+    network: Any, plan: MotionPlan, store: ClipStore, index: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     """The frames of the middle snippet of a clip, and the first field that the network finds."""
     import torch
@@ -101,7 +101,9 @@ def _found(
         store, index, plan=plan, recipe=get_profile("quick", {"test_views": 1}), moment=0, place=0
     )
     side = plan.crop
-    frames_LHWC = view[0].view(side, side, plan.pairs + 1, 3).permute(2, 0, 1, 3).contiguous()
+    frames_LHWC = (
+        view[0].view(side, side, plan.motion.pairs + 1, 3).permute(2, 0, 1, 3).contiguous()
+    )
     with torch.inference_mode():
         flow = network(normalise(view[None]))[0, :2, 0]
     return frames_LHWC.numpy(), flow.permute(1, 2, 0).numpy()

@@ -1,7 +1,7 @@
 """Pretraining of the network that finds flow, without labels (arXiv 1704.00389).
 
 The folder that comes out holds a whole hidden two-stream network; its flow is learned, the network
-that reads it is as it was initialised. `flow.png` shows flow of held-out clips beside OpenCV's.
+that reads it is as it was initialised.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from expand3d.core.errors import ConfigError
 from expand3d.core.genotype import Genotype
+from expand3d.core.plugins import MOTION_FAMILY
 from expand3d.core.recipe import Recipe
 from expand3d.interop.network import ExportedNetwork
 from expand3d.networks import get_family
@@ -27,9 +28,8 @@ if TYPE_CHECKING:
     from expand3d.data.cache import CachedStore
     from expand3d.training.tasks.motion import MotionLearned, MotionTask
 
-FAMILY = "hidden_twostream"
-#: What `ExportedNetwork.scores` calls the result, and the picture.
-SCORE, PICTURE = "held-out clips", "flow.png"
+#: What `ExportedNetwork.scores` calls the result.
+SCORE = "held-out clips"
 #: Adam's rate in the paper is 3.2e-5 for 400,000 steps of its large network; short trainings of
 #: small ones need more.
 RECIPE = Recipe(
@@ -49,20 +49,30 @@ class MotionPretraining:
     recipe: Recipe = RECIPE
 
 
+@dataclass(frozen=True)
+class MotionPretrained:
+    """The task that was learned, and the scores on its held-out clips."""
+
+    task: MotionTask
+    scores: Mapping[str, Any]
+
+
 def pretrain_motion(
     wanted: MotionPretraining,
     *,
     watch: Watch | None = None,
     stop: Callable[[], bool] = lambda: False,
-) -> Mapping[str, Any] | None:
-    """The scores of the learned flow on held-out clips; None where `stop` ended it.
+) -> MotionPretrained | None:
+    """The network that learned, with its scores on held-out clips; None where `stop` ended it.
 
     `wanted.out` then holds the network with its weights, or the checkpoint from which the same
     call goes on. ExportError where the folder holds something else.
     """
     watch = watch or Watch()
-    if wanted.student.family != FAMILY:
-        raise ConfigError(f"flow is learned by a network of {FAMILY}, not {wanted.student.family}")
+    if wanted.student.family != MOTION_FAMILY:
+        raise ConfigError(
+            f"flow is learned by a network of {MOTION_FAMILY}, not {wanted.student.family}"
+        )
     refuse_other_folder(wanted.out)
     task, store = _prepared(wanted, watch)
     from expand3d.training.tasks.motion import learn_motion
@@ -76,13 +86,11 @@ def pretrain_motion(
         watch=watch,
         stop=stop,
     )
-    if scores is not None and not (wanted.out / PICTURE).is_file():
-        _draw(wanted.out, task, store, wanted.data, watch)
-    return scores
+    return None if scores is None else MotionPretrained(task, scores[SCORE])
 
 
 def _prepared(wanted: MotionPretraining, watch: Watch) -> tuple[MotionTask, CachedStore]:
-    family = get_family(FAMILY)
+    family = get_family(MOTION_FAMILY)
     family.resolve(wanted.student)  # said before anything is read
     manifest = manifest_of(wanted.data, watch)
     plan = family.resolve(wanted.student, num_classes=len(manifest.class_names))
@@ -91,24 +99,11 @@ def _prepared(wanted: MotionPretraining, watch: Watch) -> tuple[MotionTask, Cach
     parts = parts_of(wanted.data, store.manifest, seed=wanted.seed)
     for note in parts.notes:
         watch.note(note)
-    from expand3d.networks.families.hidden_twostream import HiddenPlan
+    from expand3d.networks.layers.motion import MotionPlan
     from expand3d.training.tasks.motion import MotionTask
 
-    assert isinstance(plan, HiddenPlan)
+    assert isinstance(plan, MotionPlan)
     return MotionTask(plan, store, parts.train, parts.val, wanted.recipe, wanted.seed), store
-
-
-def _draw(out: Path, task: MotionTask, store: CachedStore, data: Data, watch: Watch) -> None:
-    """Write the picture; without OpenCV say why there is none."""
-    from expand3d.core.errors import DataError
-    from expand3d.report.flow import draw_flow
-
-    try:
-        draw_flow(
-            out / PICTURE, task.plan, store, task.held_out, weights=out, spec=data.flow_spec()
-        )
-    except DataError as missing:
-        watch.note(f"no {PICTURE}: {missing}")
 
 
 def _network(

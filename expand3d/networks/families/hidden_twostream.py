@@ -21,7 +21,7 @@ from expand3d.networks.families.segments import depth_factors
 from expand3d.networks.family import Factor, Preset, Published
 from expand3d.networks.layers.describe import Seq
 from expand3d.networks.layers.family import LayeredFamily
-from expand3d.networks.layers.motion import MotionNet
+from expand3d.networks.layers.motion import MotionNet, MotionPlan
 
 #: The value of the factor `motion`: MotionNet as in the authors' prototxt, and TinyMotionNet.
 TINY, FULL = 0, 1
@@ -31,7 +31,7 @@ DECODERS = ((128, 64), (512, 256, 128, 64))
 
 
 @dataclass(frozen=True)
-class HiddenPlan(Plan):
+class HiddenPlan(MotionPlan):
     """The integers; `frames` is the number of snippets, each of `pairs` + 1 frames side by side."""
 
     pairs: int

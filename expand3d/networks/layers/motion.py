@@ -9,11 +9,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from expand3d.core.genotype import Plan
 from expand3d.networks.layers.describe import Conv, Shape
 from expand3d.networks.operators import Operator, conv
 
 #: The kernel and stride of a transposed convolution, which doubles the size.
 DOUBLE = 4, 2
+
+
+@dataclass(frozen=True)
+class MotionPlan(Plan):
+    """The plan of a network that begins with one which finds flow, as its module `motion`."""
+
+    @property
+    def motion(self) -> MotionNet:
+        """The network that finds flow in the snippets of the only input."""
+        raise NotImplementedError
 
 
 @dataclass(frozen=True)

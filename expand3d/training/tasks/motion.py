@@ -16,7 +16,7 @@ from expand3d.core.recipe import Recipe
 from expand3d.data.frames import derived_seed
 from expand3d.data.store import FRAMES, ClipStore
 from expand3d.networks import get_family
-from expand3d.networks.families.hidden_twostream import HiddenPlan
+from expand3d.networks.layers.motion import MotionPlan
 from expand3d.networks.layers.motion_modules import SCALE, MotionNet
 from expand3d.training import checkpoint as checkpoints
 from expand3d.training.batches import ClipBatch, test_batch, train_batch
@@ -47,9 +47,9 @@ class MotionLearned:
 
 @dataclass(frozen=True)
 class MotionTask:
-    """The network of a hidden two-stream plan that finds flow, and the clips it learns from."""
+    """The network that finds flow, and the clips it learns from."""
 
-    plan: HiddenPlan
+    plan: MotionPlan
     store: ClipStore
     train: tuple[int, ...]
     held_out: tuple[int, ...]
