@@ -83,7 +83,10 @@ class Plan:
     @property
     def sources(self) -> frozenset[Source]:
         """The sources that the data must hold for the inputs: frames, flow or warped flow."""
-        return frozenset(each.made_of.source for each in self.inputs)
+        found: set[Source] = {each.made_of.source for each in self.inputs}
+        if any(each.made_of.both_ways for each in self.inputs):
+            found.add("backward")
+        return frozenset(found)
 
     @property
     def kinds(self) -> tuple[str, ...]:

@@ -213,6 +213,12 @@ INPUTS = Kind(
         "centred-flow": Row(
             "expand3d.core.input_kinds:CENTRED_FLOW", "optical flow less its mean over the picture"
         ),
+        "trajectories": Row(
+            "expand3d.core.input_kinds:TRAJECTORIES", "flow stacked along the paths of pixels"
+        ),
+        "both-ways-flow": Row(
+            "expand3d.core.input_kinds:BOTH_WAYS", "flow forward and backward from a moment"
+        ),
         "warped-flow": Row(
             "expand3d.core.input_kinds:WARPED_FLOW", "optical flow less the camera's motion"
         ),

@@ -59,6 +59,11 @@ def step_of(store: ClipStore, source: Source) -> int:
     return 1 if source == "frames" else int(_with_flow(store).spec.distance)
 
 
+def bound_of(store: ClipStore) -> float:
+    """The largest vector of the flow in pixels."""
+    return float(_with_flow(store).spec.bound)
+
+
 def _with_flow(store: ClipStore) -> Any:
     if not hasattr(store, "flow"):
         raise DataError("the network reads optical flow, and these clips have none")

@@ -65,7 +65,9 @@ def draw_flow(
             axes.set_axis_off()
             if not row:
                 axes.set_title(title, color=INK, size=10)
-        grid[row][0].set_title(f"{store.keys[index]}\n{longest:.1f} pixels", color=MUTED, size=7)
+        said = f"{store.keys[index]}, up to {longest:.1f} pixels"
+        first = grid[row][0]
+        first.text(0, -0.04, said, color=MUTED, size=7, va="top", transform=first.transAxes)
     png = io.BytesIO()
     figure.savefig(png, format="png", dpi=DPI // 2)
     return write_whole(out, png.getvalue())

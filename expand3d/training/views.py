@@ -17,7 +17,8 @@ from expand3d.core.genotype import Plan
 from expand3d.core.inputs import Input
 from expand3d.core.recipe import Recipe
 from expand3d.data import crops, frames
-from expand3d.data.store import ClipStore, pictures, step_of
+from expand3d.data.flow.stacks import along, both_ways
+from expand3d.data.store import ClipStore, bound_of, pictures, step_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -99,11 +100,18 @@ def _read_input(
     kind = each.made_of
     source = pictures(store, index, kind.source)
     first = np.concatenate([_indices(each, start) for start in starts])
-    stacks = first[:, None] + step_of(store, kind.source) * np.arange(each.reach)
-    wanted: NDArray[np.intp] = np.minimum(stacks, len(source) - 1).reshape(-1)
+    step = step_of(store, kind.source)
+    if kind.both_ways:
+        source = np.concatenate([source, pictures(store, index, "backward")])
+        wanted = both_ways(first, each.reach, step=step, fields=len(source) // 2)
+    else:
+        wanted = np.minimum(first[:, None] + step * np.arange(each.reach), len(source) - 1)
     if kind.source != "frames":
         region = region.within(store.frames(index).shape[1:3], source.shape[1:3])
-    found = crops.read(source, wanted, region, side, signed=kind.signed)
+    if kind.along:
+        source = along(source, wanted, bound=bound_of(store))
+        wanted = np.arange(wanted.size)
+    found = crops.read(source, wanted.reshape(-1), region, side, signed=kind.signed)
     if each.reach == 1:
         return found
     stacked = found.view(len(first), each.reach, side, side, kind.stored)

@@ -11,7 +11,7 @@ import dataclasses
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,21 +88,25 @@ class FlowStore:
 
     def flow(self, index: int) -> NDArray[np.uint8]:
         """Flow of clip `index`, read-only uint8 T x h x w x 2 as `quantise` writes it; T >= 1."""
-        return self._fields(index, warped=False)
+        return self._fields(index, "flow")
 
     def warped(self, index: int) -> NDArray[np.uint8]:
         """The same less the camera's motion, as `without_camera` finds it."""
-        return self._fields(index, warped=True)
+        return self._fields(index, "warped")
 
-    def facts(self, index: int, *, warped: bool = False) -> FlowFacts:
+    def backward(self, index: int) -> NDArray[np.uint8]:
+        """Flow back to each frame of clip `index`, from the one `distance` later."""
+        return self._fields(index, "backward")
+
+    def facts(self, index: int, source: Source = "flow") -> FlowFacts:
         """The loss by 8 bits and the time of a clip's flow, which is computed if need be."""
-        self._fields(index, warped=warped)
-        data = json.loads(self._file(index, warped=warped).with_suffix(".json").read_text())
+        self._fields(index, source)
+        data = json.loads(self._file(index, source).with_suffix(".json").read_text())
         return FlowFacts(Loss(*data["loss"]), data["pairs"], data["seconds"])
 
-    def missing(self, indices: Sequence[int], *, warped: bool = False) -> list[int]:
+    def missing(self, indices: Sequence[int], source: Source = "flow") -> list[int]:
         """The clips whose flow is not there yet."""
-        return [i for i in indices if self._open(self._file(i, warped=warped)) is None]
+        return [i for i in indices if self._open(self._file(i, source)) is None]
 
     def fill(
         self,
@@ -112,10 +116,10 @@ class FlowStore:
         progress: Callable[[int, int], None] = lambda done, total: None,
     ) -> None:
         """Compute what is missing of these sources, several clips at a time."""
-        wanted = [s == "warped" for s in sources if s != "frames"]
-        left = [(i, w) for w in wanted for i in self.missing(range(len(self)), warped=w)]
+        wanted = sorted({*sources} - {"frames"})
+        left = [(i, source) for source in wanted for i in self.missing(range(len(self)), source)]
         with ThreadPoolExecutor(workers, "flow") as pool:
-            waiting = [pool.submit(self._fields, i, warped=w) for i, w in left]
+            waiting = [pool.submit(self._fields, i, source) for i, source in left]
             try:
                 for done, future in enumerate(as_completed(waiting), 1):
                     future.result()
@@ -124,11 +128,11 @@ class FlowStore:
                 for future in waiting:
                     future.cancel()
 
-    def _fields(self, index: int, *, warped: bool) -> NDArray[np.uint8]:
-        file = self._file(index, warped=warped)
+    def _fields(self, index: int, source: Source) -> NDArray[np.uint8]:
+        file = self._file(index, source)
         found = self._open(file)
         if found is None:
-            self._compute(index, file, warped=warped)
+            self._compute(index, file, source)
             found = self._open(file)
         if found is None:
             raise DataError(f"{file}: the flow that was written cannot be read")
@@ -144,14 +148,14 @@ class FlowStore:
             self._mapped[file] = found
         return found
 
-    def _file(self, index: int, *, warped: bool) -> Path:
-        text = f"{self.spec.identity()} {self.identities[index]} {warped}"
+    def _file(self, index: int, source: Source) -> Path:
+        text = f"{self.spec.identity()} {self.identities[index]} {source}"
         name = hashlib.sha256(text.encode()).hexdigest()[:32]
         return self.root / name[:2] / f"{name}.npy"
 
-    def _compute(self, index: int, file: Path, *, warped: bool) -> None:
+    def _compute(self, index: int, file: Path, source: Source) -> None:
         started = time.perf_counter()
-        fields = list(flow_of(self.clips.frames(index), self.spec, warped=warped))
+        fields = list(flow_of(self.clips.frames(index), self.spec, source))
         seconds = time.perf_counter() - started
         each = [loss(field, self.spec.bound) for field in fields]
         facts = {
@@ -176,7 +180,7 @@ class FlowFacts:
 
 
 def flow_of(
-    clip_THWC: NDArray[np.uint8], spec: FlowSpec, *, warped: bool = False
+    clip_THWC: NDArray[np.uint8], spec: FlowSpec, source: Source = "flow"
 ) -> list[NDArray[np.float32]]:
     """The fields h x w x 2 of a clip in pixels at the spec's size; zeros for too few frames."""
     method: Method = FLOWS.load(spec.method)()
@@ -184,14 +188,26 @@ def flow_of(
     if len(images) <= spec.distance:
         return [np.zeros((*images[0].shape, 2), np.float32)]
     pairs = zip(images, images[spec.distance :], strict=False)
-    find: Callable[..., NDArray[np.float32]] = without_camera if warped else _plain
+    find = _FINDERS[source]
     return [find(method, before, after) for before, after in pairs]
 
 
-def _plain(
-    method: Method, before: NDArray[np.uint8], after: NDArray[np.uint8]
-) -> NDArray[np.float32]:
+Grey = NDArray[np.uint8]
+
+
+def _plain(method: Method, before: Grey, after: Grey) -> NDArray[np.float32]:
     return method(before, after)
+
+
+def _back(method: Method, before: Grey, after: Grey) -> NDArray[np.float32]:
+    return method(after, before)
+
+
+_FINDERS: Mapping[Source, Callable[[Method, Grey, Grey], NDArray[np.float32]]] = {
+    "flow": _plain,
+    "backward": _back,
+    "warped": without_camera,
+}
 
 
 def _image(frame_HWC: NDArray[np.uint8], short_side: int) -> NDArray[np.uint8]:

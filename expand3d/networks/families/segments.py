@@ -32,6 +32,10 @@ STREAMS: tuple[tuple[str, ...], ...] = (
     ("rgb", "flow", "warped-flow"),
     ("centred-flow",),
     ("rgb", "centred-flow"),
+    ("trajectories",),
+    ("rgb", "trajectories"),
+    ("both-ways-flow",),
+    ("rgb", "both-ways-flow"),
 )
 RULES: tuple[Rule, ...] = ("average", "max", "weighted")
 #: Weight of a stream of motion beside RGB's 1 (TSN; two-stream networks average equally).
