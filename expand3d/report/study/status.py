@@ -7,6 +7,7 @@ from typing import Any
 from expand3d.core.trial import Trial
 from expand3d.report.study.spent import spent
 from expand3d.report.study.view import StudyView
+from expand3d.search.expansion.steps import StepSummary
 
 
 def final_text(view: StudyView) -> str | None:
@@ -56,11 +57,21 @@ def status_json(view: StudyView) -> dict[str, Any]:
             "p_value_against_chance": view.final_p_value,
             "weights": str(final.weights) if final.weights else None,
         },
-        "steps": [
-            {"step": step.offer.step, "decision": step.text, "pending": step.pending}
-            for step in view.steps
-        ],
+        "steps": [_step_json(step) for step in view.steps],
         "trials": [trial_json(view, trial) for trial in view.trials],
+    }
+
+
+def _step_json(step: StepSummary) -> dict[str, Any]:
+    """A step's decision; `comparison` with the runner-up is null where there was no contest."""
+    choice = None if step.pending else step.choice
+    comparison = choice.comparison if choice else None
+    return {
+        "step": step.offer.step,
+        "decision": step.text,
+        "pending": step.pending,
+        "sure": choice.sure if choice else None,
+        "comparison": comparison.to_json() if comparison else None,
     }
 
 
