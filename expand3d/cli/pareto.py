@@ -54,15 +54,16 @@ def main(args: argparse.Namespace) -> int:
                 cost_text(trial.candidate),
                 f"{score.top1:.1%}",
                 f"{low:.0%} to {high:.0%}",
+                f"{score.mean_class:.1%}",
                 f"{score.nll:.3f}",
                 "best" if trial is view.best else "path" if trial.number in on_path else "",
             )
         )
     print_table(
         f"{view.name}: {len(shown)} of {len(view.complete)} scored networks on the frontier",
-        ("trial", "from", "network", "cost", "top-1", "95%", "log-loss", ""),
+        ("trial", "from", "network", "cost", "top-1", "95%", "mean class", "log-loss", ""),
         shown,
-        numbers=("trial", "cost", "top-1", "95%", "log-loss"),
+        numbers=("trial", "cost", "top-1", "95%", "mean class", "log-loss"),
         caption=f"hypervolume {view.hypervolume:.4f} (accuracy x decades of "
         f"{view.quantity.noun}, up to "
         f"chance and twice the budget); path: chosen by a step of the expansion",

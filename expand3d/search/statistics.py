@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any, Literal
@@ -11,10 +11,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from expand3d.core.classes import mean_class_accuracy
 from expand3d.core.trial import Candidate, Trial
 from expand3d.cost.price import cost_text
 
-Metric = Literal["top1", "nll"]
+Metric = Literal["top1", "mean_class", "nll"]
 
 #: Fewer validation clips than this are too coarse for top-1, so log-loss decides.
 FEW_CLIPS = 1_000
@@ -22,6 +23,12 @@ FEW_CLIPS = 1_000
 #: groups, or clips without a group, than this no interval is given.
 MIN_UNITS = 10
 RESAMPLES = 2_000
+#: The metrics as sentences name them.
+NAMES: Mapping[Metric, str] = {
+    "top1": "top-1",
+    "mean_class": "mean class accuracy",
+    "nll": "log-loss",
+}
 #: What an interval and a share of resamples speak of: clips are drawn again, trainings are not.
 SCOPE = "these trainings, not other seeds"
 #: Means that differ by less are the same number, computed in another order.
@@ -34,23 +41,27 @@ _DISAGREE = 0.3
 
 @dataclass(frozen=True)
 class Estimate:
-    """Mean top-1 (0 to 1) and mean log-loss (nats) over `clips` held-out clips."""
+    """Top-1, mean class accuracy (0 to 1) and log-loss (nats) over `clips` held-out clips."""
 
     top1: float
     nll: float
     clips: int
+    mean_class: float
 
     def gain(self, metric: Metric) -> float:
         """The metric with its sign turned so that more is better."""
-        return self.top1 if metric == "top1" else -self.nll
+        return {"top1": self.top1, "mean_class": self.mean_class, "nll": -self.nll}[metric]
 
     def text(self, metric: Metric) -> str:
-        return f"top-1 {self.top1:.1%}" if metric == "top1" else f"log-loss {self.nll:.3f}"
+        """The metric with its name, as a sentence has it."""
+        if metric == "nll":
+            return f"log-loss {self.nll:.3f}"
+        return f"{NAMES[metric]} {self.gain(metric):.1%}"
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """The lead of one network over another: top-1 (0 to 1), or nats of log-loss less.
+    """The lead of one network over another: an accuracy (0 to 1), or nats of log-loss less.
 
     `ci95` is the percentile interval and `p_better` the share of paired resamples in which the
     first is better, ties counted half; None from fewer than MIN_UNITS. `units` says what was
@@ -139,7 +150,7 @@ def estimate(trial: Trial) -> Estimate:
     """Mean scores of a trial: repeats are averaged per clip, folds pooled, clips averaged."""
     means = trial.means
     assert means, f"trial {trial.number} has no scores"
-    return Estimate(means.top1, means.nll, means.clips)
+    return Estimate(means.top1, means.nll, means.clips, mean_class_accuracy(trial.by_class))
 
 
 def choose(
@@ -234,7 +245,7 @@ def _per_clip(trial: Trial, metric: Metric) -> dict[str, float]:
     """Each clip's score, more being better, averaged over its repeats."""
     found = {}
     for key, scores in sorted(trial.scores().items()):
-        gains = [float(score.rank == 0) if metric == "top1" else -score.nll for score in scores]
+        gains = [-score.nll if metric == "nll" else float(score.rank == 0) for score in scores]
         found[key] = fmean(gains)
     assert found, f"trial {trial.number} has no scores"
     return found
@@ -242,10 +253,14 @@ def _per_clip(trial: Trial, metric: Metric) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class _Paired:
-    """Sums of scores (trials x units) and clips per unit, over the clips that all trials share."""
+    """Sums of scores and clips per unit, over the clips that all trials share.
+
+    `sums` are trials x units x strata, `sizes` units x strata. A mean is that of the strata's
+    means: the classes for mean class accuracy, all clips as one otherwise.
+    """
 
     sums: NDArray[np.float64]
-    sizes: NDArray[np.int64]
+    sizes: NDArray[np.float64]
     units: str
 
     @classmethod
@@ -253,14 +268,23 @@ class _Paired:
         scores = [_per_clip(trial, metric) for trial in trials]
         keys = sorted(set.intersection(*(set(found) for found in scores)))
         assert keys, "the trials share no clip"
-        groups = {key: found[0].group for key, found in trials[0].scores().items()}
+        first = {key: found[0] for key, found in trials[0].scores().items()}
+        groups = {key: score.group for key, score in first.items()}
+        labels = [first[key].label if metric == "mean_class" else 0 for key in keys]
+        strata = {label: place for place, label in enumerate(sorted(set(labels)))}
         # A clip without a group stands for itself.
         unit = [(groups[key] or "", "" if groups[key] else key) for key in keys]
         position = {name: place for place, name in enumerate(sorted(set(unit)))}
-        index = np.array([position[name] for name in unit])
+        places = [position[name] * len(strata) for name in unit]
+        cells = np.array([p + strata[label] for p, label in zip(places, labels, strict=True)])
+
+        def summed(weights: list[float] | None) -> NDArray[np.float64]:
+            flat = np.bincount(cells, weights, minlength=len(position) * len(strata))
+            return flat.reshape(len(position), len(strata)).astype(float)
+
         return cls(
-            np.stack([np.bincount(index, [found[key] for key in keys]) for found in scores]),
-            np.bincount(index),
+            np.stack([summed([found[key] for key in keys]) for found in scores]),
+            summed(None),
             f"{len(position)} {'groups' if any(group for group, _ in position) else 'clips'}",
         )
 
@@ -277,13 +301,27 @@ class _Paired:
         means = []
         for start in range(0, resamples, rows):
             drawn = rng.integers(0, count, (min(rows, resamples - start), count))
-            clips = self.sizes[drawn].sum(axis=1)
-            means.append(np.stack([row[drawn].sum(axis=1) / clips for row in self.sums], axis=1))
+            # A unit that was drawn twice counts twice.
+            times = np.stack([np.bincount(row, minlength=count) for row in drawn])
+            means.append(self._means(times.astype(float)))
         return np.concatenate(means)
+
+    def _means(self, times: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Means (resamples x trials) where each unit counts so many `times` (resamples x units).
+
+        A class without a clip in a resample has no part in its mean.
+        """
+        clips = times @ self.sizes
+        there = clips > 0
+        by_stratum = np.stack([times @ sums for sums in self.sums], axis=1)
+        shares = by_stratum / np.where(there, clips, 1)[:, None, :]
+        means: NDArray[np.float64] = shares.sum(axis=2) / there.sum(axis=1)[:, None]
+        return means
 
     def compare(self, a: int, b: int, means: NDArray[np.float64] | None) -> Comparison:
         """Trial `a` against trial `b`, from means that were resampled together, if they were."""
-        difference = float((self.sums[a] - self.sums[b]).sum() / self.sizes.sum())
+        (lead,) = self._means(np.ones((1, len(self.sizes))))
+        difference = float(lead[a] - lead[b])
         if means is None:
             return Comparison(difference, None, None, self.units)
         deltas = means[:, a] - means[:, b]

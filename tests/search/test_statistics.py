@@ -147,6 +147,41 @@ def test_certainty_is_said_from_ten_units_on_with_what_it_speaks_of(
     assert said["resolved"] == comparison.resolved and "not other seeds" in said["scope"]
 
 
+@given(
+    labels=st.lists(st.integers(0, 3), min_size=10, max_size=40),
+    data=st.data(),
+)
+def test_mean_class_accuracy_decides_by_the_mean_of_the_classes(
+    labels: list[int], data: st.DataObject
+) -> None:
+    right = st.lists(st.integers(0, 1), min_size=len(labels), max_size=len(labels))
+    hits = [np.array(data.draw(right)), np.array(data.draw(right))]
+    trials = [trial_of(list(h), labels=labels, number=n) for n, h in enumerate(hits)]
+    of = np.array(labels)
+
+    def recall(hit: np.ndarray) -> float:
+        return float(np.mean([hit[of == label].mean() for label in set(labels)]))
+
+    choice = choose(trials, metric="mean_class", seed=0, resamples=200)
+    first, second = sorted(map(recall, hits), reverse=True)
+    assert estimate(choice.best).gain("mean_class") == pytest.approx(first)
+    assert choice.comparison is not None
+    assert choice.comparison.difference == pytest.approx(first - second, abs=1e-12)
+    assert f"mean class accuracy {first:.1%}" in choice.text
+
+
+def test_the_bootstrap_of_mean_class_accuracy_is_that_of_the_classes() -> None:
+    """100 clips to 10: of the rare class alone the spread is that of 10 draws."""
+    labels = [0] * 1000 + [1] * 10
+    one = trial_of([1] * 1000 + [1, 0] * 5, labels=labels)
+    other = trial_of([1] * 1000 + [0, 0] * 5, labels=labels)
+    found = compare(one, other, metric="mean_class", seed=0)
+    assert found.difference == pytest.approx(0.25)  # half of the rare class, over two classes
+    assert found.ci95 is not None
+    spread = math.sqrt(0.5 * 0.5 / 10) / 2
+    assert (found.ci95[1] - found.ci95[0]) / 3.92 == pytest.approx(spread, rel=0.2)
+
+
 def test_one_clip_resolves_nothing(make_trial: MakeTrial) -> None:
     choice = choose([make_trial([1], [0.1]), make_trial([0], [0.9])], metric="nll", seed=0)
     assert choice.sure is None

@@ -42,7 +42,7 @@ class Final:
     @cached_property
     def score(self) -> Summary | None:
         """Accuracies, their interval and log-loss; None where the training gave none."""
-        return summary(self.training.means) if self.training.means else None
+        return summary(self.training.means, self.training.by_class) if self.training.means else None
 
     @property
     def hits(self) -> int:
@@ -82,8 +82,12 @@ class StudyView:
 
     @property
     def chance(self) -> float:
-        """Accuracy of guessing: 1 / classes."""
-        return 1 / len(self.classes)
+        """The share of the largest class among the clips that choose: accuracy of always saying it.
+
+        1 / classes before a network has a score.
+        """
+        found = next(iter(self.scores.values()), None)
+        return found.chance if found else 1 / len(self.classes)
 
     @cached_property
     def scores(self) -> dict[int, Summary]:
@@ -170,11 +174,14 @@ class StudyView:
 
     @property
     def final_p_value(self) -> float | None:
-        """Exact binomial p-value of the final score against chance, None without one."""
+        """Exact binomial p-value of the final score against chance, None without one.
+
+        Chance is the share of the largest class among the clips of the test.
+        """
         if self.final is None or self.final.score is None:
             return None
         clips = len(self.final.training.scores)
-        return p_value_against_chance(self.final.hits, clips, self.chance)
+        return p_value_against_chance(self.final.hits, clips, self.final.score.chance)
 
     @property
     def tested(self) -> str | None:
