@@ -24,6 +24,7 @@ from expand3d.search.statistics import Metric, standing
 from expand3d.search.strategies import strategy_from_json
 from expand3d.study.catalog import state_of
 from expand3d.study.config import StudyConfig
+from expand3d.study.damaged import reading
 from expand3d.study.folder import DEFAULT_ROOT
 from expand3d.study.record import BASELINES, DATA, STRATEGY, Record
 from expand3d.study.session import Session
@@ -224,9 +225,16 @@ def load_view(
 ) -> StudyView:
     """The study as it is recorded now; reading needs no lock, so it may be running.
 
-    StudyError where there is none of that name, or where it was killed before it began.
+    StudyError where there is none of that name, where it was killed before it began, or where its
+    record holds something unexpected.
     """
     record = Record.open(name, root=root, storage=storage)
+    with reading(name):
+        return _view(record)
+
+
+def _view(record: Record) -> StudyView:
+    name = record.name
     kept, data = record.attribute(STRATEGY), record.attribute(DATA)
     if kept is None or data is None:
         raise StudyError(f"study {name!r} was stopped while it started and has nothing to show yet")
