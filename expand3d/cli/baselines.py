@@ -129,6 +129,7 @@ def print_baselines(view: StudyView) -> None:
         plan, score = trial.candidate.plan, view.scores.get(trial.number)
         result = f"{score.top1:.1%}" if score else trial.why
         interval = f"{score.top1_ci[0]:.0%} to {score.top1_ci[1]:.0%}" if score else ""
+        by_class = f"{score.mean_class:.1%}" if score else ""
         shown.append(
             (
                 view.names[trial.number],
@@ -136,6 +137,7 @@ def print_baselines(view: StudyView) -> None:
                 f"{trial.cost['params'] / 1e6:.2f} M",
                 result,
                 interval,
+                by_class,
                 f"{plan.frames} x {plan.stride}",
                 f"{plan.crop}",
             )
@@ -143,7 +145,7 @@ def print_baselines(view: StudyView) -> None:
     count = "1 baseline" if len(shown) == 1 else f"{len(shown)} baselines"
     print_table(
         f"{view.name}: {count}, trained from scratch like the study's candidates",
-        ("network", "GMACs", "params", "top-1", "95%", "frames x stride", "crop"),
+        ("network", "GMACs", "params", "top-1", "95%", "mean class", "frames x stride", "crop"),
         shown,
-        numbers=("GMACs", "params", "95%", "frames x stride", "crop"),
+        numbers=("GMACs", "params", "95%", "mean class", "frames x stride", "crop"),
     )

@@ -23,6 +23,7 @@ import sys
 
 from expand3d.cli.flags import add_record_flags
 from expand3d.core.errors import ConfigError
+from expand3d.study.damaged import reading
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -81,18 +82,19 @@ def _compared(args: argparse.Namespace) -> int:
     from expand3d.report.study.view import load_view
 
     views = [load_view(name, root=args.root, storage=args.storage) for name in args.names]
-    comparison = compare_studies(views)
-    if comparison.unlike:
-        print(f"expand3d report: {comparison.unlike}", file=sys.stderr)
-    paths = []
-    if args.out is not None:
-        from expand3d.report.compare.write import write_comparison
+    with reading(", ".join(args.names)):
+        comparison = compare_studies(views)
+        if comparison.unlike:
+            print(f"expand3d report: {comparison.unlike}", file=sys.stderr)
+        paths = []
+        if args.out is not None:
+            from expand3d.report.compare.write import write_comparison
 
-        paths = write_comparison(comparison, args.out)
-    if args.json:
-        print(json.dumps(comparison_rows(comparison), indent=1))
-    else:
-        print(*paths, sep="\n")
+            paths = write_comparison(comparison, args.out)
+        if args.json:
+            print(json.dumps(comparison_rows(comparison), indent=1))
+        else:
+            print(*paths, sep="\n")
     return 0
 
 

@@ -20,6 +20,7 @@ from expand3d.core.errors import ConfigError
 from expand3d.core.trial import Trial
 from expand3d.cost.price import cost_text
 from expand3d.search.statistics import label
+from expand3d.study.damaged import reading
 from expand3d.study.folder import resume_command
 
 HEAD = ("trial", "step", "axis", "network", "cost", "time", "result")
@@ -40,13 +41,19 @@ def main(args: argparse.Namespace) -> int:
             raise ConfigError("--storage holds many studies: add the NAME of one")
         print_studies(args.root, as_json=args.json)
         return 0
+    with reading(args.name):
+        _print(args)
+    return 0
+
+
+def _print(args: argparse.Namespace) -> None:
     from expand3d.report.study.status import final_text, status_json
     from expand3d.report.study.view import load_view
 
     view = load_view(args.name, root=args.root, storage=args.storage)
     if args.json:
         print(json.dumps(status_json(view), indent=2))
-        return 0
+        return
     console = Console(highlight=False)
     console.print(f"[bold]{view.name}[/]: {view.state}, budget {view.budget_text}")
     head, *lines = columns([HEAD, *(_row(trial, view.best) for trial in view.trials)])
@@ -63,7 +70,6 @@ def main(args: argparse.Namespace) -> int:
     if view.state not in ("running", "finished"):
         again = resume_command(args.name, root=args.root, storage=args.storage)
         console.print(f"continue with: {again}", soft_wrap=True)
-    return 0
 
 
 def _row(trial: Trial, best: Trial | None) -> tuple[str, ...]:

@@ -39,9 +39,12 @@ def columns(rows: Iterable[Sequence[str]]) -> Iterator[str]:
 
 
 def score_text(trial: Trial) -> str:
-    """Top-1 with its interval and log-loss, or why there is none."""
+    """Top-1 with its interval, mean class accuracy and log-loss, or why there is none."""
     score = summarise(trial)
     if trial.state != "complete" or score is None:
         return trial.why
     low, high = score.top1_ci
-    return f"top-1 {score.top1:.1%} ({low:.0%} to {high:.0%}), log-loss {score.nll:.3f}"
+    return (
+        f"top-1 {score.top1:.1%} ({low:.0%} to {high:.0%}), mean class {score.mean_class:.1%}, "
+        f"log-loss {score.nll:.3f}"
+    )

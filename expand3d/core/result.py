@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
+from expand3d.core.classes import ByClass, by_class
 from expand3d.core.errors import StudyError
 from expand3d.core.scores import (
     ClipScore,
@@ -110,6 +111,12 @@ class Training:
         """Means over the clips' scores; None without any."""
         scores = self.scores
         return scores.means if isinstance(scores, PackedScores) else means_of(scores)
+
+    @cached_property
+    def by_class(self) -> ByClass:
+        """The count of each class among the clips' scores."""
+        scores = self.scores
+        return scores.by_class if isinstance(scores, PackedScores) else by_class(scores)
 
     def to_json(self) -> dict[str, Any]:
         data = dataclasses.asdict(dataclasses.replace(self, scores=()))

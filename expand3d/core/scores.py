@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple, overload
 
+from expand3d.core.classes import ByClass, ClassCount, by_class, largest_share, mean_class_accuracy
 from expand3d.core.errors import StudyError
 from expand3d.core.genotype import canonical
 
@@ -28,13 +29,17 @@ COLUMNS_OF_FORMAT_1 = ("key", "label", "rank", "nll", "group")
 
 
 class ClipScore(NamedTuple):
-    """One held-out clip: `rank` is the place of its true class (0 is top-1), `nll` in nats."""
+    """One held-out clip: `rank` is the place of its true class (0 is top-1), `nll` in nats.
+
+    `predicted` is the label that came first, None where an earlier version did not keep it.
+    """
 
     key: str
     label: int
     rank: int
     nll: float
     group: str | None = None
+    predicted: int | None = None
 
 
 class Means(NamedTuple):
@@ -48,13 +53,19 @@ class Means(NamedTuple):
 
 @dataclass(frozen=True)
 class Summary:
-    """Accuracies as fractions, mean log-loss in nats, over `clips` different clips."""
+    """Accuracies as fractions, mean log-loss in nats, over `clips` different clips.
+
+    `mean_class` is the mean class accuracy, `chance` the share of the largest class: the accuracy
+    of always saying it.
+    """
 
     top1: float
     top5: float
     nll: float
     top1_ci: tuple[float, float]
     clips: int
+    mean_class: float
+    chance: float
 
 
 def means_of(scores: Sequence[ClipScore]) -> Means | None:
@@ -99,8 +110,8 @@ def wilson(hits: float, trials: int) -> tuple[float, float]:
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
-def summary(means: Means) -> Summary:
-    """The means with the 95% interval of top-1.
+def summary(means: Means, classes: ByClass) -> Summary:
+    """The means with the 95% interval of top-1, and what the counts of the classes add.
 
     Repeats on the same clips are not new clips: the interval is that of the pooled top-1 over as
     many clips as there are.
@@ -111,6 +122,8 @@ def summary(means: Means) -> Summary:
         means.nll,
         wilson(means.top1 * means.clips, means.clips),
         means.clips,
+        mean_class_accuracy(classes),
+        largest_share(classes),
     )
 
 
@@ -128,6 +141,14 @@ class PackedScores(Sequence[ClipScore]):
         if isinstance(kept, Mapping):
             return Means(len(self), kept["top1"], kept["top5"], kept["nll"])
         return Means(len(self), *kept) if kept else means_of(self._scores)
+
+    @cached_property
+    def by_class(self) -> ByClass:
+        """The count of each class, not unpacked where the record has it."""
+        kept = self._data.get("classes")
+        if not kept:
+            return by_class(self._scores)
+        return {label: ClassCount(clips, right) for label, clips, right in kept}
 
     @cached_property
     def _scores(self) -> tuple[ClipScore, ...]:
@@ -156,7 +177,7 @@ class PackedScores(Sequence[ClipScore]):
 
 
 def pack_scores(scores: Sequence[ClipScore]) -> dict[str, Any]:
-    """Number of clips, their means and their scores as compact text, with the columns' names.
+    """Clips, their means, counts by class and scores as compact text, with the columns' names.
 
     Scores that were packed stay as they are, in an older format or with columns of a later version.
     ValueError where a log-loss is not finite: a score that is not a number is a failed training,
@@ -174,6 +195,7 @@ def pack_scores(scores: Sequence[ClipScore]) -> dict[str, Any]:
         "columns": list(ClipScore._fields),
         "clips": len(scores),
         "means": {"top1": means.top1, "top5": means.top5, "nll": means.nll} if means else None,
+        "classes": [[label, *count] for label, count in by_class(scores).items()],
         "packed": base64.b64encode(zlib.compress(text.encode())).decode(),
     }
 

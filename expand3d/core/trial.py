@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
+from expand3d.core.classes import ByClass, pool_classes
 from expand3d.core.genotype import Genotype, Plan, digest
 from expand3d.core.measured import Latency
 from expand3d.core.plugins import FAMILIES
@@ -168,6 +169,15 @@ class Trial:
                 folds.setdefault(key.fold, []).append(training.means)
         return pool(list(folds.values()))
 
+    @cached_property
+    def by_class(self) -> ByClass:
+        """The count of each class over all held-out clips: repeats are averaged, folds pooled."""
+        folds: dict[int, list[ByClass]] = {}
+        for key, training in self._whole.items():
+            if training.by_class:
+                folds.setdefault(key.fold, []).append(training.by_class)
+        return pool_classes(list(folds.values()))
+
     def to_json(self) -> dict[str, Any]:
         reached = {"reached": self.reached} if self.reached else {}
         return {
@@ -197,9 +207,9 @@ class Trial:
 
 
 def summarise(trial: Trial) -> Summary | None:
-    """Top-1 with its 95% interval, top-5 and log-loss over all held-out clips; None without any.
+    """Accuracies, the 95% interval of top-1 and log-loss over all held-out clips; None without any.
 
     Folds are pooled and repeats averaged clip by clip. A running trial gives the estimate of the
     trainings that it has so far.
     """
-    return summary(trial.means) if trial.means else None
+    return summary(trial.means, trial.by_class) if trial.means else None

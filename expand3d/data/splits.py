@@ -6,18 +6,21 @@ and whole groups at a time, so that clips of one scene or person never stand on 
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from expand3d.core.errors import DataError, nearest
+from expand3d.data.draw import draw, shares_of_classes, units_of
+from expand3d.data.draw_by_class import draw_by_class
 from expand3d.data.manifest import Manifest
 
 #: How parts are drawn. A record keeps the number, and its study the parts that it began with. By 1
-#: free clips did not follow their group, and shares were of the clips that named groups left.
-RULE = 2
+#: free clips did not follow their group, and shares were of the clips that named groups left. By 2
+#: every class was rounded by itself, so that of classes with two clips none was drawn.
+RULE = 3
 #: The parts; a free clip of a group that stands in several joins the first of them.
 NAMES = ("train", "val", "test")
 
@@ -60,7 +63,8 @@ def make_splits(
       part is never drawn from clips that the manifest assigns. Other clips without a word train.
 
     Raises DataError where a part is impossible: no clip is left to train on or to choose by, a
-    group is unknown or wanted in two parts, or a fraction is not within 0 and 1.
+    group is unknown or wanted in two parts, a fraction is not within 0 and 1, or so many classes
+    have a single clip that a part would be less than half of its fraction.
     """
     if not 0 < val < 1 or not 0 <= test < 1 or val + test >= 1:
         raise DataError(f"val {val} and test {test}: fractions of all clips, together below 1")
@@ -71,8 +75,10 @@ def make_splits(
         share = test
         if rule > 1 and val_groups:
             share = min(test * len(parts) / max(parts.count(None), 1), 0.5)
-        drawn = _draw(manifest, parts, share, seed=seed, keep=1 if "val" in parts else 2)
+        keep = 1 if "val" in parts else 2
+        drawn = _draw(manifest, parts, share, seed=seed, keep=keep, rule=rule)
         parts = ["test" if i in drawn else part for i, part in enumerate(parts)]
+        notes += _short("test", len(drawn), share, manifest, parts, rule=rule)
     if "test" not in parts:
         why = "the manifest gives none" if assigned else "too few groups" if test else "not asked"
         notes.append(f"no test part ({why}): no accuracy beyond the choosing can be reported")
@@ -81,8 +87,9 @@ def make_splits(
         share = val if assigned else val * len(parts) / max(rest, 1)
         if rule == 1 or assigned or test_groups:
             share = min(share, 0.5)
-        drawn = _draw(manifest, parts, share, seed=seed + 1, keep=1)
+        drawn = _draw(manifest, parts, share, seed=seed + 1, keep=1, rule=rule)
         parts = ["val" if i in drawn else part for i, part in enumerate(parts)]
+        notes += _short("val", len(drawn), share, manifest, parts, rule=rule)
     return _collect(manifest, [part or "train" for part in parts], notes, rule=rule)
 
 
@@ -99,7 +106,7 @@ def folds(
     `labels` and `groups` are those of the whole manifest. Classes are in proportion; a group stays
     in one fold. Raises DataError where there are fewer groups (or clips) than folds.
     """
-    units = _units(indices, groups, seed=seed)
+    units = units_of(indices, groups, seed=seed)
     if not 2 <= k <= len(units):
         raise DataError(f"folds: {k} wanted of {len(units)} groups of clips; 2 to {len(units)} go")
     members: list[list[int]] = [[] for _ in range(k)]
@@ -108,7 +115,7 @@ def folds(
         for number, (_, place) in enumerate(dealt):
             members[number % k] += units[place]
         return [sorted(fold) for fold in members]
-    shares = _shares(units, labels)
+    shares = shares_of_classes(units, labels)
     filled = np.zeros((k, shares.shape[1]))
     for number in np.argsort(-shares.sum(axis=1), kind="stable"):
         # The fold whose filling becomes least uneven; among equals the one with fewest clips.
@@ -119,70 +126,53 @@ def folds(
     return [sorted(fold) for fold in members]
 
 
-def _units(indices: Iterable[int], groups: Sequence[str | None], *, seed: int) -> list[list[int]]:
-    """Clips that go together (a group, or one clip without), in an order drawn from the seed."""
-    together: dict[Hashable, list[int]] = {}
-    for index in indices:
-        group = groups[index]
-        together.setdefault(("clip", index) if group is None else group, []).append(index)
-    units = list(together.values())
-    order = np.random.default_rng([seed, 0x5EED]).permutation(len(units))
-    return [units[number] for number in order]
-
-
-def _shares(units: Sequence[Sequence[int]], labels: Sequence[int]) -> NDArray[np.float64]:
-    """Units x classes: the share of each class's clips that a unit holds.
-
-    Shares, not clips: a rare class weighs as much as a frequent one.
-    """
-    counts = np.zeros((len(units), max(labels) + 1))
-    for number, unit in enumerate(units):
-        for index in unit:
-            counts[number, labels[index]] += 1
-    return counts / np.maximum(counts.sum(axis=0), 1)
-
-
 def _draw(
-    manifest: Manifest, parts: Sequence[str | None], fraction: float, *, seed: int, keep: int
+    manifest: Manifest,
+    parts: Sequence[str | None],
+    fraction: float,
+    *,
+    seed: int,
+    keep: int,
+    rule: int,
 ) -> set[int]:
-    """Clips of about `fraction` of the free ones, classes in proportion; `keep` units stay behind.
-
-    Units are taken one by one, each time the one that brings the classes nearest to their due,
-    until none does. The first is taken by lot, so that seeds give different draws.
-    """
+    """Clips of about `fraction` of the free ones, as the rule says; `keep` units stay behind."""
     free = [i for i, part in enumerate(parts) if part in (None, "train")]
     labels = [video.label for video in manifest.videos]
-    units = _units(free, [video.group for video in manifest.videos], seed=seed)
+    units = units_of(free, [video.group for video in manifest.videos], seed=seed)
     if len(units) <= keep:
         return set()
-    if all(len(unit) == 1 for unit in units):
-        return _draw_clips([unit[0] for unit in units], labels, fraction)
-    shares = _shares(units, labels)
-    lacking = np.where(shares.sum(axis=0) > 0, fraction, 0.0)
-    taken: list[int] = []
-    while len(taken) < len(units) - keep:
-        gain = (lacking**2).sum() - ((lacking - shares) ** 2).sum(axis=1)
-        gain[taken] = -np.inf
-        helpful = np.flatnonzero(gain > 1e-12)
-        if taken and not len(helpful):
-            break
-        # Units are in random order: the first helpful one is a lot, and so are ties.
-        best = int(helpful[0]) if len(helpful) and not taken else int(gain.argmax())
-        taken.append(best)
-        lacking -= shares[best]
-    return {index for number in taken for index in units[number]}
+    how = draw if rule > 2 else draw_by_class
+    return how(units, labels, fraction, keep=keep)
 
 
-def _draw_clips(clips: Sequence[int], labels: Sequence[int], fraction: float) -> set[int]:
-    """The fraction of each class, rounded: one at least where two stay behind, never all."""
-    by_class: dict[int, list[int]] = {}
-    for clip in clips:
-        by_class.setdefault(labels[clip], []).append(clip)
-    taken: set[int] = set()
-    for members in by_class.values():
-        number = max(round(len(members) * fraction), 1 if len(members) > 2 else 0)
-        taken.update(members[: min(number, len(members) - 1)])
-    return taken or {clips[0]}
+def _short(
+    name: str,
+    drawn: int,
+    fraction: float,
+    manifest: Manifest,
+    parts: Sequence[str | None],
+    *,
+    rule: int,
+) -> list[str]:
+    """A note where a part has less than half of its fraction; DataError where no group is why.
+
+    `parts` are those after the draw, `fraction` is of the clips that were free before it.
+    """
+    free = [i for i, part in enumerate(parts) if part in (None, "train", name)]
+    wanted = max(1, round(fraction * len(free)))
+    if rule < 3 or 2 * drawn >= wanted or len(free) < 2:
+        return []
+    short = f"{drawn} of the {wanted} clips that its share asks for"
+    if any(manifest.videos[i].group is not None for i in free):
+        why = "since groups stay whole; smaller groups would help, or naming those to take"
+        return [f"the {name} part has {short}, {why}"] if drawn else []
+    lone = sum(number == 1 for number in Counter(manifest.videos[i].label for i in free).values())
+    raise DataError(
+        f"{manifest.source}: no clip is left to fill the {name} part, which has {short}: every "
+        f"class keeps one to train on, and {lone} classes have no other. Give those classes more "
+        "clips, leave them out, ask for a smaller share, or name the parts in the list (column "
+        "split)"
+    )
 
 
 def _given(

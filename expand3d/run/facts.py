@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 from expand3d.data.cache import in_bytes
 from expand3d.run.events import Watch
 from expand3d.run.prepare import Prepared
-from expand3d.search.statistics import resolvable_difference
+from expand3d.search.statistics import NAMES, resolvable_difference
 
 
 def facts(ready: Prepared) -> tuple[tuple[str, str], ...]:
@@ -91,4 +92,9 @@ def _choosing(ready: Prepared) -> str:
         groups=len(grouped) or None,
         pool=len(parts.train) + len(parts.val) if ready.config.folds == 1 else None,
     )
-    return f"by {ready.strategy.metric}: {resolution.text}"
+    held_out = Counter(store.labels[i] for job in ready.bench.jobs for i in job.held_out)
+    guess = max(held_out.values()) / held_out.total()
+    return (
+        f"by {NAMES[ready.strategy.metric]} (chance is {guess:.1%} of top-1, always saying the "
+        f"largest class): {resolution.text}"
+    )

@@ -8,6 +8,7 @@ from typing import Literal
 
 from expand3d.core.errors import UserError
 from expand3d.study.claims import Claim
+from expand3d.study.damaged import reading
 from expand3d.study.folder import DEFAULT_ROOT, StudyFolder, study_names
 from expand3d.study.lock import holder, place
 from expand3d.study.record import Record
@@ -69,14 +70,18 @@ def list_studies(root: str | Path = DEFAULT_ROOT) -> list[StudyInfo]:
 def _info(name: str, root: str | Path) -> StudyInfo:
     path = StudyFolder(Path(root) / name).path
     try:
-        record = Record.open(name, root=root)
-        config = record.config()
+        with reading(name):
+            record = Record.open(name, root=root)
+            return _info_of(record, path)
     except UserError as error:
         return StudyInfo(name, path, "unreadable", str(error))
-    state, reason = state_of(record)
+
+
+def _info_of(record: Record, path: Path) -> StudyInfo:
+    config, (state, reason) = record.config(), state_of(record)
     trials, sessions = record.trials(), record.sessions()
     return StudyInfo(
-        name=name,
+        name=record.name,
         path=path,
         state=state,
         reason=reason,

@@ -21,6 +21,7 @@ from expand3d.core.trial import Candidate, State, Trial, summarise
 from expand3d.study import database as backend
 from expand3d.study.claims import Claims
 from expand3d.study.config import NamedConfig
+from expand3d.study.damaged import reading
 from expand3d.study.database import Database
 from expand3d.study.encoding import decode_trial, encode_trial, without_nan
 from expand3d.study.folder import (
@@ -136,7 +137,8 @@ class Record:
             self._count = max(self._count, row.number + 1)
             if row.attribute is None:  # added with other tools; not ours to judge
                 continue
-            trial = decode_trial({**row.attribute, "number": row.number})
+            with reading(self.name, f"trial {row.number}"):
+                trial = decode_trial({**row.attribute, "number": row.number})
             if row.finished and trial.state == "running":
                 trial = replace(trial, state="failed", reason=FOREIGN)
             elif not row.finished and trial.state != "running":
@@ -153,8 +155,9 @@ class Record:
 
     def config(self) -> NamedConfig:
         """The configuration that the study was started with, at the place where it is now."""
-        values = without_unused(self._attributes[CONFIG])
-        stored = NamedConfig.from_mapping(values, source=f"study {self.name}")
+        with reading(self.name, "its configuration"):
+            values = without_unused(self._attributes[CONFIG])
+            stored = NamedConfig.from_mapping(values, source=f"study {self.name}")
         return replace(stored, root=str(self.folder.path.parent), storage=self._url)
 
     def trials(self) -> tuple[Trial, ...]:

@@ -208,8 +208,10 @@ class Search(Section):
     first_clip: Clip = _of_search(
         "frames and stride when time is first expanded", (2, 14), "FRAMESxSTRIDE"
     )
-    select: Literal["auto", "top1", "nll"] = _of_search(
-        "what decides a step; auto: nll below 1000 validation clips", "auto"
+    select: Literal["auto", "top1", "mean_class", "nll"] = _of_search(
+        "what decides a step: top-1, mean class accuracy, or log-loss; auto: nll below 1000 "
+        "validation clips, top1 from there on",
+        "auto",
     )
 
 

@@ -32,7 +32,15 @@ def clip_score(
     true = probabilities[label]
     rank = int((probabilities >= true).sum()) - 1
     nll = -math.log(max(float(true), LEAST_PROBABILITY))
-    return ClipScore(key=key, label=label, rank=rank, nll=nll, group=group)
+    predicted = label if rank == 0 else _best_but(probabilities, label)
+    return ClipScore(key, label, rank, nll, group, predicted)
+
+
+def _best_but(probabilities: NDArray[np.floating], label: int) -> int:
+    """The most probable class that is another; of equal ones the first."""
+    others = np.array(probabilities, dtype=float)
+    others[label] = -1
+    return int(others.argmax())
 
 
 class Scorer:

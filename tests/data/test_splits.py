@@ -196,6 +196,78 @@ def test_shares_are_of_all_clips_within_a_group(
         assert abs(len(splits.val) - val * count) <= within
 
 
+@given(
+    counts=st.lists(st.integers(1, 12), min_size=1, max_size=40),
+    val=st.integers(1, 4).map(lambda tenths: tenths / 10),
+    test=st.integers(0, 4).map(lambda tenths: tenths / 10),
+    seed=st.integers(0, 20),
+)
+def test_parts_of_single_clips_have_their_share_however_small_the_classes(
+    counts: list[int], val: float, test: float, seed: int
+) -> None:
+    """Exactly the share, or all that leave each class a clip to train on, or a refusal."""
+    labels = [label for label, count in enumerate(counts) for _ in range(count)]
+    clips, spare = len(labels), len(labels) - len(counts)
+    if clips < 3:
+        return
+    manifest = manifest_of(labels)
+    wanted = max(1, round(test * clips)) if test else 0
+    tested = min(wanted, spare)
+    chosen = max(1, round(val * clips / (clips - tested) * (clips - tested)))
+    if 2 * tested < wanted or 2 * min(chosen, spare - tested) < chosen:
+        with pytest.raises(DataError, match="no clip is left"):
+            make_splits(manifest, seed=seed, val=val, test=test)
+        return
+    splits = make_splits(manifest, seed=seed, val=val, test=test)
+    assert_partition(manifest, splits)
+    assert len(splits.test) == tested
+    assert len(splits.val) == min(chosen, spare - tested)
+    assert set(per_class(manifest, splits.train)) == set(range(len(counts)))
+    if min(counts) > 1 and test:  # every class has one to spare: its own share, rounded
+        held = per_class(manifest, splits.test)
+        assert all(abs(held.get(c, 0) - test * n) < 1 for c, n in enumerate(counts))
+
+
+@given(
+    groups=st.lists(st.integers(3, 6), min_size=2, max_size=12),
+    size=st.integers(2, 5),
+    seed=st.integers(0, 20),
+)
+def test_parts_of_groups_have_their_share_however_few_a_class_has(
+    groups: list[int], size: int, seed: int
+) -> None:
+    labels = [label for label, count in enumerate(groups) for _ in range(count * size)]
+    manifest = manifest_of(labels, [f"g{n // size}" for n in range(len(labels))])
+    splits = make_splits(manifest, seed=seed)
+    for part in (splits.test, splits.val):
+        assert abs(len(part) - 0.2 * len(labels)) <= size / 2 + 1e-9
+    assert set(per_class(manifest, splits.train)) == set(range(len(groups)))
+
+
+def test_parts_of_many_small_classes_have_their_share() -> None:
+    manifest = manifest_of([label for label in range(700) for _ in range(2)])
+    splits = make_splits(manifest)
+    assert [len(splits.train), len(splits.val), len(splits.test)] == [840, 280, 280]
+    assert set(per_class(manifest, splits.train)) == set(range(700))
+    paired = manifest_of([n // 8 for n in range(400)], [f"g{n // 4}" for n in range(400)])
+    splits = make_splits(paired)  # fifty classes of two groups
+    assert [len(splits.train), len(splits.val), len(splits.test)] == [240, 80, 80]
+    before = make_splits(manifest, rule=2)
+    assert [len(before.train), len(before.val), len(before.test)] == [1398, 1, 1]
+
+
+def test_classes_of_one_clip_are_refused_with_what_would_help() -> None:
+    with pytest.raises(DataError, match="30 classes have no other"):
+        make_splits(manifest_of([*range(30), 30, 30, 30]))
+
+
+def test_groups_that_are_too_large_for_a_share_are_said() -> None:
+    manifest = manifest_of([0, 1] * 30, ["big"] * 56 + ["a", "a", "b", "b"])
+    splits = make_splits(manifest)
+    assert "the test part has 2 of the 12 clips that its share asks for" in splits.notes[0]
+    assert "smaller groups would help" in splits.notes[0]
+
+
 def test_splits_of_before_can_be_had_again() -> None:
     groups = [f"g{n // 4}" for n in range(40)]
     manifest = manifest_of([0, 1] * 20, groups)

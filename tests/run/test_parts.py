@@ -34,11 +34,11 @@ def test_a_record_from_before_goes_on_with_the_parts_that_it_had(named: StudyCon
     new = again(named)
     record = Record.open("tiny", root=named.root)
     data = dict(record.attribute(DATA))
-    assert data.pop("split_rule") == 2
+    assert data.pop("split_rule") == 3
     record.set_attribute(DATA, data)
     old = again(named)
     wanted = [
-        make_splits(new.store.manifest, val_groups=named.val_groups, rule=rule) for rule in (2, 1)
+        make_splits(new.store.manifest, val_groups=named.val_groups, rule=rule) for rule in (3, 1)
     ]
     assert wanted[0] != wanted[1]
     for ready, splits in zip((new, old), wanted, strict=True):

@@ -8,6 +8,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from expand3d.core.result import TrainingKey
 from expand3d.core.trial import Candidate, Trial
@@ -23,6 +25,7 @@ from expand3d.search.statistics import (
     rank,
     resolvable_difference,
 )
+from tests.helpers.scored_trials import trial_of
 
 MakeTrial = Callable[..., Trial]
 MakeCandidate = Callable[..., Candidate]
@@ -102,14 +105,99 @@ def test_groups_are_resampled_from_ten_on(make_trial: MakeTrial) -> None:
             make_trial([1 - right for right in won], groups=groups),
         )
 
-    ten, nine = (compare(*pair(count), metric="top1", seed=0) for count in (10, 9))
+    ten = compare(*pair(10), metric="top1", seed=0)
     assert ten.units == "10 groups"
-    assert nine.units == "72 clips"
     # Groups of 6 won against 4 lost: the spread is that of 10 draws, not of 80.
+    assert ten.ci95 is not None
     spread = 2 * math.sqrt(0.6 * 0.4 / 10)
     assert (ten.ci95[1] - ten.ci95[0]) / 3.92 == pytest.approx(spread, rel=0.15)
-    spread = 2 * math.sqrt((6 / 9) * (3 / 9) / 72)
-    assert (nine.ci95[1] - nine.ci95[0]) / 3.92 == pytest.approx(spread, rel=0.15)
+    # Of nine groups nothing is drawn, nor of their 72 clips as if each stood for itself.
+    nine = choose(pair(9), metric="top1", seed=0)
+    assert nine.comparison is not None and nine.comparison.units == "9 groups"
+    assert nine.comparison.difference == pytest.approx(6 / 9 - 3 / 9)
+    assert (nine.sure, nine.comparison.ci95, nine.comparison.p_better) == (None, None, None)
+    assert "not resolved: 9 groups are too few" in nine.text
+
+
+@given(
+    sizes=st.lists(st.integers(1, 5), min_size=1, max_size=14),
+    lone=st.integers(0, 14),
+    data=st.data(),
+)
+def test_certainty_is_said_from_ten_units_on_with_what_it_speaks_of(
+    sizes: list[int], lone: int, data: st.DataObject
+) -> None:
+    """Groups of any sizes beside clips without one; a network wins by its mean all the same."""
+    groups: list[str | None] = [f"g{n}" for n, size in enumerate(sizes) for _ in range(size)]
+    groups += [None] * lone
+    right = st.lists(st.integers(0, 1), min_size=len(groups), max_size=len(groups))
+    one, other = data.draw(right), data.draw(right)
+    trials = [trial_of(one, groups=groups, number=0), trial_of(other, groups=groups, number=1)]
+    choice = choose(trials, metric="top1", seed=0, resamples=50)
+    assert estimate(choice.best).top1 == max(sum(one), sum(other)) / len(groups)
+    comparison = choice.comparison
+    assert comparison is not None
+    assert comparison.difference == pytest.approx(abs(sum(one) - sum(other)) / len(groups))
+    enough = len(sizes) + lone >= 10
+    assert (choice.sure is not None) == (comparison.ci95 is not None) == enough
+    assert ("% of resamples of" in choice.text) == ("95%" in choice.text or enough) == enough
+    assert not enough or "(these trainings, not other seeds)" in choice.text
+    assert enough or ("not resolved" in choice.text and not comparison.resolved)
+    said = choice.to_json()["comparison"]
+    assert said["resolved"] == comparison.resolved and "not other seeds" in said["scope"]
+
+
+@given(
+    labels=st.lists(st.integers(0, 3), min_size=10, max_size=40),
+    data=st.data(),
+)
+def test_mean_class_accuracy_decides_by_the_mean_of_the_classes(
+    labels: list[int], data: st.DataObject
+) -> None:
+    right = st.lists(st.integers(0, 1), min_size=len(labels), max_size=len(labels))
+    hits = [np.array(data.draw(right)), np.array(data.draw(right))]
+    trials = [trial_of(list(h), labels=labels, number=n) for n, h in enumerate(hits)]
+    of = np.array(labels)
+
+    def recall(hit: np.ndarray) -> float:
+        return float(np.mean([hit[of == label].mean() for label in set(labels)]))
+
+    choice = choose(trials, metric="mean_class", seed=0, resamples=200)
+    first, second = sorted(map(recall, hits), reverse=True)
+    assert estimate(choice.best).gain("mean_class") == pytest.approx(first)
+    assert choice.comparison is not None
+    assert choice.comparison.difference == pytest.approx(first - second, abs=1e-12)
+    assert f"mean class accuracy {first:.1%}" in choice.text
+
+
+def test_the_bootstrap_of_mean_class_accuracy_is_that_of_the_classes() -> None:
+    """100 clips to 10: of the rare class alone the spread is that of 10 draws."""
+    labels = [0] * 1000 + [1] * 10
+    one = trial_of([1] * 1000 + [1, 0] * 5, labels=labels)
+    other = trial_of([1] * 1000 + [0, 0] * 5, labels=labels)
+    found = compare(one, other, metric="mean_class", seed=0)
+    assert found.difference == pytest.approx(0.25)  # half of the rare class, over two classes
+    assert found.ci95 is not None
+    spread = math.sqrt(0.5 * 0.5 / 10) / 2
+    assert (found.ci95[1] - found.ci95[0]) / 3.92 == pytest.approx(spread, rel=0.2)
+
+
+def test_one_clip_resolves_nothing(make_trial: MakeTrial) -> None:
+    choice = choose([make_trial([1], [0.1]), make_trial([0], [0.9])], metric="nll", seed=0)
+    assert choice.sure is None
+    assert choice.text.endswith("not resolved: 1 clips are too few to say how sure it is")
+    assert "100%" not in choice.text and "95%" not in choice.text
+
+
+def test_an_interval_that_holds_zero_is_not_resolved(make_trial: MakeTrial) -> None:
+    even = choose(
+        [make_trial([1, 0] * 20), make_trial([0, 1] * 19 + [1, 0])], metric="top1", seed=0
+    )
+    assert even.comparison is not None and not even.comparison.resolved
+    assert "; not resolved: best in" in even.text
+    clear = choose([make_trial([1] * 40), make_trial([0] * 40)], metric="top1", seed=0)
+    assert clear.comparison is not None and clear.comparison.resolved
+    assert "not resolved" not in clear.text
 
 
 def test_groups_of_unequal_size_weigh_by_their_clips(make_trial: MakeTrial) -> None:
@@ -130,8 +218,8 @@ def test_only_clips_of_both_are_compared(make_trial: MakeTrial) -> None:
 
 def test_the_best_estimate_wins(make_trial: MakeTrial, make_candidate: MakeCandidate) -> None:
     trials = [
-        make_trial([1, 1, 0, 0], [9, 9, 9, 9], candidate=make_candidate(axis="gamma_s", macs=9)),
-        make_trial([1, 0, 0, 0], [1, 1, 1, 1], candidate=make_candidate(axis="gamma_t", macs=9)),
+        make_trial([1, 1, 0, 0] * 3, [9] * 12, candidate=make_candidate(axis="gamma_s", macs=9)),
+        make_trial([1, 0, 0, 0] * 3, [1] * 12, candidate=make_candidate(axis="gamma_t", macs=9)),
     ]
     by_top1, by_nll = (choose(trials, metric=metric, seed=0) for metric in ("top1", "nll"))  # type: ignore[arg-type]
     assert by_top1.best is trials[0]
@@ -227,6 +315,9 @@ def test_resolvable_difference_says_what_would_sharpen_it() -> None:
     assert "--folds K would score 96 clips: 16 points" in found.text
     assert "5 points need 943 clips" in found.text
     assert "need" not in resolvable_difference(2000).text
+    assert "too few" not in found.text
+    assert "1 validation clips are too few for an interval" in resolvable_difference(1).text
+    assert "4 groups of clips are too few" in resolvable_difference(24, groups=4).text
     assert resolvable_difference(1).top1 == 1.0
 
 

@@ -165,7 +165,7 @@ _VALUES: dict[str, st.SearchStrategy[Any]] = {
     "growth": st.sampled_from(["single", "compound", "both"]),
     "ratio": st.floats(1.01, 10),
     "first_clip": st.tuples(st.integers(1, 16), st.integers(1, 30)),
-    "select": st.sampled_from(["auto", "top1", "nll"]),
+    "select": st.sampled_from(["auto", "top1", "mean_class", "nll"]),
     "folds": st.integers(1, 10),
     "repeats": st.integers(1, 5),
     "fps": st.floats(0.5, 240),

@@ -170,8 +170,8 @@ def comparison_rows(comparison: StudyComparison) -> list[dict[str, Any]]:
     `networks` were begun and `scored` have a score; `training_tmacs` are 10^12 multiply-adds,
     `hypervolume` is in accuracy x decades of cost, at the end and at `equal_training_tmacs`. What
     follows `best_trial` is of that trial: `top1` from 0 to 1 on `validation_clips` with its 95%
-    interval, `nll` in nats, `macs` multiply-adds of a clip, `cost` in `quantity` (bytes of memory,
-    nanoseconds of latency).
+    interval, the mean class accuracy, `nll` in nats, `macs` multiply-adds of a clip, `cost` in
+    `quantity` (bytes of memory, nanoseconds of latency).
     """
     return [_row(study, comparison) for study in comparison.studies]
 
@@ -199,6 +199,7 @@ def _row(study: ComparedStudy, comparison: StudyComparison) -> dict[str, Any]:
         "top1": score.top1 if score else None,
         "top1_ci_low": low,
         "top1_ci_high": high,
+        "mean_class_accuracy": score.mean_class if score else None,
         "validation_clips": comparison.clips,
         "nll": score.nll if score else None,
         "macs": best.candidate.macs if best else None,

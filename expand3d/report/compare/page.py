@@ -24,6 +24,7 @@ COLUMNS = (
     "hypervolume",
     "at equal training",
     "best top-1 (95%)",
+    "mean class",
     "log-loss",
     "cost",
     "state",
@@ -108,11 +109,12 @@ def _row(study: ComparedStudy, comparison: StudyComparison) -> Row:
         low, high = score.top1_ci
         cells += [
             number(f"{score.top1:.1%} ({low:.1%} to {high:.1%})"),
+            number(f"{score.mean_class:.1%}"),
             number(f"{score.nll:.3f}"),
             number(_cost(study)),
         ]
     else:
-        cells.append(Cell("no network within the budget has a score", "none", span=3))
+        cells.append(Cell("no network within the budget has a score", "none", span=4))
     return Row.of([*cells, view.state])
 
 
@@ -139,7 +141,8 @@ def _notes(comparison: StudyComparison) -> Iterator[str]:
     yield (
         f"Hypervolume is accuracy x decades of {view.quantity.noun}, up to chance "
         f"({view.chance:.1%}) and twice the largest budget "
-        f"({view.quantity.text(comparison.reference.cost)}), the same for all studies."
+        f"({view.quantity.text(comparison.reference.cost)}), the same for all studies. "
+        "Chance is the accuracy of always saying the largest class."
     )
     yield (
         f"Training is counted in multiply-adds, {TRAINING_FACTOR} times those of the forward pass "

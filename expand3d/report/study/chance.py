@@ -9,11 +9,11 @@ def p_value_against_chance(hits: int, clips: int, chance: float) -> float:
     """Probability of at least `hits` of `clips` right when each is right with `chance`.
 
     The exact one-sided binomial test, summed in logarithms so that thousands of clips neither
-    overflow nor vanish.
+    overflow nor vanish. 1 where chance is 1: of clips of one class anybody knows the class.
     """
-    if not 0 <= hits <= clips or not 0 < chance < 1:
+    if not 0 <= hits <= clips or not 0 < chance <= 1:
         raise ValueError(f"{hits} of {clips} clips at chance {chance} is not a binomial outcome")
-    if hits == 0:
+    if hits == 0 or chance == 1:
         return 1.0
     terms = (
         math.lgamma(clips + 1)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from expand3d.core.classes import confusions
 from expand3d.core.files import write_whole
 from expand3d.core.scores import Summary
 from expand3d.core.trial import Candidate, Trial
@@ -20,7 +21,9 @@ from expand3d.search.expansion.steps import StepSummary
 from expand3d.search.statistics import label
 
 #: The columns of what a network costs and how well it does.
-MEASURED = ("cost", "top-1 (95%)", "log-loss")
+MEASURED = ("cost", "top-1 (95%)", "mean class", "log-loss")
+#: The most pairs of confused classes that the page shows.
+PAIRS = 12
 
 
 def save_page(view: StudyView, path: Path, *, svg: str) -> Path:
@@ -36,6 +39,7 @@ def save_page(view: StudyView, path: Path, *, svg: str) -> Path:
         hypervolume=f"{view.hypervolume:.4f}",
         cost_noun=view.quantity.noun,
         chance=f"{view.chance:.1%}",
+        confused=_confused(view),
         baselines=_baselines(view) if view.baselines else None,
         unscored=[
             f"trial {trial.number} ({view.origin(trial)}): {trial.why}"
@@ -67,12 +71,19 @@ def _cards(view: StudyView) -> Iterator[Card]:
         score = view.scores[view.best.number]
         yield Card("winner", f"trial {view.best.number}", _clip(view.best.candidate))
         yield Card("cost", cost_text(view.best.candidate), _share(view, view.best))
-        yield Card("choosing clips", f"{score.top1:.1%}", f"top-1, 95% {_interval(score)}")
+        note = f"top-1, 95% {_interval(score)}; mean class accuracy {score.mean_class:.1%}"
+        yield Card("choosing clips", f"{score.top1:.1%}", note)
     if view.final and view.final.score:
         score, p_value = view.final.score, view.final_p_value
         assert p_value is not None
-        hits = f"{view.final.hits} of {score.clips} clips, 95% {_interval(score)}"
-        against = f"{format_p(p_value)} against chance ({view.chance:.1%}, exact binomial)"
+        hits = (
+            f"{view.final.hits} of {score.clips} clips, 95% {_interval(score)}; "
+            f"mean class accuracy {score.mean_class:.1%}"
+        )
+        against = (
+            f"{format_p(p_value)} against chance ({score.chance:.1%}, the largest class; "
+            "exact binomial)"
+        )
         note = f"{hits}; {against}; {view.final.measured_on}"
         yield Card("final training", f"{score.top1:.1%}", note, kind="final")
     elif view.final:
@@ -137,8 +148,13 @@ def _measured(view: StudyView, candidate: Candidate, trial: Trial | None) -> tup
     cost = number(cost_text(candidate))
     if score is None:
         why = trial.why if trial else "not finished"
-        return cost, Cell(why, "none", span=2)
-    return cost, number(f"{score.top1:.1%} ({_interval(score)})"), number(f"{score.nll:.3f}")
+        return cost, Cell(why, "none", span=3)
+    return (
+        cost,
+        number(f"{score.top1:.1%} ({_interval(score)})"),
+        number(f"{score.mean_class:.1%}"),
+        number(f"{score.nll:.3f}"),
+    )
 
 
 def _frontier(view: StudyView) -> Table:
@@ -177,6 +193,23 @@ def _baselines(view: StudyView) -> Table:
     ]
     columns = ("trial", "network", "family", "clip", "views", "pretraining", "parameters")
     return Table((*columns, *MEASURED), tuple(body))
+
+
+def _confused(view: StudyView) -> Table | None:
+    """The classes that the winner confuses most: in its last training's test, or while choosing."""
+    if view.final and view.final.score:
+        scores = list(view.final.training.scores)
+    elif view.best:
+        scores = [score for found in view.best.scores().values() for score in found]
+    else:
+        scores = []
+    names = view.classes
+    body = [
+        Row.of((names[one.true], names[one.predicted], number(f"{one.clips} of {one.of}")))
+        for one in confusions(scores)[:PAIRS]
+        if max(one.true, one.predicted) < len(names)
+    ]
+    return Table(("class", "taken for", "clips"), tuple(body)) if body else None
 
 
 def _interval(score: Summary) -> str:

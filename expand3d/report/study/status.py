@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from expand3d.core.classes import confusions
 from expand3d.core.trial import Trial
 from expand3d.report.study.spent import spent
 from expand3d.report.study.view import StudyView
+from expand3d.search.expansion.steps import StepSummary
 
 
 def final_text(view: StudyView) -> str | None:
@@ -21,11 +23,11 @@ def final_text(view: StudyView) -> str | None:
             "no test part was kept apart, so there is no accuracy beyond the one that the network "
             "was chosen by; the weights are trained on all clips"
         )
-    low, high = final.score.top1_ci
-    p_value = view.final_p_value
+    score, (low, high) = final.score, final.score.top1_ci
     return (
-        f"test, {final.score.clips} clips never used for choosing: top-1 {final.score.top1:.1%} "
-        f"({low:.0%} to {high:.0%}), p = {p_value:.2g} against chance {view.chance:.1%}"
+        f"test, {score.clips} clips never used for choosing: top-1 {score.top1:.1%} "
+        f"({low:.0%} to {high:.0%}), mean class accuracy {score.mean_class:.1%}, "
+        f"p = {view.final_p_value:.2g} against chance {score.chance:.1%} (the largest class)"
     )
 
 
@@ -33,7 +35,8 @@ def status_json(view: StudyView) -> dict[str, Any]:
     """The study for a script; accuracies from 0 to 1, times of training in seconds.
 
     `budget` is in what `quantity` names: multiply-adds, parameters, activations, bytes of memory,
-    or nanoseconds of latency.
+    or nanoseconds of latency. `chance` is the share of the largest class among the clips that were
+    scored; `confusions` are pairs of labels, commonest first, empty where none were kept.
     """
     best, final = view.best, view.final
     return {
@@ -44,6 +47,7 @@ def status_json(view: StudyView) -> dict[str, Any]:
         "budget_text": view.budget_text,
         "quantity": view.quantity.key,
         "metric": view.metric,
+        "chance": view.chance,
         "best": trial_json(view, best) if best else None,
         "final": final
         and {
@@ -53,14 +57,27 @@ def status_json(view: StudyView) -> dict[str, Any]:
             "clips": final.score.clips if final.score else 0,
             "top1": final.score.top1 if final.score else None,
             "top1_ci": list(final.score.top1_ci) if final.score else None,
+            "mean_class_accuracy": final.score.mean_class if final.score else None,
+            "chance": final.score.chance if final.score else None,
             "p_value_against_chance": view.final_p_value,
+            "confusions": [one._asdict() for one in confusions(final.training.scores)],
             "weights": str(final.weights) if final.weights else None,
         },
-        "steps": [
-            {"step": step.offer.step, "decision": step.text, "pending": step.pending}
-            for step in view.steps
-        ],
+        "steps": [_step_json(step) for step in view.steps],
         "trials": [trial_json(view, trial) for trial in view.trials],
+    }
+
+
+def _step_json(step: StepSummary) -> dict[str, Any]:
+    """A step's decision; `comparison` with the runner-up is null where there was no contest."""
+    choice = None if step.pending else step.choice
+    comparison = choice.comparison if choice else None
+    return {
+        "step": step.offer.step,
+        "decision": step.text,
+        "pending": step.pending,
+        "sure": choice.sure if choice else None,
+        "comparison": comparison.to_json() if comparison else None,
     }
 
 
@@ -89,6 +106,7 @@ def trial_json(view: StudyView, trial: Trial) -> dict[str, Any]:
         "latency": candidate.latency.to_json() if candidate.latency else None,
         "top1": score.top1 if score else None,
         "top1_ci": list(score.top1_ci) if score else None,
+        "mean_class_accuracy": score.mean_class if score else None,
         "top5": score.top5 if score else None,
         "nll": score.nll if score else None,
         "clip_visits": sum(training.clip_visits for training in trial.furthest.values()),

@@ -19,10 +19,11 @@ PRETRAINING = "none (scratch)"
 def rows(view: StudyView) -> list[dict[str, Any]]:
     """One mapping per trial in order of number; None stands for what was not measured.
 
-    `macs` and `training_macs` are multiply-adds, `top1` and its 95% interval run from 0 to 1,
-    `nll` is in nats, `memory` in bytes, `latency_ms` the median with its quartiles; `seconds`
-    counts training time. `parent` is the number of the trial that an expansion grew or contracted.
-    `label` names a published network; `views` are test clips x crops; a factor of another family
+    `macs` and `training_macs` are multiply-adds, `top1` with its 95% interval and
+    `mean_class_accuracy` run from 0 to 1, `nll` is in nats, `memory` in bytes, `latency_ms` the
+    median with its quartiles; `seconds` counts training time. `parent` is the number of the trial
+    that an expansion grew or contracted. `label` names a published network; `views` are test clips
+    x crops; a factor of another family
     is left out.
     """
     on_frontier = {trial.number for trial in view.frontier}
@@ -73,6 +74,7 @@ def _row(view: StudyView, trial: Trial) -> dict[str, Any]:
         "top1": score.top1 if score else None,
         "top1_ci_low": low,
         "top1_ci_high": high,
+        "mean_class_accuracy": score.mean_class if score else None,
         "nll": score.nll if score else None,
     }
 

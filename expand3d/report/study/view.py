@@ -24,6 +24,7 @@ from expand3d.search.statistics import Metric, standing
 from expand3d.search.strategies import strategy_from_json
 from expand3d.study.catalog import state_of
 from expand3d.study.config import StudyConfig
+from expand3d.study.damaged import reading
 from expand3d.study.folder import DEFAULT_ROOT
 from expand3d.study.record import BASELINES, DATA, STRATEGY, Record
 from expand3d.study.session import Session
@@ -42,7 +43,7 @@ class Final:
     @cached_property
     def score(self) -> Summary | None:
         """Accuracies, their interval and log-loss; None where the training gave none."""
-        return summary(self.training.means) if self.training.means else None
+        return summary(self.training.means, self.training.by_class) if self.training.means else None
 
     @property
     def hits(self) -> int:
@@ -82,8 +83,12 @@ class StudyView:
 
     @property
     def chance(self) -> float:
-        """Accuracy of guessing: 1 / classes."""
-        return 1 / len(self.classes)
+        """The share of the largest class among the clips that choose: accuracy of always saying it.
+
+        1 / classes before a network has a score.
+        """
+        found = next(iter(self.scores.values()), None)
+        return found.chance if found else 1 / len(self.classes)
 
     @cached_property
     def scores(self) -> dict[int, Summary]:
@@ -170,11 +175,14 @@ class StudyView:
 
     @property
     def final_p_value(self) -> float | None:
-        """Exact binomial p-value of the final score against chance, None without one."""
+        """Exact binomial p-value of the final score against chance, None without one.
+
+        Chance is the share of the largest class among the clips of the test.
+        """
         if self.final is None or self.final.score is None:
             return None
         clips = len(self.final.training.scores)
-        return p_value_against_chance(self.final.hits, clips, self.chance)
+        return p_value_against_chance(self.final.hits, clips, self.final.score.chance)
 
     @property
     def tested(self) -> str | None:
@@ -217,9 +225,16 @@ def load_view(
 ) -> StudyView:
     """The study as it is recorded now; reading needs no lock, so it may be running.
 
-    StudyError where there is none of that name, or where it was killed before it began.
+    StudyError where there is none of that name, where it was killed before it began, or where its
+    record holds something unexpected.
     """
     record = Record.open(name, root=root, storage=storage)
+    with reading(name):
+        return _view(record)
+
+
+def _view(record: Record) -> StudyView:
+    name = record.name
     kept, data = record.attribute(STRATEGY), record.attribute(DATA)
     if kept is None or data is None:
         raise StudyError(f"study {name!r} was stopped while it started and has nothing to show yet")

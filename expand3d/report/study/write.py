@@ -11,6 +11,7 @@ from expand3d.report.study.figure import draw
 from expand3d.report.study.page import save_page
 from expand3d.report.study.table import dataframe
 from expand3d.report.study.view import StudyView
+from expand3d.study.damaged import reading
 
 
 def write_report(view: StudyView, out: str | Path) -> list[Path]:
@@ -18,10 +19,14 @@ def write_report(view: StudyView, out: str | Path) -> list[Path]:
 
     Files of these names are replaced. StudyError where no network has a score yet.
     """
-    if not view.complete:
+    with reading(view.name):
+        nothing = not view.complete
+    if nothing:
         raise StudyError(f"study {view.name!r} has no scored network yet; nothing to report")
-    out = make_folder(out)
-    table = write_whole(out / "frontier.csv", dataframe(view).to_csv(index=False))
-    png, svg = save_figures(lambda: draw(view), out, "frontier")
-    page = save_page(view, out / "index.html", svg=svg.read_text(encoding="utf-8"))
+    with reading(view.name):
+        csv = dataframe(view).to_csv(index=False)
+        out = make_folder(out)
+        table = write_whole(out / "frontier.csv", csv)
+        png, svg = save_figures(lambda: draw(view), out, "frontier")
+        page = save_page(view, out / "index.html", svg=svg.read_text(encoding="utf-8"))
     return [table, png, svg, page]

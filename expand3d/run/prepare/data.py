@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from expand3d.core.errors import StudyError
+from expand3d.core.errors import DataError, StudyError
 from expand3d.core.recipe import Recipe
 from expand3d.data.cache import CachedStore, CacheSpec, build_store
 from expand3d.data.check import CheckReport, check
@@ -56,7 +56,22 @@ class Clips:
 def find_videos(config: Data, watch: Watch) -> Videos:
     """The videos that the configuration names; nothing is decoded yet."""
     manifest = manifest_of(config, watch)
+    _refuse_one_class(manifest)
     return Videos(manifest, check(manifest, fps=config.fps, deep=False))
+
+
+def _refuse_one_class(manifest: Manifest) -> None:
+    """DataError where the clips that may train, or all of them, are of one class."""
+    for videos, which in (
+        (manifest.videos, ""),
+        ([v for v in manifest.videos if v.split in (None, "train")], " in the training part"),
+    ):
+        labels = {video.label for video in videos}
+        if len(labels) == 1:
+            raise DataError(
+                f"{manifest.source}: only one class{which}, {manifest.class_names[labels.pop()]}; "
+                "at least two are needed"
+            )
 
 
 def known_videos(config: Data, contents: Contents) -> Videos:
@@ -82,6 +97,7 @@ def cut_clips(
         if videos.contents
         else clip_store(config, videos.manifest, short_side=side, watch=watch)
     )
+    _refuse_one_class(store.manifest)  # videos that cannot be read are left out by now
     return Clips(store, parts_of(config, store.manifest, seed=seed, rule=rule))
 
 
