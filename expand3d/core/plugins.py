@@ -279,6 +279,10 @@ RESTRICTIONS = Kind(
             "expand3d.interop.pytorchvideo.multipliers:refusal",
             "networks that pytorchvideo can build",
         ),
+        "pyslowfast": Row(
+            "expand3d.interop.pyslowfast.folder:refusal",
+            "networks that PySlowFast can build",
+        ),
     },
 )
 
@@ -295,6 +299,10 @@ FORMATS = Kind(
             "expand3d.interop.pytorchvideo.folder:write",
             "a module that calls create_x3d, weights under its names, and a check",
             rebuilds=True,
+        ),
+        "pyslowfast": Row(
+            "expand3d.interop.pyslowfast.folder:write",
+            "PySlowFast configs for training and testing, and a checkpoint under its names",
         ),
         "onnx": Row(
             "expand3d.interop.onnx:write",
