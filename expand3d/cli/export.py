@@ -1,12 +1,14 @@
 """A network of a study for another codebase, with its weights where they were kept.
 
 Weights are kept of the winner's last training; every other trial exports its architecture alone.
-Of a frontier, networks that the target cannot express are named and left out.
+Of a frontier, networks that the target cannot express are named and left out. What was written is
+loaded by the target's own code, where that is installed, and compared with the network's logits.
 
 examples:
   expand3d export quiet-heron --to pytorchvideo --out heron-ptv
   expand3d export quiet-heron --to json --trial 7 --out heron-7
   expand3d export quiet-heron --to json --frontier --out heron-frontier
+  expand3d export quiet-heron --to onnx --pixels --out heron-onnx
 """
 
 from __future__ import annotations
@@ -38,6 +40,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     which.add_argument("--best", action="store_true", help="the winner (default)")
     which.add_argument("--trial", type=whole(0), metavar="N", help="the network of trial N")
     which.add_argument("--frontier", action="store_true", help="a folder per frontier network")
+    parser.add_argument(
+        "--verify",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="compare what was written, by the target's own code (default: where it is installed)",
+    )
+    parser.add_argument(
+        "--opset", type=whole(), metavar="N", help="version of the operators (onnx: 20)"
+    )
+    parser.add_argument(
+        "--pixels",
+        action="store_true",
+        default=None,
+        help="the file reads decoded bytes, and normalises them itself (onnx)",
+    )
     parser.add_argument("--force", action="store_true", help="replace files that are there")
     add_record_flags(parser)
 
@@ -45,6 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Write the export and print what was written, and of a frontier what was not; 0."""
     from expand3d.interop.formats import export, refuse_occupied
+    from expand3d.interop.verify import can_verify, refuse_unverifiable, verify
     from expand3d.report.study.view import load_view
 
     view = load_view(args.name, root=args.root, storage=args.storage)
@@ -54,11 +72,16 @@ def main(args: argparse.Namespace) -> int:
     folders = [out / f"trial-{t.number:03d}" if args.frontier else out for t in trials]
     for folder in folders:  # before anything is written
         refuse_occupied(folder, force=args.force)
+    options = {name: getattr(args, name) for name in ("opset", "pixels")}
+    options = {name: value for name, value in options.items() if value is not None}
+    if args.verify:
+        refuse_unverifiable(args.to)
+    check = can_verify(FORMATS[args.to]) if args.verify is None else args.verify
     written = 0
     for trial, folder in zip(trials, folders, strict=True):
         network = as_exported(view, trial)
         try:
-            files = export(network, target=args.to, out=folder, force=args.force)
+            files = export(network, target=args.to, out=folder, force=args.force, options=options)
         except ExportError as error:
             if not args.frontier:
                 raise
@@ -67,6 +90,8 @@ def main(args: argparse.Namespace) -> int:
         written += 1
         kept = "with weights" if network.weights else "architecture only: no weights were kept"
         print(f"{network.title} ({kept}): {folder}: {', '.join(path.name for path in files)}")
+        for found in verify(network, target=args.to, folder=folder) if check else ():
+            print(f"  {found}")
     if not written:
         raise ExportError(f"--to {args.to} can express no network of the frontier; try --to json")
     return 0

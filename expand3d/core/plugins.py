@@ -27,14 +27,22 @@ from expand3d.core.errors import (
 class Row:
     """One thing that can be named: `target` is "module:attribute", loaded when it is asked for.
 
-    `keys` are the keys of a study that do nothing without a row which names them. `rebuilds` says
-    that an export target builds a network of its own, whose counts may differ from ours.
+    `keys` are the keys of a study that do nothing without a row which names them.
+
+    The rest is for export targets. `rebuilds`: it builds a network of its own, whose counts may
+    differ from ours. `trained_only`: it refuses a network without weights. `options` are the
+    keywords of its writer. `verifier` compares what was written with our network, by the packages
+    `verified_by`.
     """
 
     target: str
     help: str
     keys: tuple[str, ...] = ()
     rebuilds: bool = False
+    trained_only: bool = False
+    options: tuple[str, ...] = ()
+    verifier: str = ""
+    verified_by: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -291,6 +299,10 @@ RESTRICTIONS = Kind(
             "expand3d.interop.pytorchvideo.multipliers:refusal",
             "networks that pytorchvideo can build",
         ),
+        "pyslowfast": Row(
+            "expand3d.interop.pyslowfast.folder:refusal",
+            "networks that PySlowFast can build",
+        ),
     },
 )
 
@@ -307,6 +319,18 @@ FORMATS = Kind(
             "expand3d.interop.pytorchvideo.folder:write",
             "a module that calls create_x3d, weights under its names, and a check",
             rebuilds=True,
+        ),
+        "pyslowfast": Row(
+            "expand3d.interop.pyslowfast.folder:write",
+            "PySlowFast configs for training and testing, and a checkpoint under its names",
+        ),
+        "onnx": Row(
+            "expand3d.interop.onnx:write",
+            "one ONNX file for ONNX Runtime and its like, for any number of clips",
+            trained_only=True,
+            options=("opset", "pixels"),
+            verifier="expand3d.interop.onnx:verify",
+            verified_by=("onnxruntime",),
         ),
     },
 )

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from expand3d.core.errors import ExportError, FileError
 from expand3d.core.files import make_folder
 from expand3d.core.plugins import FORMATS
 from expand3d.interop.network import ExportedNetwork
 
-Writer = Callable[[ExportedNetwork, Path], None]
+#: Writes a network into a folder; further keywords are the options that its row names.
+Writer = Callable[..., None]
 
 
 def get_writer(target: str) -> Writer:
@@ -21,21 +23,33 @@ def get_writer(target: str) -> Writer:
 
 
 def export(
-    network: ExportedNetwork, *, target: str, out: str | Path, force: bool = False
+    network: ExportedNetwork,
+    *,
+    target: str,
+    out: str | Path,
+    force: bool = False,
+    options: Mapping[str, Any] | None = None,
 ) -> list[Path]:
     """Write `network` for `target` into the folder `out` and return its files, sorted.
+
+    `options` are what the target's row names; ExportError for others.
 
     Nothing is left behind where it fails, and a file that is replaced is so as a whole.
     ExportError where the target cannot express the plan, or where `out` has files already;
     `force` replaces those of the same name. FileError where `out` cannot be written.
     """
-    write, out = get_writer(target), Path(out)
+    write, out, options = get_writer(target), Path(out), options or {}
+    known = FORMATS.row(target).options
+    if strange := [name for name in options if name not in known]:
+        raise ExportError(
+            f"--to {target} has no {strange[0]!r}; its options are: {', '.join(known) or 'none'}"
+        )
     refuse_occupied(out, force=force)
     # On the disk of `out`, where a file takes its name by a rename and not by a copy.
     there = next(folder for folder in (out, *out.absolute().parents) if folder.is_dir())
     try:
         with tempfile.TemporaryDirectory(prefix=".expand3d-export-", dir=there) as scratch:
-            write(network, Path(scratch))
+            write(network, Path(scratch), **options)
             make_folder(out)
             return [path.replace(out / path.name) for path in sorted(Path(scratch).iterdir())]
     except OSError as error:

@@ -138,6 +138,28 @@ def test_nothing_is_written_where_one_folder_of_a_frontier_is_a_file(
     assert len(list(tmp_path.iterdir())) == 1
 
 
+def test_an_onnx_file_is_verified_where_its_runtime_is_installed(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("onnxruntime", reason="needs the extra onnx")
+    words = ("--to", "onnx", "--opset", "18", "--pixels")
+    assert run(root, *words, "--out", str(tmp_path / "out")) == 0
+    first, exported, randomised = capsys.readouterr().out.splitlines()
+    assert first.endswith(": model.onnx, network.json")
+    assert "agrees with the exported weights" in exported
+    assert "agrees with the randomised weights" in randomised
+
+
+def test_flags_of_another_target_are_refused(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(root, "--to", "json", "--opset", "18", "--out", str(tmp_path / "out")) == 2
+    assert "--to json has no 'opset'; its options are: none" in capsys.readouterr().err
+    assert run(root, "--to", "json", "--verify", "--out", str(tmp_path / "out")) == 2
+    assert "nothing to verify" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize("which", [(), ("--frontier",)])
 def test_an_occupied_folder_is_refused(
     root: Path, tmp_path: Path, which: tuple[str, ...], capsys: pytest.CaptureFixture[str]

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from expand3d.core.errors import ExportError
 from expand3d.core.plugins import FAMILIES, FORMATS, RESTRICTIONS
 from expand3d.interop.formats import export
 from expand3d.interop.network import ExportedNetwork
 from expand3d.interop.network_file import read_network
+from expand3d.interop.verify import can_verify, verify
 from expand3d.networks import get_family, plan_from_json
 from tests.helpers.networks import exported
 
@@ -28,8 +29,17 @@ def of_family(name: str, folder: Path) -> ExportedNetwork:
     return ExportedNetwork("made-up", 3, family.base, plan, recipe={}, weights=weights)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("target", FORMATS)
+#: An ONNX export takes seconds; every family's is in tests/interop/test_onnx.py.
+QUICK = ("x3d", "twostream")
+CASES = [
+    pytest.param(target, family, marks=[pytest.mark.slow] if slow else [])
+    for target in FORMATS
+    for family in FAMILIES
+    for slow in [FORMATS[target].trained_only and family not in QUICK]
+]
+
+
+@pytest.mark.parametrize(("target", "family"), CASES)
 def test_any_familys_network_is_written_or_refused_as_a_whole(
     target: str, family: str, tmp_path: Path
 ) -> None:
@@ -46,8 +56,11 @@ def test_any_familys_network_is_written_or_refused_as_a_whole(
     assert data["digest"] == network.plan.digest
 
 
-@pytest.mark.parametrize("trained", [True, False])
-@pytest.mark.parametrize("target", FORMATS)
+@pytest.mark.parametrize(
+    ("target", "trained"),
+    [(name, True) for name in FORMATS]
+    + [(name, False) for name, row in FORMATS.items() if not row.trained_only],
+)
 def test_two_exports_of_one_network_are_the_same_bytes(
     target: str, trained: bool, tmp_path: Path
 ) -> None:
@@ -61,10 +74,36 @@ def test_two_exports_of_one_network_are_the_same_bytes(
 @pytest.mark.parametrize("target", FORMATS)
 def test_weights_are_written_only_where_there_are_some(target: str, tmp_path: Path) -> None:
     with_weights = export(exported(tmp_path), target=target, out=tmp_path / "with")
+    if FORMATS[target].trained_only:
+        with pytest.raises(ExportError, match=r"quiet-heron, trial 7 has no weights"):
+            export(exported(tmp_path, trained=False), target=target, out=tmp_path / "without")
+        return
     without = export(exported(tmp_path, trained=False), target=target, out=tmp_path / "without")
     sizes = [sum(path.stat().st_size for path in files) for files in (with_weights, without)]
     weights = exported(tmp_path).weights
     assert weights is not None and sizes[0] - sizes[1] > 0.9 * weights.stat().st_size
+
+
+@pytest.mark.parametrize("target", [name for name, row in FORMATS.items() if can_verify(row)])
+def test_what_was_written_agrees_and_another_network_does_not(target: str, tmp_path: Path) -> None:
+    network = exported(tmp_path)
+    export(network, target=target, out=tmp_path / "out")
+    found = verify(network, target=target, folder=tmp_path / "out")
+    assert {each.weights for each in found} == {"exported", "randomised"}
+    assert network.weights is not None
+    other = {name: value.clone() for name, value in load_file(network.weights).items()}
+    other["res3.0.project_bn.bias"] += 0.5
+    save_file(other, tmp_path / "other.safetensors")
+    changed = dataclasses.replace(network, weights=tmp_path / "other.safetensors")
+    with pytest.raises(ExportError, match=r"is not the network: .* DIFFERS with the exported"):
+        verify(changed, target=target, folder=tmp_path / "out")
+
+
+@pytest.mark.parametrize("target", FORMATS)
+def test_an_option_that_a_target_does_not_have_is_refused(target: str, tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match=f"--to {target} has no 'colour'; its options are: "):
+        export(exported(tmp_path), target=target, out=tmp_path / "out", options={"colour": 1})
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("target", [name for name in FORMATS if name in RESTRICTIONS])

@@ -1,0 +1,186 @@
+"""Target `onnx`: one file for ONNX Runtime and its like, weights inside, any number of clips.
+
+The graph goes from `clip` (one input per kind of picture) to `logits`. It reads normalised floats,
+or with the option `pixels` the decoded bytes. Labels and all that a caller has to know of the clip
+are the file's metadata. network.json beside it is the description that the json target writes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import logging
+import tempfile
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from expand3d.core.errors import ExportError
+from expand3d.interop import json_folder
+from expand3d.interop.network import ExportedNetwork
+from expand3d.interop.verify import Verified, difference, named, needed
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from expand3d.core.genotype import Plan
+
+MODEL = "model.onnx"
+OPSET = 20
+#: The exporter writes these; it takes an older number and gives a newer file.
+OPSETS = range(18, 25)
+PACKAGES = ("onnx", "onnxscript")
+
+
+def write(
+    network: ExportedNetwork, folder: Path, *, opset: int = OPSET, pixels: bool = False
+) -> None:
+    """Write model.onnx and network.json; ExportError without weights or the exporter's packages."""
+    needed("onnx", PACKAGES)
+    if network.weights is None:
+        raise ExportError(f"--to onnx writes trained networks, and {network.title} has no weights")
+    write_model(
+        network.build(),
+        network.plan,
+        folder / MODEL,
+        opset=opset,
+        pixels=pixels,
+        metadata=_metadata(network, pixels=pixels),
+    )
+    json_folder.write_description(network, folder, weights=None)
+
+
+def write_model(
+    module: nn.Module,
+    plan: Plan,
+    file: Path,
+    *,
+    opset: int = OPSET,
+    pixels: bool = False,
+    metadata: dict[str, str] | None = None,
+) -> None:
+    """Write a built network as an ONNX file for any number of clips."""
+    import torch
+
+    from expand3d.interop.runnable import EXAMPLE, Runnable, input_names
+
+    if opset not in OPSETS:
+        nearest = min(max(opset, OPSETS[0]), OPSETS[-1])
+        raise ExportError(
+            f"opset = {opset} is outside {OPSETS[0]} to {OPSETS[-1]}; the nearest is {nearest}"
+        )
+    whole = Runnable(module.cpu(), plan, pixels=pixels)
+    with _quiet(), torch.no_grad():
+        program = torch.onnx.export(
+            whole,
+            whole.clips(EXAMPLE),
+            input_names=input_names(plan),
+            output_names=["logits"],
+            opset_version=opset,
+            dynamic_shapes=whole.batches,
+            dynamo=True,
+            verbose=False,
+        )
+    assert program is not None
+    proto = program.model_proto
+    for node in proto.graph.node:  # where in whose source each line stands
+        del node.metadata_props[:]
+    proto.graph.doc_string = ""
+    for key, value in sorted((metadata or {}).items()):
+        proto.metadata_props.add(key=key, value=value)
+    file.write_bytes(proto.SerializeToString(deterministic=True))
+
+
+def verify(network: ExportedNetwork, folder: Path) -> list[Verified]:
+    """ONNX Runtime's logits of the written file, and of the same network with random weights."""
+    import onnxruntime
+
+    from expand3d.interop.random_weights import randomised
+
+    file = folder / MODEL
+    pixels = str(onnxruntime.InferenceSession(file).get_inputs()[0].type) == "tensor(uint8)"
+    ours = network.build()
+    found = [Verified(named("onnxruntime"), "exported", compared(ours, network.plan, file, pixels))]
+    ours.load_state_dict(randomised(ours.state_dict()))
+    with tempfile.TemporaryDirectory(prefix="expand3d-onnx-") as scratch:
+        again = Path(scratch) / MODEL
+        write_model(ours, network.plan, again, pixels=pixels)
+        apart = compared(ours, network.plan, again, pixels)
+    return [*found, Verified(named("onnxruntime"), "randomised", apart)]
+
+
+def compared(module: nn.Module, plan: Plan, file: Path, pixels: bool) -> float:
+    """The largest difference of ONNX Runtime's logits from torch's, for one clip and for three."""
+    import torch
+
+    from expand3d.interop.runnable import Runnable
+
+    whole, apart = Runnable(module, plan, pixels=pixels), []
+    for number in (1, 3):
+        clips = whole.clips(number, seed=number)
+        with torch.no_grad():
+            apart.append(difference(logits(file, clips), whole(*clips)))
+    return float(torch.tensor(apart).max())  # NaN stays NaN
+
+
+def logits(file: Path, clips: tuple[Tensor, ...], *, threads: int = 0) -> Tensor:
+    """N x classes, as ONNX Runtime computes them on the CPU; 0 threads are its own choice."""
+    import onnxruntime
+    import torch
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+    names = [each.name for each in session.get_inputs()]
+    fed = {name: clip.numpy() for name, clip in zip(names, clips, strict=True)}
+    return torch.from_numpy(session.run(["logits"], fed)[0])
+
+
+def _metadata(network: ExportedNetwork, *, pixels: bool) -> dict[str, str]:
+    """What a caller has to know: labels, the clip, how its numbers are made, and the origin."""
+    from expand3d.data.crops import MEAN, STD
+    from expand3d.interop.runnable import input_names
+
+    plan = network.plan
+    inputs: dict[str, Any] = {
+        name: {
+            "kind": each.kind,
+            "pictures": each.pictures,
+            "segments": each.segments,
+            "stack": each.stack,
+            "stride": each.stride,
+            "crop": each.crop,
+        }
+        for name, each in zip(input_names(plan), plan.inputs, strict=True)
+    }
+    bytes_or_floats = (
+        "uint8 N x T x H x W x C; scale, mean and std are part of the graph"
+        if pixels
+        else f"float32 N x C x T x H x W; a frame's bytes are (x / 255 - {MEAN}) / {STD}"
+    )
+    return {
+        "labels": json.dumps(list(network.classes), ensure_ascii=False),
+        "inputs": json.dumps(inputs),
+        "input_format": bytes_or_floats,
+        "output": "logits, N x labels; softmax makes them probabilities",
+        "target_fps": json.dumps(network.target_fps),
+        "plan": json.dumps(plan.to_json()),
+        "digest": plan.digest,
+        "made_by": f"expand3d, {network.title}",
+    }
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without what the exporter says of its own insides; errors are raised all the same."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)

@@ -1,0 +1,133 @@
+"""Target `pyslowfast`: configs, weights under its names in its checkpoint format, and commands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from expand3d.core.errors import ExportError
+from expand3d.core.genotype import Genotype, Plan
+from expand3d.data.crops import test_crop
+from expand3d.interop import json_folder
+from expand3d.interop.card import card, integers_table
+from expand3d.interop.names import renamed
+from expand3d.interop.network import ExportedNetwork
+from expand3d.interop.pyslowfast import names, slowfast, x3d
+from expand3d.interop.pyslowfast.config import complete, recipe_of, test_only, yaml
+from expand3d.networks.families.slowfast import SlowFastPlan
+from expand3d.networks.families.x3d_plan import X3DPlan
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+COMMIT = "287ec0076846560f44a9327e931a5a2360240533"
+WEIGHTS = "weights.pyth"
+COMMANDS = """\
+Written for facebookresearch/SlowFast at commit {commit}.
+
+That commit's tools import `vision.fair.slowfast`, a path inside Meta; an importable alias of that
+name for the checkout's `slowfast` repairs it. Its decoders need a torchvision whose `io` still has
+`_read_video_from_memory` (0.28 has not). Paths in train.csv, val.csv and test.csv hold no space.
+Fewer than 5 classes end its test in an error (top-5).
+
+```console
+$ git clone https://github.com/facebookresearch/SlowFast && cd SlowFast && git checkout {commit}
+$ python tools/run_net.py --cfg FOLDER/config.yaml DATA.PATH_TO_DATA_DIR DATA
+{tests}```
+
+Its loader takes files that do not fit without an error: look for `missing` in its log.
+{notes}"""
+
+
+def write(network: ExportedNetwork, folder: Path) -> None:
+    """Write the folder's files; ExportError where PySlowFast cannot express the plan."""
+    module = spelling(network.plan)
+    if module is None:
+        raise ExportError(
+            f"the pyslowfast target builds x3d and slowfast networks, and trial {network.trial} "
+            f"has family = {network.plan.family!r}; --to json writes every family"
+        )
+    try:
+        spelled = module.config(network.plan, network.genotype)
+    except ExportError as error:
+        raise ExportError(f"--to pyslowfast: {error}") from None
+    full = complete(network, spelled)
+    title = f"expand3d, {network.title}, digest {network.plan.digest}"
+    (folder / "config.yaml").write_text(yaml(full, title), encoding="utf-8")
+    tests = _write_tests(network, full, title, folder)
+    json_folder.write_description(network, folder, weights=None)
+    sections = {
+        "In PySlowFast": COMMANDS.format(commit=COMMIT, tests=tests, notes=_notes(network)),
+        "Integers that it builds": integers_table(module.integers(spelled)),
+    }
+    (folder / "README.md").write_text(card(network, sections), encoding="utf-8")
+    if network.weights:
+        import torch
+
+        state = to_pyslowfast(network.build().state_dict(), network.plan, spelled)
+        torch.save({"model_state": state}, folder / WEIGHTS)
+
+
+def spelling(plan: Plan) -> Any:
+    """The module that spells this family there; None where there is none."""
+    if isinstance(plan, X3DPlan):
+        return x3d
+    return slowfast if isinstance(plan, SlowFastPlan) else None
+
+
+def refusal(plan: Plan) -> str | None:
+    """The reason why PySlowFast cannot build `plan`; None where it can."""
+    module = spelling(plan)
+    if module is None:
+        return f"PySlowFast's configs are written for x3d and slowfast, not {plan.family}"
+    config: Callable[[Plan, Genotype | None], Mapping[str, Any]] = module.config
+    try:
+        config(plan, None)
+    except ExportError as error:
+        return str(error)
+    return None
+
+
+def to_pyslowfast(
+    state: Mapping[str, Tensor], plan: Plan, spelled: Mapping[str, Any]
+) -> dict[str, Tensor]:
+    """Our weights under the names of the class that the config chooses."""
+    if isinstance(plan, SlowFastPlan):
+        return renamed(state, names.SLOWFAST)
+    assert isinstance(plan, X3DPlan)
+    if spelled["MODEL.MODEL_NAME"] == "X3D":
+        return renamed(state, names.X3D)
+    from expand3d.networks.weights.x3d_names import to_pytorchvideo
+
+    return {f"model.{name}": value for name, value in to_pytorchvideo(state, plan).items()}
+
+
+def _write_tests(network: ExportedNetwork, full: dict[str, Any], title: str, folder: Path) -> str:
+    """Write the configs that test alone, and return their commands."""
+    commands = ""
+    for views, crops in ((recipe_of(network).test_views, 1), (10, 3)):
+        side = test_crop(network.plan.crop, crops)
+        if isinstance(network.plan, SlowFastPlan) and side % slowfast.STRIDE:
+            continue  # its head would have several positions
+        name = f"test_{views}x{crops}.yaml"
+        config = test_only(full, views=views, crops=crops, weights=WEIGHTS)
+        (folder / name).write_text(yaml(config, title), encoding="utf-8")
+        paths = f"DATA.PATH_TO_DATA_DIR DATA TEST.CHECKPOINT_FILE_PATH FOLDER/{WEIGHTS}"
+        commands += f"$ python tools/run_net.py --cfg FOLDER/{name} {paths}\n"
+    return commands
+
+
+def _notes(network: ExportedNetwork) -> str:
+    """What the config says otherwise than the recipe, in words."""
+    recipe = recipe_of(network)
+    said = []
+    if recipe.epochs is None:
+        said.append(
+            f"The recipe counts clips ({recipe.clip_visits:,} visits): set SOLVER.MAX_EPOCH to "
+            "that over the clips of train.csv, and SOLVER.WARMUP_EPOCHS to "
+            f"{recipe.warmup:g} of it; the file has the paper's 256."
+        )
+    if recipe.label_smoothing:
+        said.append(f"Label smoothing {recipe.label_smoothing:g} has no key there.")
+    return "\n".join(said)

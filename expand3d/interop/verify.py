@@ -1,0 +1,106 @@
+"""A written export, loaded by its target's own loader and compared with our network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module, metadata, util
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from expand3d.core.errors import ExportError
+from expand3d.core.plugins import FORMATS, Row
+from expand3d.interop.network import ExportedNetwork
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+#: Largest difference of two logits that counts as agreement, where logits are of size 1 or less;
+#: of larger ones it is relative to the largest.
+TOLERANCE = 1e-4
+
+
+@dataclass(frozen=True)
+class Verified:
+    """The largest difference between our logits and the target's, in units of the largest logit.
+
+    `by` is the package that loaded the file, and `weights` says with which weights it was.
+    """
+
+    by: str
+    weights: str
+    difference: float
+
+    @property
+    def agrees(self) -> bool:
+        """True where the difference is within TOLERANCE; not for NaN."""
+        return self.difference <= TOLERANCE
+
+    def __str__(self) -> str:
+        verdict = "agrees" if self.agrees else "DIFFERS"
+        return (
+            f"{self.by} {verdict} with the {self.weights} weights: largest difference "
+            f"{self.difference:.1e} (tolerance {TOLERANCE:g})"
+        )
+
+
+Verifier = Callable[[ExportedNetwork, Path], list[Verified]]
+
+
+def verify(network: ExportedNetwork, *, target: str, folder: str | Path) -> list[Verified]:
+    """What the target's own code gives of the export in `folder`, beside what `network` gives.
+
+    ExportError where the target cannot be run here, or gives other logits.
+    """
+    refuse_unverifiable(target)
+    module, _, attribute = FORMATS.row(target).verifier.partition(":")
+    check: Verifier = getattr(import_module(module), attribute)
+    found = check(network, Path(folder))
+    if wrong := [str(each) for each in found if not each.agrees]:
+        raise ExportError(f"the export in {folder} is not the network: {'; '.join(wrong)}")
+    return found
+
+
+def refuse_unverifiable(target: str) -> None:
+    """Raise ExportError where nothing here can load an export of this target."""
+    row = FORMATS.row(target)
+    if not row.verifier:
+        raise ExportError(f"--to {target} has nothing to verify an export with")
+    if missing := absent(row.verified_by):
+        raise ExportError(
+            f"--verify of --to {target} needs {', '.join(missing)}, "
+            f"which {'is' if len(missing) == 1 else 'are'} not installed"
+        )
+
+
+def can_verify(row: Row) -> bool:
+    """True where an export of this row can be loaded by its target's own code here."""
+    return bool(row.verifier) and not absent(row.verified_by)
+
+
+def absent(packages: tuple[str, ...]) -> list[str]:
+    """Those of the packages that are not installed."""
+    return [name for name in packages if util.find_spec(name) is None]
+
+
+def needed(target: str, packages: tuple[str, ...]) -> None:
+    """Raise ExportError that names those of the packages that are not installed."""
+    if missing := absent(packages):
+        raise ExportError(
+            f"--to {target} needs {' and '.join(missing)}: pip install 'expand3d[{target}]'"
+        )
+
+
+def named(package: str) -> str:
+    """The package with its version."""
+    return f"{package} {metadata.version(package)}"
+
+
+def difference(got: Tensor, wanted: Tensor) -> float:
+    """The largest difference, over the largest size of `wanted` where that is above 1.
+
+    Infinite where shapes differ.
+    """
+    if got.shape != wanted.shape:
+        return float("inf")
+    return float((got - wanted).abs().max() / wanted.abs().max().clamp(min=1))
