@@ -34,7 +34,19 @@ if TYPE_CHECKING:
 
 #: Keys of a study file that a pretraining has too.
 KEYS = (
-    *("data", "prefix", "fps", "val", "test", "val_groups", "test_groups", "skip_bad", "cache_cap"),
+    *(
+        "data",
+        "prefix",
+        "val_data",
+        "group_by_name",
+        "fps",
+        "val",
+        "test",
+        "val_groups",
+        "test_groups",
+        "skip_bad",
+        "cache_cap",
+    ),
     *("seed", "device", "threads", "workers"),
 )
 
