@@ -18,7 +18,6 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -219,10 +218,11 @@ def _show(manifest: Manifest, args: argparse.Namespace) -> int:
 def _split(manifest: Manifest, args: argparse.Namespace) -> int:
     from expand3d.data.layouts.folders import printable
     from expand3d.data.layouts.lists import as_cell
+    from expand3d.data.same import grouped_by_name
     from expand3d.data.splits import make_splits
 
     if args.group_by_name:
-        manifest = _with_groups(manifest)
+        manifest = grouped_by_name(manifest)
     odd = [printable(v.key) for v in manifest.videos if printable(str(v.path)) != str(v.path)]
     if odd:
         raise DataError(
@@ -252,18 +252,6 @@ def _split(manifest: Manifest, args: argparse.Namespace) -> int:
     for note in (*splits.notes, *filter(None, [manifest.left_out])):
         print(f"  {note}")
     return 0
-
-
-def _with_groups(manifest: Manifest) -> Manifest:
-    """The manifest with the groups that its names carry."""
-    from expand3d.data.same import group_pattern, grouped_by_name
-
-    pattern = group_pattern(manifest)
-    if pattern is None:
-        raise DataError(f"{manifest.source}: the names carry no groups, or a list gives them")
-    groups = grouped_by_name(manifest, pattern)
-    videos = (replace(v, group=g) for v, g in zip(manifest.videos, groups, strict=True))
-    return replace(manifest, videos=tuple(videos))
 
 
 def _path_from(folder: Path, video: Path) -> str:

@@ -46,7 +46,19 @@ MOTION = "motionnet"
 PICTURE = "flow.png"
 #: Keys of a study file that a pretraining has too.
 KEYS = (
-    *("data", "prefix", "fps", "val", "test", "val_groups", "test_groups", "skip_bad", "cache_cap"),
+    *(
+        "data",
+        "prefix",
+        "val_data",
+        "group_by_name",
+        "fps",
+        "val",
+        "test",
+        "val_groups",
+        "test_groups",
+        "skip_bad",
+        "cache_cap",
+    ),
     *("seed", "device", "threads", "workers"),
 )
 

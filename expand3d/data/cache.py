@@ -29,7 +29,7 @@ from expand3d.data.decode import Frame, VideoInfo, decode, probe, scaled_size, v
 from expand3d.data.hashes import FileHashes, fingerprint
 from expand3d.data.layouts.folders import printable
 from expand3d.data.manifest import Manifest, Video
-from expand3d.data.same import group_note, same_films, summary
+from expand3d.data.same import tell_same
 
 #: Part of every file's name; a change to what `decode` returns must change it.
 FORMAT = "expand3d clip 1"
@@ -123,7 +123,7 @@ def build_store(
     workers: int | None = None,
     cap_bytes: int | None = None,
     on_bad: Literal["stop", "skip"] = "stop",
-    on_same: Literal["stop", "say"] = "say",
+    on_same: Literal["stop", "say", "pass"] = "say",
     say: Callable[[str], None] | None = None,
     progress: Progress | None = None,
 ) -> CachedStore:
@@ -131,7 +131,8 @@ def build_store(
 
     Every video is read to its end once. With `on_bad` "stop" one DataError lists the files that
     cannot be used; "skip" leaves them out (the store's `bad` and `manifest` tell). With `on_same`
-    "stop" one lists the films that stand under two labels or in two given parts. Clips that would
+    "stop" one lists the films that stand under two labels or in two given parts, "say" names them
+    among what `say` is told, as it does groups that names carry. Clips that would
     carry the cache of this manifest above `cap_bytes` are not written but decoded when asked for.
     `say` is told the size before anything is written, `progress` each video that was read. Raises
     DataError where the disk is too small.
@@ -151,25 +152,9 @@ def build_store(
     if bad and (on_bad == "stop" or len(bad) == len(manifest)):
         raise DataError(_refusal(manifest, sorted(bad)))
     kept = manifest.without(key for key, _ in bad)
-    _tell_same(kept, [shas[v] for v in kept.videos], on_same, say)
+    if on_same != "pass":
+        tell_same(kept, [shas[v] for v in kept.videos], say=say, stop=on_same == "stop")
     return CachedStore(kept, spec, root, [shas[v] for v in kept.videos], tuple(sorted(bad)))
-
-
-def _tell_same(
-    manifest: Manifest,
-    shas: Sequence[str],
-    on_same: Literal["stop", "say"],
-    say: Callable[[str], None] | None,
-) -> None:
-    """Say which films stand more than once, and which groups are not used; or refuse the former."""
-    found = same_films(manifest, shas)
-    lines = summary(found)
-    if on_same == "stop" and any(same.fault for same in found):
-        raise DataError(f"{manifest.source}: {lines[0]}")
-    note = group_note(manifest)
-    for line in (*lines, *([note] if note else [])):
-        if say:
-            say(line)
 
 
 def _refusal(manifest: Manifest, bad: Sequence[Bad]) -> str:

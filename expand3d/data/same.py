@@ -8,10 +8,11 @@ into the name.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
+from expand3d.core.errors import DataError
 from expand3d.data.layouts.folders import printable
 from expand3d.data.manifest import Manifest
 
@@ -72,6 +73,29 @@ def summary(found: Sequence[Same]) -> list[str]:
     return lines
 
 
+def tell_same(
+    manifest: Manifest,
+    shas: Sequence[str],
+    *,
+    say: Callable[[str], None] | None,
+    stop: bool,
+    parts: Mapping[int, str] | None = None,
+    ways: str = "",
+) -> None:
+    """Tell `say` which films stand more than once, and which groups that names carry are not used.
+
+    With `stop`, DataError where a film stands on two sides; it ends with the `ways` on.
+    """
+    found = same_films(manifest, shas, parts=parts)
+    lines = summary(found)
+    if stop and any(same.fault for same in found):
+        raise DataError(f"{manifest.source}: {lines[0]}{ways}")
+    note = group_note(manifest)
+    for line in (*lines, *([note] if note else [])):
+        if say:
+            say(line)
+
+
 def group_pattern(manifest: Manifest) -> str | None:
     """The pattern by which the videos' names carry groups; None where they do not, or are given."""
     if not manifest.videos or any(video.group for video in manifest.videos):
@@ -91,14 +115,17 @@ def group_note(manifest: Manifest) -> str:
     groups = {_group(video.key, pattern) for video in manifest.videos}
     return (
         f"the names carry {len(groups)} groups (such as {printable(min(map(str, groups)))}), which "
-        "are not kept whole: a list of `expand3d data split PATH --group-by-name --out LIST.csv` "
-        "has them"
+        "are not kept whole: --group-by-name of `run` and `data split` keeps them"
     )
 
 
-def grouped_by_name(manifest: Manifest, pattern: str) -> tuple[str | None, ...]:
-    """The group of each video by its name without suffix; None where the pattern does not match."""
-    return tuple(_group(video.key, pattern) for video in manifest.videos)
+def grouped_by_name(manifest: Manifest) -> Manifest:
+    """The manifest with the groups that its names carry; DataError where they carry none."""
+    pattern = group_pattern(manifest)
+    if pattern is None:
+        raise DataError(f"{manifest.source}: the names carry no groups, or a list gives them")
+    videos = (replace(v, group=_group(v.key, pattern)) for v in manifest.videos)
+    return replace(manifest, videos=tuple(videos))
 
 
 def _group(key: str, pattern: str) -> str | None:

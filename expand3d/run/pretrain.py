@@ -23,7 +23,7 @@ from expand3d.interop.network import ExportedNetwork
 from expand3d.networks import get_family
 from expand3d.run.events import Watch
 from expand3d.run.prepare.bench import device_for
-from expand3d.run.prepare.data import cached_side, clip_store, manifest_of, parts_of
+from expand3d.run.prepare.data import cached_side, clip_store, manifest_of, parts_of, tell_films
 from expand3d.run.teacher import load_teacher
 from expand3d.study.sections import Data, Execution
 from expand3d.study.session import Session
@@ -159,6 +159,7 @@ def _prepared(wanted: Pretraining, watch: Watch) -> tuple[TransferTask, CachedSt
     side = cached_side(crop, wanted.recipe)
     store = clip_store(config, manifest, short_side=side, watch=watch)
     parts = parts_of(config, store.manifest, seed=wanted.seed)
+    tell_films(config, store, parts.part_of(), watch, refuse=False)
     for note in parts.notes:
         watch.note(note)
     from expand3d.training.tasks.transfer import TransferTask

@@ -142,9 +142,8 @@ def prepared_again(
         watch,
         known=record.latency,
         start=strategy.start,
-        short_side=data.get("short_side"),
+        began=data,
         contents=contents,
-        rule=data.get("split_rule", 1),
     )
     refuse_changed_data(data, ready.clips, study=config.name)
     return strategy, told(ready, watch)
@@ -309,6 +308,7 @@ class Part(ABC):
             CacheSpec(fps=config.fps, short_side=side),
             cache_root(),
             cap_bytes=cap,
+            on_same="pass",
             say=self.watch.note,
             progress=self.watch.decoding,
         )

@@ -12,8 +12,8 @@ from expand3d.study.config import Config, StudyConfig, as_written, with_flags
 #: Where things are and how fast they run: what cannot change a score, or is checked by content.
 MAY_CHANGE = frozenset(
     (
-        *("data", "prefix", "device", "threads", "executor", "workers", "devices", "address"),
-        *("final_threads", "time_limit", "cache_cap", "storage", "root"),
+        *("data", "prefix", "val_data", "device", "threads", "executor", "workers", "devices"),
+        *("address", "final_threads", "time_limit", "cache_cap", "storage", "root"),
     )
 )
 #: Limits that may become larger when a study is resumed, never smaller.
@@ -35,7 +35,9 @@ class Differences:
 def differences(old: StudyConfig, new: StudyConfig) -> Differences:
     """The keys that differ, sorted by whether a study may change them when it is resumed."""
     before, after = old.to_json(), new.to_json()
-    changed = [key for key in before if before[key] != after[key]]
+    # A key of a later version is left out where it has its default.
+    every = {**before, **after}
+    changed = [key for key in every if before.get(key) != after.get(key)]
     return Differences(
         tuple(key for key in changed if key in MAY_CHANGE),
         tuple(key for key in changed if key not in MAY_CHANGE and key not in MAY_GROW),

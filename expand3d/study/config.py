@@ -36,7 +36,10 @@ STORED = (
     "root",
 )
 #: Keys of later versions, which a record holds where they differ from their default.
-LATER = ("flow", "flow_size", "flow_distance", "flow_bound")
+LATER = (
+    *("flow", "flow_size", "flow_distance", "flow_bound", "val_data", "group_by_name"),
+    "allow_same",
+)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -120,7 +123,7 @@ def refuse_unknown(values: Mapping[str, Any]) -> None:
     """ConfigError with the nearest known key where a key is unknown."""
     for key in values:
         if key not in (*STORED, *LATER):
-            raise ConfigError(f"unknown key {key!r}{nearest(key, STORED)}")
+            raise ConfigError(f"unknown key {key!r}{nearest(key, (*STORED, *LATER))}")
 
 
 def read_toml(path: str | Path) -> dict[str, Any]:

@@ -122,6 +122,12 @@ class Data(Section):
     prefix: Annotated[Text, Example("videos/")] | None = _of_data(
         "folder that the paths in a list start from", None, "DIR"
     )
+    val_data: Annotated[Text, Example("val.txt")] | None = _of_data(
+        "list of the validation part, where data is the list of the training part", None, "PATH"
+    )
+    group_by_name: Flag = _of_data(
+        "groups are what the videos' names carry (v_Archery_g01_c02, person01_boxing_d1)", False
+    )
     fps: Positive = _of_data("target frame rate", 30.0)
     val: Share | None = _of_data(
         "share of clips for validation, where the data names none", None, "SHARE"
@@ -132,6 +138,9 @@ class Data(Section):
     val_groups: Names = _of_data("groups that form the validation part", (), "GROUP")
     test_groups: Names = _of_data("groups that form the test part", (), "GROUP")
     skip_bad: Flag = _of_data("go on without videos that cannot be read", False)
+    allow_same: Flag = _of_data(
+        "go on where one film stands on two sides or under two labels", False
+    )
     cache_cap: Bytes = _of_data("most disk for decoded clips", Size.read("20GiB"), "SIZE")
     flow: Annotated[str, OneOf(FLOWS)] = _of_data(
         "method of optical flow, for networks that read it", "dis"
@@ -147,6 +156,10 @@ class Data(Section):
         twice = sorted(set(self.val_groups) & set(self.test_groups))
         if twice:
             raise ConfigError(f"group {twice[0]!r} stands in val_groups and in test_groups")
+        if self.val_data and self.data == BUNDLED:
+            raise ConfigError(
+                f"val_data = {self.val_data!r} stands beside a list of the training part; set data"
+            )
         return self
 
     def flow_spec(self) -> FlowSpec:
@@ -159,8 +172,8 @@ class Data(Section):
         """The same with the paths of the data independent of the working folder."""
         if self.data == BUNDLED:
             return self
-        prefix = None if self.prefix is None else _absolute(self.prefix)
-        return dataclasses.replace(self, data=_absolute(self.data), prefix=prefix)
+        prefix, val = (_absolute(path) if path else None for path in (self.prefix, self.val_data))
+        return dataclasses.replace(self, data=_absolute(self.data), prefix=prefix, val_data=val)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

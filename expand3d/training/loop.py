@@ -112,7 +112,8 @@ class Loop(Generic[N, B, S]):
 
     To be used where the placement is active: `resume`, then `fit`, then `test`. `steps` is the
     number of the whole recipe, by which the learning rate goes; `last` is where this call ends.
-    `notes` say what was adjusted on the way; `curve` has a row per epoch.
+    `look` is called between batches. `notes` say what was adjusted on the way; `curve` has a row
+    per epoch.
     """
 
     def __init__(
@@ -121,11 +122,12 @@ class Loop(Generic[N, B, S]):
         placement: Placement,
         writer: checkpoints.Checkpointer,
         stopping: Stopping,
+        look: Callable[[], None] = lambda: None,
         *,
         log: StepLog | None = None,
     ) -> None:
         self.task, self.recipe, self.placement = task, task.recipe, placement
-        self.writer, self.stopping, self.log = writer, stopping, log
+        self.writer, self.stopping, self.look, self.log = writer, stopping, look, log
         self.steps = self.recipe.steps_for(task.clips)
         self.last = self.steps
         if stopping.until is not None:
@@ -292,6 +294,7 @@ class Loop(Generic[N, B, S]):
 
     def _check_limits(self) -> None:
         """Asked between batches: Interrupted where a stop is wished, Ended past the time-out."""
+        self.look()
         if self.stopping.stop():
             self._save()
             raise Interrupted(f"stopped at step {self.step}/{self.steps}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,30 @@ from expand3d.data.crops import normalise
 from expand3d.networks.ops.gpu import channelwise_path
 from expand3d.training import peak_memory as footprint
 from expand3d.training.views import Views
+
+
+class Peak(Protocol):
+    """The largest use of memory since something began."""
+
+    def look(self) -> None:
+        """Take in what is held now; to be called between batches."""
+
+    def peak(self) -> int:
+        """Largest use in bytes."""
+
+
+class _GpuPeak:
+    """The peak of a GPU's tensors, which torch counts itself."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        torch.cuda.reset_peak_memory_stats(device)
+
+    def look(self) -> None:
+        pass
+
+    def peak(self) -> int:
+        return torch.cuda.max_memory_allocated(self._device)
 
 
 @dataclass(frozen=True)
@@ -57,26 +81,24 @@ class Placement:
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.amp)
 
     @contextmanager
-    def active(self) -> Iterator[None]:
-        """Set the thread count, and give it and torch's random state back at the end."""
+    def active(self) -> Iterator[Peak]:
+        """The peak of memory from here on: of the device's, or of this process.
+
+        Meanwhile the thread count is set; it and torch's random state are given back at the end.
+        """
         before = torch.get_num_threads()
         torch.set_num_threads(self.threads)
+        memory: Peak
         if self.on_gpu:
-            torch.cuda.reset_peak_memory_stats(self.device)
+            memory = _GpuPeak(self.device)
         else:
-            footprint.begin()
+            memory = footprint.begin()
             footprint.keep_freed_memory()  # or every step pays the page faults of its tensors again
         try:
             with torch.random.fork_rng(devices=[self.device] if self.on_gpu else []):
-                yield
+                yield memory
         finally:
             torch.set_num_threads(before)
-
-    def peak_memory(self) -> int:
-        """Largest use in bytes since `active`: of the device's memory, or of this process."""
-        if self.on_gpu:
-            return torch.cuda.max_memory_allocated(self.device)
-        return footprint.peak()
 
     def environment(self) -> dict[str, Any]:
         """The facts of it that the record keeps."""

@@ -83,8 +83,8 @@ def test_groups_in_names_are_named_with_the_flag_that_uses_them(
                 path.touch()
     manifest = load_manifest(tmp_path / "v")
     assert group_note(manifest) == (
-        "the names carry 8 groups (such as v_run_g00), which are not kept whole: a list of "
-        "`expand3d data split PATH --group-by-name --out LIST.csv` has them"
+        "the names carry 8 groups (such as v_run_g00), which are not kept whole: --group-by-name "
+        "of `run` and `data split` keeps them"
     )
     out = tmp_path / "split.csv"
     words = ["data", "split", str(tmp_path / "v"), "--group-by-name", "--out", str(out)]

@@ -149,6 +149,7 @@ _VALUES: dict[str, st.SearchStrategy[Any]] = {
     "name": st.none() | st.from_regex(r"s[a-z0-9_-]{0,20}[a-z0-9]", fullmatch=True),
     "data": st.text("abc/._é ", min_size=1).filter(lambda text: text.strip() == text),
     "prefix": st.none() | st.just("videos"),
+    "val_data": st.none() | st.just("val.txt"),
     "start": st.none() | st.just("x3d-xs"),
     "profile": st.sampled_from(["quick", "standard", "paper", "final"]),
     "recipe": st.fixed_dictionaries(
@@ -175,6 +176,8 @@ _VALUES: dict[str, st.SearchStrategy[Any]] = {
     "test_groups": st.lists(st.text("xyz", min_size=1)).map(tuple),
     "skip_bad": st.booleans(),
     "cache_cap": st.just("5GB"),
+    "group_by_name": st.booleans(),
+    "allow_same": st.booleans(),
     "flow": st.sampled_from(["dis", "farneback"]),
     "flow_size": st.integers(16, 512),
     "flow_distance": st.integers(1, 30),
@@ -197,7 +200,9 @@ _SAMPLERS = {"trials": 60, "batch": 4, "training_limit": "2.5TMACs"}
 
 
 def _fitting(values: dict[str, Any]) -> dict[str, Any]:
-    """Values without those of another strategy."""
+    """Values without those of another strategy; a second list stands beside a first one."""
+    if values.get("val_data"):
+        values = {"data": "train.txt", **values}
     foreign = _SAMPLERS if values.get("strategy", "expand") == "expand" else _EXPANSIONS
     return {key: value for key, value in values.items() if key not in foreign}
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from expand3d.core.budget import Budget
 from expand3d.core.genotype import Genotype
@@ -22,7 +23,14 @@ from expand3d.data.splits import RULE
 from expand3d.execute.evaluate import Bench
 from expand3d.run.events import Watch
 from expand3d.run.prepare.bench import Benches, set_up, settle
-from expand3d.run.prepare.data import Clips, cached_side, cut_clips, find_videos, known_videos
+from expand3d.run.prepare.data import (
+    Clips,
+    cached_side,
+    cut_clips,
+    find_videos,
+    known_videos,
+    tell_films,
+)
 from expand3d.run.prepare.goal import Goal, find_goal
 from expand3d.run.prepare.space import Space, choose_strategy, find_space
 from expand3d.search.strategy import Strategy
@@ -74,23 +82,23 @@ def prepare(
     *,
     known: Known = nothing,
     start: Genotype | None = None,
-    short_side: int | None = None,
+    began: Mapping[str, Any] | None = None,
     contents: Contents | None = None,
-    rule: int = RULE,
 ) -> Prepared:
     """Read, split and decode the data, choose the device and set up the strategy.
 
     What is wrong with budget, family or list is said before anything is decoded. `known` gives
-    the latencies that the study's record has, `start` and `short_side` the network that it began
-    with and the size in pixels of its clips, and `rule` how its parts were drawn. With `contents`
-    nothing is read but the cache.
+    the latencies that the study's record has, `start` the network that it began with, and `began`
+    what it says of its data; a study without is new. With `contents` nothing is read but the cache.
     """
     goal = find_goal(config, start)
     videos = known_videos(config, contents) if contents else find_videos(config, watch)
     config = settle(config)
     space = find_space(config, goal, videos, known=known, watch=watch)
-    side = short_side or cached_side(space.crop, config.training_recipe())
+    side = (began or {}).get("short_side") or cached_side(space.crop, config.training_recipe())
+    rule = RULE if began is None else began.get("split_rule", 1)
     clips = cut_clips(config, videos, side=side, seed=config.seed, watch=watch, rule=rule)
     benches = set_up(config, clips)
+    tell_films(config, clips.store, benches.sides(), watch, refuse=began is None)
     strategy = choose_strategy(config, goal, space, clips, benches)
     return Prepared(config, goal, videos.report, space, clips, benches, strategy)

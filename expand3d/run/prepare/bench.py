@@ -25,6 +25,16 @@ class Benches:
     last: Bench
     scored: int
 
+    def sides(self) -> dict[int, str]:
+        """The names of the sides between which no film may stand twice, by clip."""
+        jobs = self.search.jobs
+        found = {clip: "train" for clip in jobs[0].train}
+        for job in jobs:
+            fold = f"fold {job.key.fold + 1}"
+            name = fold if any(other.key.fold for other in jobs) else "val"
+            found |= {clip: name for clip in job.held_out}
+        return found | {clip: "test" for clip in self.last.jobs[0].held_out}
+
 
 def settle(config: Config) -> Config:
     """The configuration with the device and the threads that it leaves to this machine."""

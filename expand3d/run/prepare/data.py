@@ -10,10 +10,12 @@ from typing import Any
 
 from expand3d.core.errors import DataError, StudyError
 from expand3d.core.recipe import Recipe
-from expand3d.data.cache import CachedStore, CacheSpec, build_store
+from expand3d.data.cache import FIRST_BAD, CachedStore, CacheSpec, build_store
 from expand3d.data.check import CheckReport, check
 from expand3d.data.contents import Contents
+from expand3d.data.layouts.folders import printable
 from expand3d.data.manifest import Manifest, load_manifest
+from expand3d.data.same import grouped_by_name, tell_same
 from expand3d.data.source import cache_root, resolve_source
 from expand3d.data.splits import RULE, Splits, make_splits
 from expand3d.run.events import Watch
@@ -82,7 +84,9 @@ def known_videos(config: Data, contents: Contents) -> Videos:
 def manifest_of(config: Data, watch: Watch) -> Manifest:
     """The list of the videos that the configuration names."""
     prefix = Path(config.prefix) if config.prefix else None
-    return load_manifest(resolve_source(config.data, say=watch.note), prefix=prefix)
+    source = resolve_source(config.data, say=watch.note)
+    manifest = load_manifest(source, prefix=prefix, val=config.val_data)
+    return grouped_by_name(manifest) if config.group_by_name else manifest
 
 
 def cut_clips(
@@ -121,12 +125,34 @@ def clip_store(config: Data, manifest: Manifest, *, short_side: int, watch: Watc
         cache_root(),
         cap_bytes=config.cache_cap.bytes,
         on_bad="skip" if config.skip_bad else "stop",
+        on_same="pass",
         say=watch.note,
         progress=watch.decoding,
     )
-    for bad in store.bad:
-        watch.note(f"skipped {bad.key}: {bad.reason}")
+    for bad in store.bad[:FIRST_BAD]:
+        watch.note(f"skipped {printable(bad.key)}: {bad.reason}")
+    if len(store.bad) > FIRST_BAD:
+        more = len(store.bad) - FIRST_BAD
+        watch.note(f"skipped {more} more; `expand3d data check {config.data}` lists them all")
     return store
+
+
+def tell_films(
+    config: Data, store: CachedStore, sides: Mapping[int, str], watch: Watch, *, refuse: bool
+) -> None:
+    """Note films that stand more than once, and groups that names carry and nothing uses.
+
+    With `refuse`, DataError where a film stands on two of the `sides` (names by clip) or under two
+    labels, unless the configuration allows it.
+    """
+    tell_same(
+        store.manifest,
+        store.shas,
+        parts=sides,
+        say=watch.note,
+        stop=refuse and not config.allow_same,
+        ways=" (keep one of each, or go on with all of them by --allow-same)",
+    )
 
 
 def parts_of(config: Data, manifest: Manifest, *, seed: int, rule: int = RULE) -> Splits:

@@ -169,10 +169,12 @@ def train(
     if not train_indices:
         raise DataError("the training part holds no clip")
     placement = place(recipe, device=device, threads=threads)
-    with placement.active():
+    with placement.active() as memory:
         task = ClassifyTask(plan, store, tuple(train_indices), tuple(eval_indices), recipe, seed)
         writer = checkpoints.Checkpointer(checkpoint, seconds=checkpoint_seconds)
-        run = Loop(task, placement, writer, Stopping(stop, timeout, until, on_progress))
+        run = Loop(
+            task, placement, writer, Stopping(stop, timeout, until, on_progress), memory.look
+        )
         run.resume()
         status, reason, scores = _outcome(run)
         if status == "ok" and weights_out is not None:
@@ -185,7 +187,7 @@ def train(
             clip_visits=run.visits,
             training_macs=TRAINING_FACTOR * forward_macs * run.visits,
             seconds=run.seconds(),
-            peak_memory=placement.peak_memory(),
+            peak_memory=memory.peak(),
             curve=tuple(run.curve),
             notes=tuple(run.notes),
             environment={**placement.environment(), "bn_batch": recipe.bn_batch},
