@@ -19,7 +19,7 @@ from pathlib import Path
 
 from expand3d.core.errors import DataError
 from expand3d.data.decode import decode_frames, verify
-from expand3d.data.manifest import VIDEO_SUFFIXES
+from expand3d.data.layouts.folders import VIDEO_SUFFIXES
 
 #: Container, encoder of the picture and its options, encoder of the sound (None: none fits).
 KINDS: tuple[tuple[str, str, str | None], ...] = (

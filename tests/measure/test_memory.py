@@ -13,6 +13,7 @@ from torch.utils._pytree import tree_leaves
 from expand3d.core.genotype import Genotype
 from expand3d.core.plugins import FAMILIES
 from expand3d.networks import get_family, get_preset
+from expand3d.networks.example import example
 
 
 class Live(TorchDispatchMode):
@@ -45,17 +46,18 @@ def counted(genotype: Genotype) -> int:
     plan = family.resolve(genotype)
     with torch.device("meta"):
         network = family.build(plan).eval()
-        clip_NCTHW = torch.empty(1, 3, plan.frames, plan.crop, plan.crop)
-    kept = [*network.parameters(), *network.buffers(), clip_NCTHW]
+    clip = example(plan, 1, device="meta")
+    kept = [*network.parameters(), *network.buffers(), *clip]
     weights = sum(t.numel() * t.element_size() for t in kept)
     with torch.inference_mode(), Live() as live:
-        network(clip_NCTHW)
+        network(*clip)
     return weights + live.peak
 
 
 PUBLISHED = (
     *("x2d", "x3d-m", "r3d-50", "r2plus1d-18", "ir-csn-50", "slowonly-8x8-r50", "c3d", "t3d-121"),
-    *("slowfast-8x8-r50", "i3d", "s3d"),
+    *("slowfast-8x8-r50", "i3d", "s3d", "twostream-cnnm", "tsn-r50-1x1x8", "fusion-vgg16"),
+    *("hidden-motionnet-vgg16", "i3d-twostream", "s3d-g-twostream", "r2plus1d-twostream"),
 )
 
 

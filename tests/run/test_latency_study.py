@@ -11,6 +11,7 @@ from expand3d.cli.main import main
 from expand3d.core.errors import BudgetError, StudyError
 from expand3d.core.genotype import Plan
 from expand3d.core.measured import Latency
+from expand3d.data.flow.store import FlowSpec
 from expand3d.networks import get_family
 from expand3d.report.study.view import load_view
 from expand3d.run import budget as afford
@@ -28,7 +29,9 @@ class Machine:
         self.settings: set[tuple[str, int]] = set()
         self.hardware = hardware
 
-    def __call__(self, plan: Plan, *, device: str, threads: int) -> Latency:
+    def __call__(
+        self, plan: Plan, *, device: str, threads: int, flow: FlowSpec | None = None
+    ) -> Latency:
         self.looks.append(plan.digest)
         self.settings.add((device, threads))
         median = get_family(plan.family).cost(plan).activations / 1e5 + 0.001 * len(self.looks)

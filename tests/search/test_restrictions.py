@@ -7,8 +7,8 @@ import json
 from collections.abc import Sequence
 
 import pytest
-from expand3d.cost.budget import parse_budget
 
+from expand3d.core.budget import parse_budget
 from expand3d.core.errors import ConfigError
 from expand3d.core.genotype import Genotype, Plan
 from expand3d.core.plugins import FAMILIES, RESTRICTIONS

@@ -170,14 +170,18 @@ def _packed(content: list[list[Any]], **beside: Any) -> dict[str, Any]:
 
 
 def test_scores_are_kept_under_the_names_of_their_columns() -> None:
-    packed, plain = pack_scores(TWO), scores_to_json(TWO)
+    told = (TWO[0]._replace(predicted=1), TWO[1])
+    packed, plain = pack_scores(told), scores_to_json(told)
     assert packed["format"] == plain["format"] == 2
-    assert packed["columns"] == plain["columns"] == list(COLUMNS)
+    assert packed["columns"] == plain["columns"] == [*COLUMNS, "predicted"]
     columns = json.loads(zlib.decompress(base64.b64decode(packed["packed"])))
-    assert columns == list(COLUMNS.values())
+    assert columns == [*COLUMNS.values(), [1, None]]
     assert packed["means"] == {"top1": 0.5, "top5": 1.0, "nll": pytest.approx((0.3 + 1 / 3) / 2)}
-    assert plain["rows"] == [["a.mp4", 1, 0, 0.1 + 0.2, "scene"], ["b.mp4", 0, 3, 1 / 3, None]]
-    assert unpack_scores(packed) == list(scores_from_json(plain)) == list(TWO)
+    assert plain["rows"] == [
+        ["a.mp4", 1, 0, 0.1 + 0.2, "scene", 1],
+        ["b.mp4", 0, 3, 1 / 3, None, None],
+    ]
+    assert unpack_scores(packed) == list(scores_from_json(plain)) == list(told)
     assert pack_scores(())["means"] is None and unpack_scores(pack_scores(())) == []
     assert scores_from_json(scores_to_json(())) == ()
 
@@ -195,7 +199,7 @@ def test_scores_by_place_are_read_as_they_were_written() -> None:
 
 
 def test_columns_of_a_later_version_and_another_order_do_no_harm() -> None:
-    later = {"predicted": [1, 2], **dict(reversed(COLUMNS.items())), "logits": [[0.1], [0.2]]}
+    later = {"margin": [1, 2], **dict(reversed(COLUMNS.items())), "logits": [[0.1], [0.2]]}
     means = {"top5": 1.0, "top1": 0.5, "mean class accuracy": 0.4, "nll": 0.25}
     packed = _packed(list(later.values()), format=2, columns=list(later), means=means)
     kept = PackedScores(packed)
