@@ -9,7 +9,6 @@ from expand3d.core.plugins import FAMILIES
 from expand3d.networks import get_family
 from expand3d.networks.example import example
 
-
 #: The others are as slow as they are alike: `make test-all` takes them.
 QUICK = ("r3d", "tsn")
 
