@@ -11,10 +11,11 @@ examples:
   expand3d cost --preset x3d-xs --measure        what fvcore counts on the built network
   expand3d cost --preset x3d-xs --latency --device cpu --threads 1 --json
 
---from reads a header and a network per row. Columns: the factors (gamma_...), or frames,
-frame_stride, crop, width_factor (units of 12 channels, as PySlowFast and pytorchvideo count: 2 is
-gamma_w 1), depth_factor, bottleneck_factor; and num_classes. --set takes the same names. What is
-not given comes from --preset, or from the family's base. Other columns are ignored, and named.
+--from reads a header and a network per row. Columns: the factors (gamma_...), or frames, stride
+(also frame_stride) and crop; of x3d also width_factor (units of 12 channels, as PySlowFast and
+pytorchvideo count: 2 is gamma_w 1), depth_factor, bottleneck_factor; and num_classes. --set takes
+the same names. What is not given comes from --preset, or from the family's base. Other columns are
+ignored, and named.
 
 keys of --json and --csv (a view is one clip at one crop):
 """

@@ -12,10 +12,8 @@ from typing import Any, get_args, get_origin
 from expand3d.core.errors import ConfigError, FactorError
 from expand3d.networks import FAMILIES
 from expand3d.networks.family import Family
+from expand3d.study.flag_names import RENAMED
 from expand3d.study.folder import DEFAULT_ROOT
-
-#: Keys whose flag is not the key with dashes.
-RENAMED = {"name": "study"}
 
 
 def add_config_flags(

@@ -6,6 +6,7 @@ examples:
   expand3d resume quiet-heron --extend 0.6GFLOPs       a larger budget, finished or not
   expand3d resume quiet-heron --extend 1GFLOPs --plan  what that would train, and how long
   expand3d resume quiet-heron --trials 60              more networks of a sampler
+  expand3d resume quiet-heron --retry-failed --candidate-timeout 2h
 
 Where the data lies, the device, the executor and its workers may change; content and recipe may
 not. A study that is extended goes on as one that began with the larger budget, and trains only what
@@ -25,6 +26,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", metavar="NAME", help="the study")
     add_config_flags(parser, only={*MAY_CHANGE, "trials", "training_limit"}, defaults=False)
     parser.add_argument("--extend", metavar="BUDGET", help="a larger budget, such as 0.6GFLOPs")
+    parser.add_argument(
+        "--retry-failed",
+        action="store_true",
+        help="train networks again that ran out of time or memory or broke off (not those that "
+        "diverged)",
+    )
     parser.add_argument("--plan", action="store_true", help="show what is left to do and stop")
     parser.add_argument("--json", action="store_true", help="print the outcome as JSON")
 
@@ -44,7 +51,14 @@ def main(args: argparse.Namespace) -> int:
             if args.plan:
                 plan_resumed(study, **where, changes=changes, watch=watch)
                 return 0
-            outcome = resume_study(study, **where, changes=changes, watch=watch, stop=stop)
+            outcome = resume_study(
+                study,
+                **where,
+                changes=changes,
+                watch=watch,
+                stop=stop,
+                retry_failed=args.retry_failed,
+            )
         finally:
             watch.close()
     print_outcome(outcome, as_json=args.json)

@@ -21,6 +21,7 @@ from expand3d.core.trial import Trial
 from expand3d.cost.price import cost_text
 from expand3d.search.statistics import label
 from expand3d.study.damaged import reading
+from expand3d.study.failures import advice
 from expand3d.study.folder import resume_command
 
 HEAD = ("trial", "step", "axis", "network", "cost", "time", "result")
@@ -69,7 +70,8 @@ def _print(args: argparse.Namespace) -> None:
         console.print(f"go on with the baselines: expand3d baselines --study {view.name}")
     if view.state not in ("running", "finished"):
         again = resume_command(args.name, root=args.root, storage=args.storage)
-        console.print(f"continue with: {again}", soft_wrap=True)
+        told = advice(view.trials, resume=again) if view.stuck else None
+        console.print(told or f"continue with: {again}", markup=False, soft_wrap=True)
 
 
 def _row(trial: Trial, best: Trial | None) -> tuple[str, ...]:

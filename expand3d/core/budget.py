@@ -154,6 +154,17 @@ def _bare(text: str) -> bool:
 
 
 def _limit(text: str) -> Limit:
+    time, at, device = (part.strip() for part in text.partition("@"))
+    if at and _TIME.fullmatch(time) and not _TIME.fullmatch(text):
+        hint = ": write cuda" if device.lower() in ("gpu", "nvidia") else ""
+        raise BudgetError(
+            f"budget = {text!r}: {device!r} is no device that a latency is measured on{hint} "
+            "(choose from cpu, cuda, cuda:N)"
+        )
+    if at and not _TIME.fullmatch(text):
+        raise BudgetError(
+            f"budget = {text!r}: only a time is of a device, such as 25ms@cuda; leave out @{device}"
+        )
     if match := _TIME.fullmatch(text):
         return _time(match, text)
     if match := _SIZE.fullmatch(text):

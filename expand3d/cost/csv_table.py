@@ -63,7 +63,7 @@ def read_networks(path: Path, start: Genotype, *, num_classes: int = 400) -> Net
 
 def _known_columns(path: Path, header: Sequence[str], family: Family) -> dict[int, str]:
     """Column number -> name, for those that the family knows; each factor at most once."""
-    known = [*family.factors, *family.spellings, CLASSES]
+    known = [*family.factors, *family.all_spellings, CLASSES]
     columns = {index: name for index, name in enumerate(header) if name in known}
     by_factor: dict[str, str] = {}
     for name in columns.values():

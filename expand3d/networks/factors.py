@@ -10,10 +10,9 @@ import math
 from collections.abc import Iterator, Mapping
 
 from expand3d.core.genotype import Genotype
+from expand3d.networks.clip_words import BASE_CROP as BASE_CROP
 from expand3d.networks.family import Factor, Limits
 
-#: gamma_s = 1: the crop of X2D, and of C3D and R3D before it.
-BASE_CROP = 112
 CROP_GRID = 8
 WIDTH_DIVISOR = 8
 #: X-Temporal doubles the frames and takes 5/6 of the stride: 2x14 to 4x12, 8x6 to 16x5.

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from expand3d.core.errors import FactorError, nearest
 from expand3d.core.genotype import Genotype, Plan
 from expand3d.core.plugins import RESTRICTIONS
+from expand3d.networks.clip_words import CLIP_WORDS, SEGMENTS
 from expand3d.networks.operators import Cost
 
 if TYPE_CHECKING:
@@ -176,11 +177,26 @@ class Family(ABC):
         """The factor, and its value, that `name` = `value` says; `name` may be a spelling of it."""
         if name in self.factors:
             return name, value
-        if name not in self.spellings:
-            known = [*self.factors, *self.spellings]
+        spellings = self.all_spellings
+        if name not in spellings:
+            if name in CLIP_WORDS:  # the nearest name would be a stage's
+                takes = "; the clip is parted: give segments" if SEGMENTS in self.factors else ""
+                raise FactorError(f"{self.name} has no {name}{takes}")
+            known = [*self.factors, *spellings]
             raise FactorError(f"{self.name} has no factor {name!r}{nearest(name, known)}")
-        factor, unit = self.spellings[name]
+        factor, unit = spellings[name]
         return factor, value / unit
+
+    @property
+    def all_spellings(self) -> Mapping[str, tuple[str, float]]:
+        """The other names of factors: those of clips, which every family has, and its own."""
+        shared = {
+            word: (factor, unit)
+            for word, choices in CLIP_WORDS.items()
+            for factor, unit in choices
+            if factor in self.factors and word not in self.factors
+        }
+        return {**shared, **self.spellings}
 
     def check(self, genotype: Genotype) -> None:
         """Raise FactorError where a factor is unknown, missing or outside its range."""

@@ -27,6 +27,8 @@ from expand3d.run.runner import (
 from expand3d.search.strategy import Batch, Done, answers, drive
 from expand3d.study.catalog import FINISHED
 from expand3d.study.config import StudyConfig
+from expand3d.study.failures import advice, to_retry
+from expand3d.study.folder import resume_command
 from expand3d.study.record import FINAL, Record
 
 WINNER_WEIGHTS = "winner.safetensors"
@@ -63,21 +65,26 @@ def resume_study(
     changes: Mapping[str, Any] | None = None,
     watch: Watch | None = None,
     stop: Callable[[], bool] = lambda: False,
+    retry_failed: bool = False,
 ) -> Outcome:
     """Continue a study that was stopped or killed; budgets are totals, so nothing is repeated.
 
     `changes` are keys that may differ from here on (the data's path, the device), or that become
     larger (`budget`, `trials`): the study then goes on as one that began with them, and trains only
     what its record does not know. Any other is refused by name, and so is data whose content has
-    changed. The plan of what is left comes first.
+    changed. The plan of what is left comes first. `retry_failed` trains networks that failed once
+    more, but for those that diverged; StudyError where there are none.
     """
     watch = watch or Watch()
     with reopened(name, root=root, storage=storage, changes=changes, watch=watch) as begun:
         record, ready = begun
         with executor(ready) as workers:
+            again = _to_retry(record, watch) if retry_failed else ()
             _show_rest(record, ready, watch)
             keep_growth(record, ready, watch)
-            return Expanding(record, ready, workers, watch, stop).go()
+            part = Expanding(record, ready, workers, watch, stop)
+            part.again = again
+            return part.go()
 
 
 def plan_resumed(
@@ -92,6 +99,24 @@ def plan_resumed(
     watch = watch or Watch()
     with reopened(name, root=root, storage=storage, changes=changes, watch=watch) as begun:
         _show_rest(*begun, watch)
+
+
+def _to_retry(record: Record, watch: Watch) -> tuple[Candidate, ...]:
+    """The failed networks that are trained again; StudyError with advice where there are none."""
+    found = to_retry(record.trials())
+    if not found:
+        why = _advice(record) or "no network failed"
+        raise StudyError(f"study {record.name!r} has nothing to train again: {why}")
+    networks = "1 network" if len(found) == 1 else f"{len(found)} networks"
+    watch.note(f"trained again: {networks} that failed")
+    return tuple(trial.candidate for trial in found)
+
+
+def _advice(record: Record) -> str | None:
+    """What to do about the networks that failed; None where there are none."""
+    config = record.config()
+    resume = resume_command(record.name, root=config.root, storage=config.storage)
+    return advice(record.trials(), resume=resume)
 
 
 def _show_rest(record: Record, ready: Prepared, watch: Watch) -> None:
@@ -109,8 +134,12 @@ class Expanding(Part):
     """The expansion, and the last training of its winner."""
 
     part = "search"
+    #: Networks that failed and are trained once more, before the search goes on.
+    again: tuple[Candidate, ...] = ()
 
     def work(self) -> str:
+        if self.again:
+            self.answer(self.again)
         self._search()
         self.train_winner()
         return FINISHED
@@ -157,8 +186,7 @@ class Expanding(Part):
 
     def stop_early(self, candidate: Candidate, reason: str) -> None:
         """End the trial of a candidate, if it still runs, with the reason."""
-        trial = self.record.find(candidate.digest)
-        if trial is not None and trial.state == "running":
+        if trial := self.record.running(candidate.digest):
             stop_early(self.record, trial.number, reason, self.watch)
 
     def _stop_all(self, candidates: Sequence[Candidate], reason: str) -> None:
@@ -181,7 +209,11 @@ class Expanding(Part):
         """The result, where it has to be trained once more; StudyError where there is none."""
         winner = self.ready.strategy.result(self.record.trials())
         if winner is None:
-            raise StudyError(f"no network was trained within {self.ready.budget.text}")
+            told = _advice(self.record)
+            raise StudyError(
+                f"no network was trained within {self.ready.budget.text}"
+                f"{f': {told}' if told else ''}"
+            )
         trained = self.record.last_trained() == winner.number
         return None if trained or not self.ready.config.final else winner
 

@@ -357,9 +357,7 @@ class Part(ABC):
         for candidate in candidates:
             plan = candidate.plan
             bench = self.bench(plan)
-            begun = self.record.find(candidate.digest)
-            if begun is None or begun.state != "running":
-                begun = self._begin(candidate, bench)
+            begun = self.record.running(candidate.digest) or self._begin(candidate, bench)
             assignment = Assignment(
                 begun.number,
                 candidate,

@@ -224,7 +224,7 @@ class _Worker(Expanding):
         if candidate.digest in answers(self.record.trials(), visits):
             return
         lost = self.record.claims.losses(_claim(candidate))
-        begun = self.record.find(candidate.digest)
+        begun = self.record.running(candidate.digest)
         if lost > RETRIES and begun is not None:  # it may well be what they died of
             self.watch.finished(self.record.finish(begun.number, "failed", _lost(lost)))
         else:

@@ -168,7 +168,7 @@ def choose(
     comparison = paired.compare(0, 1, means)
     versus = _versus(comparison, label(ranked[1].candidate), metric)
     if means is None:
-        text = f"{scored}, {versus}; not resolved: {paired.units} are too few to say how sure it is"
+        text = f"{scored}, {versus}; not resolved: {paired.units}, too few to say how sure it is"
         return Choice(best, ranked[1], comparison, None, text)
     top = means >= means.max(axis=1, keepdims=True) - _SAME
     sure = float((top[:, 0] / top.sum(axis=1)).mean())
@@ -224,6 +224,11 @@ def resolvable_difference(
     if max(clips, pool or 0) < needed:
         sharper.append(f"5 points need {needed} clips")
     return Resolution(top1, f"{'; '.join(parts)}. Sharper: {'; '.join(sharper)}.")
+
+
+def _counted(number: int, noun: str) -> str:
+    """The number with its noun: '1 clip', '24 clips'."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _resolved(clips: int) -> float:
@@ -285,7 +290,7 @@ class _Paired:
         return cls(
             np.stack([summed([found[key] for key in keys]) for found in scores]),
             summed(None),
-            f"{len(position)} {'groups' if any(group for group, _ in position) else 'clips'}",
+            _counted(len(position), "group" if any(group for group, _ in position) else "clip"),
         )
 
     @property

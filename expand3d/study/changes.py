@@ -13,7 +13,8 @@ from expand3d.study.config import Config, StudyConfig, as_written, with_flags
 MAY_CHANGE = frozenset(
     (
         *("data", "prefix", "val_data", "device", "threads", "executor", "workers", "devices"),
-        *("address", "final_threads", "time_limit", "cache_cap", "storage", "root"),
+        *("address", "final_threads", "time_limit", "candidate_timeout", "cache_cap", "storage"),
+        "root",
     )
 )
 #: Limits that may become larger when a study is resumed, never smaller.

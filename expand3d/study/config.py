@@ -21,6 +21,7 @@ from expand3d.core.budget import Budget
 from expand3d.core.errors import BudgetError, ConfigError, nearest
 from expand3d.core.plugins import STRATEGIES
 from expand3d.core.units import Duration, Size
+from expand3d.study.flag_names import RENAMED
 from expand3d.study.folder import hide_password
 from expand3d.study.rules import StudyName
 from expand3d.study.sections import STRICT, TABLES, Data, Execution, Search, Training
@@ -122,6 +123,9 @@ def hints() -> Mapping[str, Any]:
 def refuse_unknown(values: Mapping[str, Any]) -> None:
     """ConfigError with the nearest known key where a key is unknown."""
     for key in values:
+        meant = next((name for name, flag in RENAMED.items() if flag == key), None)
+        if meant is not None:
+            raise ConfigError(f"unknown key {key!r}: the key of the flag --{key} is {meant!r}")
         if key not in (*STORED, *LATER):
             raise ConfigError(f"unknown key {key!r}{nearest(key, (*STORED, *LATER))}")
 

@@ -224,22 +224,35 @@ def tell(storage: RDBStorage, trial: int, state: str, values: tuple[float, float
         storage.set_trial_state_values(trial, TrialState[state], values)
 
 
-def writing(name: str) -> contextlib.AbstractContextManager[None]:
-    """Turn a write that the storage refuses (disk full, gone, value too long) into a StudyError."""
+def writing(name: str, resume: str | None = None) -> contextlib.AbstractContextManager[None]:
+    """Turn a write that the storage refuses (disk full, gone, value too long) into a StudyError.
+
+    Where another process has the database locked, it names the command `resume`.
+    """
     from optuna.exceptions import StorageInternalError
 
-    return _refused(StorageInternalError, name, "written")
+    return _refused(StorageInternalError, name, "written", resume)
 
 
 @contextlib.contextmanager
-def _refused(kind: type[Exception], name: str, what: str) -> Iterator[None]:
+def _refused(
+    kind: type[Exception], name: str, what: str, resume: str | None = None
+) -> Iterator[None]:
     try:
         yield
     except kind as error:
         cause = error.__cause__ or error
         raise StudyError(
             f"the record of study {name!r} cannot be {what}: {_first_line(cause)}"
+            f"{_locked(cause, resume)}"
         ) from error
+
+
+def _locked(cause: BaseException, resume: str | None) -> str:
+    if "database is locked" not in str(cause):
+        return ""
+    again = f"; what was recorded is kept, continue with: {resume}" if resume else ""
+    return f" by another process, such as a viewer that writes or a backup{again}"
 
 
 def _first_line(error: BaseException) -> str:

@@ -9,6 +9,7 @@ several do, each to the trials that it has claimed, and read again before they d
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -149,6 +150,11 @@ class Record:
         self._trials[trial.number] = trial
         self._ids[trial.number] = identifier
 
+    def _writing(self) -> AbstractContextManager[None]:
+        """Context of a write, whose refusal names the command that continues the study."""
+        root = self.folder.path.parent
+        return backend.writing(self.name, resume_command(self.name, root=root, storage=self._url))
+
     @property
     def name(self) -> str:
         return self.folder.name
@@ -179,6 +185,11 @@ class Record:
         same.sort(key=lambda trial: (trial.state != "complete", trial.number))
         return same[0] if same else None
 
+    def running(self, digest: str) -> Trial | None:
+        """The trial of this identity that runs, also beside one that failed before; or None."""
+        found = (trial for trial in self.trials() if trial.state == "running")
+        return next((trial for trial in found if trial.candidate.digest == digest), None)
+
     def begin(
         self,
         candidate: Candidate,
@@ -194,7 +205,7 @@ class Record:
         """
         trial = Trial(self._count, "running", candidate, cost, provenance=provenance)
         data = encode_trial(trial)
-        with backend.writing(self.name):
+        with self._writing():
             identifier = backend.add_running(
                 self._storage.optuna,
                 self._study,
@@ -224,7 +235,7 @@ class Record:
         trial = replace(self._running(number), state=state, reason=reason)
         told = _told(trial)
         self._write(trial)
-        with backend.writing(self.name):
+        with self._writing():
             backend.tell(self._storage.optuna, self._ids[number], *told)
         return self._trials[number]
 
@@ -234,7 +245,7 @@ class Record:
         Trials that still run after this have no result: they are to be continued.
         """
         told = tuple(self._untold)
-        with backend.writing(self.name):
+        with self._writing():
             for number in told:
                 backend.tell(self._storage.optuna, self._ids[number], *_told(self._trials[number]))
         self._untold.clear()
@@ -248,7 +259,7 @@ class Record:
     def _write(self, trial: Trial) -> None:
         data = encode_trial(trial)
         identifier = self._ids[trial.number]
-        with backend.writing(self.name):
+        with self._writing():
             self._storage.optuna.set_trial_user_attr(identifier, TRIAL, data)
         self._keep(decode_trial(data), identifier)
 
@@ -259,7 +270,7 @@ class Record:
     def set_attribute(self, key: str, value: Any) -> None:
         """Keep a JSON value of the study as a whole, in place of an older one under that key."""
         clean = without_nan(value)
-        with backend.writing(self.name):
+        with self._writing():
             self._storage.optuna.set_study_user_attr(self._study, key, clean)
         self._attributes[key] = clean
 

@@ -137,6 +137,19 @@ def test_one_limit_per_quantity() -> None:
         parse_budget("4GFLOPs,600M")
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("25ms@gpu", r"'gpu' is no device .*: write cuda \(choose from cpu, cuda, cuda:N\)"),
+        ("25ms@tpu", r"'tpu' is no device .* on \(choose from"),
+        ("4G@cuda", "only a time is of a device"),
+    ],
+)
+def test_the_part_that_is_wrong_is_named(text: str, said: str) -> None:
+    with pytest.raises(BudgetError, match=said):
+        parse_budget(text)
+
+
 @pytest.mark.parametrize("text", ["25ms", "4GFLOPs,25ms", "2GiB"])
 def test_only_multiply_adds(text: str) -> None:
     assert parse_macs("4GFLOPs") == 4_000_000_000

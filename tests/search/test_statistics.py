@@ -116,7 +116,7 @@ def test_groups_are_resampled_from_ten_on(make_trial: MakeTrial) -> None:
     assert nine.comparison is not None and nine.comparison.units == "9 groups"
     assert nine.comparison.difference == pytest.approx(6 / 9 - 3 / 9)
     assert (nine.sure, nine.comparison.ci95, nine.comparison.p_better) == (None, None, None)
-    assert "not resolved: 9 groups are too few" in nine.text
+    assert "not resolved: 9 groups, too few" in nine.text
 
 
 @given(
@@ -185,7 +185,7 @@ def test_the_bootstrap_of_mean_class_accuracy_is_that_of_the_classes() -> None:
 def test_one_clip_resolves_nothing(make_trial: MakeTrial) -> None:
     choice = choose([make_trial([1], [0.1]), make_trial([0], [0.9])], metric="nll", seed=0)
     assert choice.sure is None
-    assert choice.text.endswith("not resolved: 1 clips are too few to say how sure it is")
+    assert choice.text.endswith("not resolved: 1 clip, too few to say how sure it is")
     assert "100%" not in choice.text and "95%" not in choice.text
 
 

@@ -55,6 +55,7 @@ def test_a_file_holds_keys_and_recipe_fields(tmp_path: Path) -> None:
     ("line", "said"),
     [
         ("tim_limit = '2h'", "unknown key 'tim_limit' (did you mean 'time_limit'?)"),
+        ("study = 'x'", "unknown key 'study': the key of the flag --study is 'name'"),
         ("Budget = '4G'", "unknown key 'Budget' (did you mean 'budget'?)"),
         ("[recipe]\nmomentun = 0.8", "the recipe has no key 'momentun' (did you mean 'momentum'?)"),
         ("[recipe]\nlr = 'high'", "recipe.lr = 'high' must be a number"),

@@ -12,7 +12,7 @@ from optuna.trial import TrialState, create_trial
 
 from expand3d.core.errors import StudyError
 from expand3d.core.result import TrainingKey
-from expand3d.study.database import Database, open_storage
+from expand3d.study.database import Database, open_storage, writing
 from expand3d.study.folder import study_folder
 from expand3d.study.record import TRIAL, Record
 from tests.helpers.made_up_trials import RANGES, candidate, config, training
@@ -80,3 +80,15 @@ def test_what_is_not_a_database_is_said_in_one_line(tmp_path: Path, content: byt
     with pytest.raises(StudyError, match=r"study\.db: cannot be opened as a record") as failure:
         Record.open("broken", root=tmp_path)
     assert "\n" not in str(failure.value)
+
+
+def test_a_locked_database_names_the_resume_command() -> None:
+    from optuna.exceptions import StorageInternalError
+
+    def refused() -> None:
+        with writing("birds", "expand3d resume birds --root there"):
+            raise StorageInternalError("failed") from OSError("database is locked")
+
+    with pytest.raises(StudyError, match="locked by another process") as told:
+        refused()
+    assert str(told.value).endswith("continue with: expand3d resume birds --root there")

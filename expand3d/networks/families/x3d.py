@@ -52,9 +52,6 @@ class X3D(Family):
     base = Genotype("x3d", dict.fromkeys(factors, 1.0))
     #: PySlowFast's and pytorchvideo's names; their width factor counts units of 12 channels.
     spellings: ClassVar[Mapping[str, tuple[str, float]]] = {
-        "frames": ("gamma_t", 1),
-        "frame_stride": ("gamma_tau", 1),
-        "crop": ("gamma_s", BASE_CROP),
         "width_factor": ("gamma_w", 2),
         "depth_factor": ("gamma_d", 1),
         "bottleneck_factor": ("gamma_b", 1),

@@ -22,6 +22,7 @@ from expand3d.report.study.chance import p_value_against_chance
 from expand3d.search.expansion.steps import StepSummary, lineage
 from expand3d.search.statistics import Metric, standing
 from expand3d.search.strategies import strategy_from_json
+from expand3d.search.strategy import Done
 from expand3d.study.catalog import state_of
 from expand3d.study.config import StudyConfig
 from expand3d.study.damaged import reading
@@ -59,7 +60,8 @@ class StudyView:
     is not an expansion. `best` is the winner so far. `recipe` is how every trial was trained.
     `published` holds the published networks that take part, the digest of each by its name.
     `config` and `fingerprint` (of the data) are those of the record, None without one.
-    `facts` are the lines of provenance that the page prints, by title.
+    `facts` are the lines of provenance that the page prints, by title. `stuck` is true where the
+    strategy is at its end and no network was trained, so that resuming alone leads nowhere.
     """
 
     name: str
@@ -80,6 +82,7 @@ class StudyView:
     quantity: Quantity = MACS
     config: StudyConfig | None = None
     fingerprint: str | None = None
+    stuck: bool = False
 
     @property
     def chance(self) -> float:
@@ -240,6 +243,7 @@ def _view(record: Record) -> StudyView:
         raise StudyError(f"study {name!r} was stopped while it started and has nothing to show yet")
     strategy = strategy_from_json(kept, known=record.latency)
     config, trials = record.config(), record.trials()
+    best = strategy.result(trials)
     return StudyView(
         name=name,
         state=state_of(record)[0],
@@ -250,7 +254,8 @@ def _view(record: Record) -> StudyView:
         classes=tuple(data["classes"]),
         trials=trials,
         steps=strategy.steps(trials),
-        best=strategy.result(trials),
+        best=best,
+        stuck=best is None and bool(trials) and isinstance(strategy.ask(trials), Done),
         final=_final(record),
         fps=config.fps,
         recipe=config.training_recipe(),
