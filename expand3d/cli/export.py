@@ -55,6 +55,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=None,
         help="the file reads decoded bytes, and normalises them itself (onnx)",
     )
+    parser.add_argument(
+        "--nearest",
+        action="store_true",
+        default=None,
+        help="write the nearest network that the target builds, and say where it differs",
+    )
     parser.add_argument("--force", action="store_true", help="replace files that are there")
     add_record_flags(parser)
 
@@ -72,7 +78,7 @@ def main(args: argparse.Namespace) -> int:
     folders = [out / f"trial-{t.number:03d}" if args.frontier else out for t in trials]
     for folder in folders:  # before anything is written
         refuse_occupied(folder, force=args.force)
-    options = {name: getattr(args, name) for name in ("opset", "pixels")}
+    options = {name: getattr(args, name) for name in ("opset", "pixels", "nearest")}
     options = {name: value for name, value in options.items() if value is not None}
     if args.verify:
         refuse_unverifiable(args.to)

@@ -303,6 +303,10 @@ RESTRICTIONS = Kind(
             "expand3d.interop.pyslowfast.folder:refusal",
             "networks that PySlowFast can build",
         ),
+        "mmaction2": Row(
+            "expand3d.interop.mmaction2.folder:refusal",
+            "networks that MMAction2 can build",
+        ),
     },
 )
 
@@ -323,6 +327,13 @@ FORMATS = Kind(
         "pyslowfast": Row(
             "expand3d.interop.pyslowfast.folder:write",
             "PySlowFast configs for training and testing, and a checkpoint under its names",
+        ),
+        "mmaction2": Row(
+            "expand3d.interop.mmaction2.folder:write",
+            "MMAction2 configs for training and testing, and a checkpoint under its names",
+            options=("nearest",),
+            verifier="expand3d.interop.mmaction2.folder:verify",
+            verified_by=("mmaction", "mmengine", "mmcv"),
         ),
         "onnx": Row(
             "expand3d.interop.onnx:write",

@@ -16,7 +16,12 @@ from expand3d.interop.network import ExportedNetwork
 from expand3d.interop.network_file import read_network
 from expand3d.interop.verify import can_verify, verify
 from expand3d.networks import get_family, plan_from_json
-from tests.helpers.networks import exported
+from tests.helpers.networks import SMALL, exported
+
+
+def everywhere(folder: Path, *, trained: bool = True) -> ExportedNetwork:
+    """Widths 16, 32, 64, 128, which every target that builds networks of its own can spell."""
+    return exported(folder, SMALL.replace(gamma_w=2 / 3), trained=trained)
 
 
 def of_family(name: str, folder: Path) -> ExportedNetwork:
@@ -64,7 +69,7 @@ def test_any_familys_network_is_written_or_refused_as_a_whole(
 def test_two_exports_of_one_network_are_the_same_bytes(
     target: str, trained: bool, tmp_path: Path
 ) -> None:
-    network = exported(tmp_path, trained=trained)
+    network = everywhere(tmp_path, trained=trained)
     first = export(network, target=target, out=tmp_path / "first")
     second = export(network, target=target, out=tmp_path / "second")
     assert [path.name for path in first] == [path.name for path in second]
@@ -73,20 +78,24 @@ def test_two_exports_of_one_network_are_the_same_bytes(
 
 @pytest.mark.parametrize("target", FORMATS)
 def test_weights_are_written_only_where_there_are_some(target: str, tmp_path: Path) -> None:
-    with_weights = export(exported(tmp_path), target=target, out=tmp_path / "with")
+    with_weights = export(everywhere(tmp_path), target=target, out=tmp_path / "with")
     if FORMATS[target].trained_only:
         with pytest.raises(ExportError, match=r"quiet-heron, trial 7 has no weights"):
-            export(exported(tmp_path, trained=False), target=target, out=tmp_path / "without")
+            export(
+                everywhere(tmp_path, trained=False),
+                target=target,
+                out=tmp_path / "without",
+            )
         return
-    without = export(exported(tmp_path, trained=False), target=target, out=tmp_path / "without")
+    without = export(everywhere(tmp_path, trained=False), target=target, out=tmp_path / "without")
     sizes = [sum(path.stat().st_size for path in files) for files in (with_weights, without)]
-    weights = exported(tmp_path).weights
+    weights = everywhere(tmp_path).weights
     assert weights is not None and sizes[0] - sizes[1] > 0.9 * weights.stat().st_size
 
 
 @pytest.mark.parametrize("target", [name for name, row in FORMATS.items() if can_verify(row)])
 def test_what_was_written_agrees_and_another_network_does_not(target: str, tmp_path: Path) -> None:
-    network = exported(tmp_path)
+    network = everywhere(tmp_path)
     export(network, target=target, out=tmp_path / "out")
     found = verify(network, target=target, folder=tmp_path / "out")
     assert {each.weights for each in found} == {"exported", "randomised"}
@@ -102,7 +111,12 @@ def test_what_was_written_agrees_and_another_network_does_not(target: str, tmp_p
 @pytest.mark.parametrize("target", FORMATS)
 def test_an_option_that_a_target_does_not_have_is_refused(target: str, tmp_path: Path) -> None:
     with pytest.raises(ExportError, match=f"--to {target} has no 'colour'; its options are: "):
-        export(exported(tmp_path), target=target, out=tmp_path / "out", options={"colour": 1})
+        export(
+            everywhere(tmp_path),
+            target=target,
+            out=tmp_path / "out",
+            options={"colour": 1},
+        )
     assert not (tmp_path / "out").exists()
 
 
