@@ -68,6 +68,16 @@ def estimate_bytes(infos: Iterable[VideoInfo], spec: CacheSpec) -> int:
     return total
 
 
+def cached_bytes(shas: Iterable[str], specs: Iterable[CacheSpec], root: Path) -> int:
+    """Bytes that videos of these contents take in the cache in these forms."""
+    total, wanted = 0, tuple(specs)
+    for sha in shas:
+        for spec in wanted:
+            with suppress(OSError):
+                total += (root / spec.file_name(sha)).stat().st_size
+    return total
+
+
 class CachedStore:
     """A ClipStore over the cache; clips that are not in it are decoded when asked for.
 
@@ -122,6 +132,7 @@ def build_store(
     *,
     workers: int | None = None,
     cap_bytes: int | None = None,
+    beside: Iterable[CacheSpec] = (),
     on_bad: Literal["stop", "skip"] = "stop",
     on_same: Literal["stop", "say", "pass"] = "say",
     say: Callable[[str], None] | None = None,
@@ -133,7 +144,8 @@ def build_store(
     cannot be used; "skip" leaves them out (the store's `bad` and `manifest` tell). With `on_same`
     "stop" one lists the films that stand under two labels or in two given parts, "say" names them
     among what `say` is told, as it does groups that names carry. Clips that would
-    carry the cache of this manifest above `cap_bytes` are not written but decoded when asked for.
+    carry the cache of this manifest, in this form and those `beside` it, above `cap_bytes` are not
+    written but decoded when asked for.
     `say` is told the size before anything is written, `progress` each video that was read. Raises
     DataError where the disk is too small.
     """
@@ -144,6 +156,8 @@ def build_store(
         _sweep(root)
         hashes = FileHashes(root / "files.json")
         shas, bad = attempt(manifest.videos, lambda v: hashes.sha256(v.path), workers=workers)
+        if cap_bytes is not None:
+            cap_bytes = max(0, cap_bytes - cached_bytes(set(shas.values()), beside, root))
         work = _Fill(spec, root, hashes, workers, cap_bytes, say, progress)
         bad += work.fill(shas)
         hashes.save()

@@ -74,8 +74,11 @@ def rebuilt(bench: Bench, *, device: str | None) -> Bench:
     """
     store = bench.store
     if isinstance(store, FlowStore):
-        clips = rebuilt(dataclasses.replace(bench, store=store.clips), device=device).store
-        store = FlowStore(clips, store.spec, flow_root())
+        clips, of = (
+            rebuilt(dataclasses.replace(bench, store=each), device=device).store
+            for each in (store.clips, store.of)
+        )
+        store = FlowStore(clips, store.spec, flow_root(), of)
     if isinstance(store, CachedStore):
         here = build_store(
             store.manifest, store.spec, cache_root(), workers=1, cap_bytes=store.cached_bytes

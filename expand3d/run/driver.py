@@ -261,7 +261,7 @@ class Expanding(Part):
 
     def _last_training(self, candidate: Candidate, weights: str) -> Training:
         folder, plan = self.record.folder, candidate.plan
-        bench = dataclasses.replace(self.ready.final, store=self.bench(plan).store)
+        bench = self.bench(plan, self.ready.final)
         assignment = Assignment(
             None,
             candidate,

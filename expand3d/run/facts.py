@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from expand3d.data.cache import in_bytes
+from expand3d.core.units import in_bytes
+from expand3d.data.cache import CacheSpec, estimate_bytes
 from expand3d.run.events import Watch
 from expand3d.run.prepare import Prepared
 from expand3d.search.statistics import NAMES, resolvable_difference
@@ -68,8 +69,22 @@ def _data(ready: Prepared) -> str:
     )
     return (
         f"{config.data}: {len(store)} clips, {len(store.class_names)} classes; {choosing}, "
-        f"{len(parts.test)} test; {in_bytes(store.cached_bytes)} decoded"
+        f"{len(parts.test)} test; {in_bytes(store.cached_bytes)} decoded{_sizes(ready)}"
     )
+
+
+def _sizes(ready: Prepared) -> str:
+    """The size of the decoded clips, and what larger ones take if a network needs them."""
+    sizes, store = ready.clips.sizes, ready.store
+    if sizes.fixed is not None:
+        return ""
+    side = store.spec.short_side
+    infos = [ready.report.infos[key] for key in store.keys if key in ready.report.infos]
+    more = [
+        f"{in_bytes(estimate_bytes(infos, CacheSpec(store.spec.fps, larger)))} at {larger}"
+        for larger in sizes.ahead(side, ready.space.crop, ready.bench.recipe)
+    ]
+    return f" at {side} pixels" + (f" ({', '.join(more)} when a network reads it)" if more else "")
 
 
 def _training(ready: Prepared) -> str:

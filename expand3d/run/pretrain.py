@@ -23,7 +23,8 @@ from expand3d.interop.network import ExportedNetwork
 from expand3d.networks import get_family
 from expand3d.run.events import Watch
 from expand3d.run.prepare.bench import device_for
-from expand3d.run.prepare.data import cached_side, clip_store, manifest_of, parts_of, tell_films
+from expand3d.run.prepare.data import clip_store, manifest_of, parts_of, tell_films
+from expand3d.run.prepare.sizes import cached_side
 from expand3d.run.teacher import load_teacher
 from expand3d.study.sections import Data, Execution
 from expand3d.study.session import Session

@@ -19,7 +19,8 @@ from expand3d.core.recipe import Recipe
 from expand3d.interop.network import ExportedNetwork
 from expand3d.networks import get_family
 from expand3d.run.events import Watch
-from expand3d.run.prepare.data import cached_side, clip_store, manifest_of, parts_of
+from expand3d.run.prepare.data import clip_store, manifest_of, parts_of, tell_films
+from expand3d.run.prepare.sizes import cached_side
 from expand3d.run.pretrain import LOG, carried_out, refuse_other_folder
 from expand3d.study.sections import Data, Execution
 from expand3d.study.session import Session
@@ -97,6 +98,7 @@ def _prepared(wanted: MotionPretraining, watch: Watch) -> tuple[MotionTask, Cach
     side = cached_side(plan.crop, wanted.recipe)
     store = clip_store(wanted.data, manifest, short_side=side, watch=watch)
     parts = parts_of(wanted.data, store.manifest, seed=wanted.seed)
+    tell_films(wanted.data, store, parts.part_of(), watch, refuse=False)
     for note in parts.notes:
         watch.note(note)
     from expand3d.networks.layers.motion import MotionPlan

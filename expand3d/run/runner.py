@@ -15,10 +15,10 @@ from expand3d.core.genotype import Plan
 from expand3d.core.result import Interrupted
 from expand3d.core.trial import Candidate, Trial
 from expand3d.core.units import Duration
-from expand3d.data.cache import CachedStore, CacheSpec, build_store
+from expand3d.data.cache import CachedStore
 from expand3d.data.contents import Contents
 from expand3d.data.flow.store import FlowStore
-from expand3d.data.source import cache_root, flow_root
+from expand3d.data.source import flow_root
 from expand3d.data.splits import RULE
 from expand3d.execute import get_executor
 from expand3d.execute.base import Assignment, Executor, Setting
@@ -29,7 +29,7 @@ from expand3d.run.events import Watch
 from expand3d.run.extend import growth
 from expand3d.run.facts import told
 from expand3d.run.prepare import Prepared, prepare
-from expand3d.run.prepare.data import cached_side, refuse_changed_data
+from expand3d.run.prepare.data import refuse_changed_data, sized_store
 from expand3d.run.recording import Recording
 from expand3d.run.time_limit import WorkTime, trained_seconds
 from expand3d.search.strategies import (
@@ -214,7 +214,7 @@ class Part(ABC):
         self.ready = dataclasses.replace(ready, strategy=strategy)
         self.executor = executor
         self._stop = stop
-        self._stores: dict[int, CachedStore] = {}
+        self._stores = {ready.store.spec.short_side: ready.store}
         self.time: WorkTime | None = None  # until the session begins
 
     @abstractmethod
@@ -274,44 +274,34 @@ class Part(ABC):
         config = self.ready.config
         return Outcome(config.name, config.root, config.storage, reason, config.time_limit)
 
-    def bench(self, plan: Plan) -> Bench:
-        """The study's bench, with clips decoded at a larger size where the network needs it.
+    def bench(self, plan: Plan, bench: Bench | None = None) -> Bench:
+        """A bench, the candidates' by default, with the clips that the network reads.
 
-        Where it reads optical flow, that of all clips is computed now, if it is not there yet.
-
-        Networks that the study's clips are large enough for share them, so that equal networks
-        have equal scores whoever asked for them: a baseline, or a budget that was extended.
+        They are decoded now, if they are not there yet, and where it reads optical flow, so is
+        that of all clips. Their size depends on the network, so that equal networks have equal
+        scores whoever asked for them and when: a baseline, or a budget that was extended.
         """
-        bench = self._sized(plan)
+        bench = bench or self.ready.bench
+        sizes, flow = self.ready.clips.sizes, self.ready.config.flow_spec()
+        side = sizes.side(plan.crop, bench.recipe)
+        bench = dataclasses.replace(bench, store=self._clips(side))
         if plan.sources <= {"frames"}:
             return bench
-        store = FlowStore(bench.store, self.ready.config.flow_spec(), flow_root())
+        of = self._clips(sizes.flow_side(flow.short_side, side))
+        store = FlowStore(bench.store, flow, flow_root(), of)
         workers = bench.threads * self.ready.config.at_a_time
         store.fill(plan.sources, workers=workers, progress=self.watch.flow)
         return dataclasses.replace(bench, store=store)
 
-    def _sized(self, plan: Plan) -> Bench:
-        bench, store = self.ready.bench, self.ready.store
-        side = cached_side(plan.crop, bench.recipe)
-        largest = max(info.short_side for info in self.ready.report.infos.values())
-        if min(side, largest) <= store.spec.short_side:
-            return bench
+    def _clips(self, side: int) -> CachedStore:
+        """The clips at one of the study's sizes, decoded now where they are not there yet."""
         if side not in self._stores:
-            self._stores[side] = self._decoded(side)
-        return dataclasses.replace(bench, store=self._stores[side])
-
-    def _decoded(self, side: int) -> CachedStore:
-        config, store = self.ready.config, self.ready.store
-        cap = max(0, config.cache_cap.bytes - store.cached_bytes)
-        return build_store(
-            store.manifest,
-            CacheSpec(fps=config.fps, short_side=side),
-            cache_root(),
-            cap_bytes=cap,
-            on_same="pass",
-            say=self.watch.note,
-            progress=self.watch.decoding,
-        )
+            clips = self.ready.clips
+            used = dataclasses.replace(self.ready.videos, manifest=clips.store.manifest)
+            self._stores[side] = sized_store(
+                self.ready.config, used, sizes=clips.sizes, side=side, watch=self.watch
+            )
+        return self._stores[side]
 
     def measure(self, plan: Plan) -> None:
         """Measure the latency of a network, while nothing trains, and keep it in the record."""

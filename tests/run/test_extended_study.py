@@ -13,12 +13,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from expand3d.cli.main import main
 from expand3d.core.errors import BudgetError, ConfigError, ExportError, StudyError
-from expand3d.core.result import ClipScore, Training
 from expand3d.core.trial import Candidate, Trial
 from expand3d.networks import get_family
 from expand3d.report.study.view import load_view
@@ -26,7 +24,6 @@ from expand3d.run.driver import resume_study, run_study
 from expand3d.run.events import Overview, Watch
 from expand3d.study.config import StudyConfig
 from expand3d.study.record import Record
-from tests.helpers.made_videos import greys, write_video
 from tests.helpers.study_config import stop_after, tiny, without_timing
 
 SHORT = {"clip_visits": 16, "batch": 8, "bn_batch": 8, "test_views": 1}
@@ -174,30 +171,6 @@ def test_the_plan_alone_changes_nothing(
     step = len(opened(config.root).trials()) - 1
     assert first == {"0": 1, "1": step, "final": 1, "all": step + 2}
     assert then == {"1": step, "final": 1, "all": step + 1}
-
-
-def test_clips_keep_their_size_and_larger_networks_read_larger_ones(
-    config: StudyConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    sizes: list[tuple[int, int]] = []
-
-    def train(plan: Any, store: Any, *, eval_indices: Any, **options: Any) -> Training:
-        sizes.append((plan.crop, min(np.shape(store.frames(0))[1:3])))
-        scores = tuple(ClipScore(store.keys[i], store.labels[i], 0, 0.5) for i in eval_indices)
-        return Training("ok", None, scores, 32, 1, 1.0, 0)
-
-    monkeypatch.setattr("expand3d.training.tasks.classify.train", train)
-    for number in range(12):
-        folder = tmp_path / "big" / f"class{number % 2}"
-        folder.mkdir(parents=True, exist_ok=True)
-        write_video(folder / f"{number}.mp4", greys([50 + number] * 4, height=270, width=300))
-    big = dataclasses.replace(config, data=str(tmp_path / "big"), budget="20M")
-    assert run_study(big) is not None
-    # 112 pixels are jittered up to 160, 160 up to 228.6, both on a grid of 64.
-    assert sizes == [(112, 192)]
-    assert resume_study("tiny", root=config.root, changes={"budget": LARGE}).finished
-    assert set(sizes) == {(112, 192), (160, 256)}
-    assert opened(config.root).attribute("data")["short_side"] == 192
 
 
 def test_a_budget_never_becomes_less_or_another(config: StudyConfig) -> None:

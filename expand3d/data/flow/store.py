@@ -64,11 +64,15 @@ class FlowSpec:
 class FlowStore:
     """Clips with their flow: a ClipStore whose `flow` and `warped` compute what is not there yet.
 
-    May be pickled: workers open the same files. Computing a clip twice at once gives the same file.
+    Flow is computed from `of`, the same clips at another size, where that is given. May be pickled:
+    workers open the same files. Computing a clip twice at once gives the same file.
     """
 
-    def __init__(self, clips: ClipStore, spec: FlowSpec, root: Path) -> None:
+    def __init__(
+        self, clips: ClipStore, spec: FlowSpec, root: Path, of: ClipStore | None = None
+    ) -> None:
         self.clips, self.spec, self.root = clips, spec, root
+        self.of = clips if of is None else of
         self.keys: Sequence[str] = clips.keys
         self.identities: Sequence[str] = clips.identities
         self.labels: Sequence[int] = clips.labels
@@ -79,8 +83,8 @@ class FlowStore:
     def __len__(self) -> int:
         return len(self.clips)
 
-    def __reduce__(self) -> tuple[type[FlowStore], tuple[ClipStore, FlowSpec, Path]]:
-        return FlowStore, (self.clips, self.spec, self.root)
+    def __reduce__(self) -> tuple[type[FlowStore], tuple[ClipStore, FlowSpec, Path, ClipStore]]:
+        return FlowStore, (self.clips, self.spec, self.root, self.of)
 
     def frames(self, index: int) -> NDArray[np.uint8]:
         """Clip `index` as read-only uint8 T x H x W x 3."""
@@ -149,13 +153,13 @@ class FlowStore:
         return found
 
     def _file(self, index: int, source: Source) -> Path:
-        text = f"{self.spec.identity()} {self.identities[index]} {source}"
+        text = f"{self.spec.identity()} {self.of.identities[index]} {source}"
         name = hashlib.sha256(text.encode()).hexdigest()[:32]
         return self.root / name[:2] / f"{name}.npy"
 
     def _compute(self, index: int, file: Path, source: Source) -> None:
         started = time.perf_counter()
-        fields = list(flow_of(self.clips.frames(index), self.spec, source))
+        fields = list(flow_of(self.of.frames(index), self.spec, source))
         seconds = time.perf_counter() - started
         each = [loss(field, self.spec.bound) for field in fields]
         facts = {

@@ -2,8 +2,9 @@
 
 Each stage is a module of functions from frozen values to a frozen value: `goal` (budget, family,
 start), `data` (videos, clips, parts), `space` (limits, strategy), `bench` (recipes, jobs, device).
-Clips are cut at the size that the budget can reach, and a strategy counts the clips that decide; so
-`data` and `space` have two steps each. `run/facts.py` says in words what came out.
+Clips are cut at the size that the first network reads, and a strategy counts the clips that decide;
+so `data` and `space` have two steps each. `sizes` says which clips larger networks read.
+`run/facts.py` says in words what came out.
 """
 
 from __future__ import annotations
@@ -25,13 +26,15 @@ from expand3d.run.events import Watch
 from expand3d.run.prepare.bench import Benches, set_up, settle
 from expand3d.run.prepare.data import (
     Clips,
-    cached_side,
+    Videos,
     cut_clips,
     find_videos,
     known_videos,
+    largest_side,
     tell_films,
 )
 from expand3d.run.prepare.goal import Goal, find_goal
+from expand3d.run.prepare.sizes import sizes_of
 from expand3d.run.prepare.space import Space, choose_strategy, find_space
 from expand3d.search.strategy import Strategy
 from expand3d.study.config import NamedConfig
@@ -41,12 +44,12 @@ from expand3d.study.config import NamedConfig
 class Prepared:
     """Everything of a run that does not change while it runs: what the stages gave.
 
-    `report` holds the facts of the videos. The configuration's device and threads are settled.
+    The configuration's device and threads are settled.
     """
 
     config: NamedConfig
     goal: Goal
-    report: CheckReport
+    videos: Videos
     space: Space
     clips: Clips
     benches: Benches
@@ -55,6 +58,11 @@ class Prepared:
     @property
     def budget(self) -> Budget:
         return self.goal.budget
+
+    @property
+    def report(self) -> CheckReport:
+        """The facts of the videos."""
+        return self.videos.report
 
     @property
     def store(self) -> CachedStore:
@@ -95,10 +103,16 @@ def prepare(
     videos = known_videos(config, contents) if contents else find_videos(config, watch)
     config = settle(config)
     space = find_space(config, goal, videos, known=known, watch=watch)
-    side = (began or {}).get("short_side") or cached_side(space.crop, config.training_recipe())
+    recipe, infos = config.training_recipe(), videos.report.infos
+    largest = largest_side(videos, infos) if infos else 0
+    sizes = sizes_of(began, largest=largest, crop=space.crop, recipe=recipe)
+    first = goal.base(len(videos.manifest.class_names)).crop
+    side = sizes.fixed or sizes.side(first, recipe)
     rule = RULE if began is None else began.get("split_rule", 1)
-    clips = cut_clips(config, videos, side=side, seed=config.seed, watch=watch, rule=rule)
+    clips = cut_clips(
+        config, videos, sizes=sizes, side=side, seed=config.seed, watch=watch, rule=rule
+    )
     benches = set_up(config, clips)
     tell_films(config, clips.store, benches.sides(), watch, refuse=began is None)
     strategy = choose_strategy(config, goal, space, clips, benches)
-    return Prepared(config, goal, videos.report, space, clips, benches, strategy)
+    return Prepared(config, goal, videos, space, clips, benches, strategy)

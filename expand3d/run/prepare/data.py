@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from expand3d.core.errors import DataError, StudyError
-from expand3d.core.recipe import Recipe
 from expand3d.data.cache import FIRST_BAD, CachedStore, CacheSpec, build_store
 from expand3d.data.check import CheckReport, check
 from expand3d.data.contents import Contents
@@ -19,10 +17,9 @@ from expand3d.data.same import grouped_by_name, tell_same
 from expand3d.data.source import cache_root, resolve_source
 from expand3d.data.splits import RULE, Splits, make_splits
 from expand3d.run.events import Watch
+from expand3d.run.prepare.sizes import Sizes
 from expand3d.study.sections import Data
 
-#: Short sides of cached clips, in pixels.
-CACHE_GRID = 64
 #: Shares of all clips where neither the data nor the user says otherwise.
 VAL, TEST = 0.2, 0.2
 
@@ -38,10 +35,14 @@ class Videos:
 
 @dataclass(frozen=True)
 class Clips:
-    """The decoded clips, and the parts that train, choose and are only tested."""
+    """The decoded clips, and the parts that train, choose and are only tested.
+
+    `store` has them at the size that the first network reads, `sizes` says which others read.
+    """
 
     store: CachedStore
     parts: Splits
+    sizes: Sizes
 
     def identity(self) -> dict[str, Any]:
         """The data's content by clip, and what was skipped; the record notices changes by it."""
@@ -51,7 +52,7 @@ class Clips:
             "classes": list(store.class_names),
             "clips": dict(zip(store.keys, (sha[:16] for sha in store.shas), strict=True)),
             "skipped": {bad.key: bad.reason for bad in store.bad},
-            "short_side": store.spec.short_side,
+            **self.sizes.identity(),
         }
 
 
@@ -90,33 +91,54 @@ def manifest_of(config: Data, watch: Watch) -> Manifest:
 
 
 def cut_clips(
-    config: Data, videos: Videos, *, side: int, seed: int, watch: Watch, rule: int = RULE
+    config: Data,
+    videos: Videos,
+    *,
+    sizes: Sizes,
+    side: int,
+    seed: int,
+    watch: Watch,
+    rule: int = RULE,
 ) -> Clips:
     """The clips of the videos with a short side of `side` pixels, from the cache or decoded.
 
     `rule` says how the parts are drawn.
     """
-    store = (
-        videos.contents.store(CacheSpec(fps=config.fps, short_side=side), cache_root())
-        if videos.contents
-        else clip_store(config, videos.manifest, short_side=side, watch=watch)
-    )
+    store = sized_store(config, videos, sizes=sizes, side=side, watch=watch)
     _refuse_one_class(store.manifest)  # videos that cannot be read are left out by now
-    return Clips(store, parts_of(config, store.manifest, seed=seed, rule=rule))
+    if sizes.fixed is None:  # a machine without the videos knows only those that are used
+        sizes = replace(sizes, largest=largest_side(videos, store.keys))
+    return Clips(store, parts_of(config, store.manifest, seed=seed, rule=rule), sizes)
 
 
-def cached_side(crop: int, recipe: Recipe) -> int:
-    """Short side in pixels of the clips that trainings at `crop` read.
+def sized_store(
+    config: Data, videos: Videos, *, sizes: Sizes, side: int, watch: Watch
+) -> CachedStore:
+    """The clips at one of a study's sizes, from the cache or decoded under its cap."""
+    if videos.contents:
+        return videos.contents.store(CacheSpec(fps=config.fps, short_side=side), cache_root())
+    others = sizes.others(side)
+    return clip_store(config, videos.manifest, short_side=side, watch=watch, others=others)
 
-    On a coarse grid, so that studies of one data set share their clips.
-    """
-    return math.ceil(recipe.jitter[1] * crop / CACHE_GRID) * CACHE_GRID
+
+def largest_side(videos: Videos, keys: Iterable[str]) -> int:
+    """The short side in pixels of the largest of some videos, by their headers."""
+    infos = videos.report.infos
+    return max(infos[key].short_side for key in keys if key in infos)
 
 
-def clip_store(config: Data, manifest: Manifest, *, short_side: int, watch: Watch) -> CachedStore:
+def clip_store(
+    config: Data,
+    manifest: Manifest,
+    *,
+    short_side: int,
+    watch: Watch,
+    others: Iterable[int] = (),
+) -> CachedStore:
     """The decoded clips, their short side `short_side` pixels where the videos have as many.
 
-    DataError where a video cannot be read, unless the configuration says to go on without it.
+    What is decoded at the `others` counts under the cap, too. DataError where a video cannot be
+    read, unless the configuration says to go on without it.
     """
     spec = CacheSpec(fps=config.fps, short_side=short_side)
     store = build_store(
@@ -124,6 +146,7 @@ def clip_store(config: Data, manifest: Manifest, *, short_side: int, watch: Watc
         spec,
         cache_root(),
         cap_bytes=config.cache_cap.bytes,
+        beside=[CacheSpec(fps=config.fps, short_side=other) for other in others],
         on_bad="skip" if config.skip_bad else "stop",
         on_same="pass",
         say=watch.note,

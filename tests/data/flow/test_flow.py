@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import sys
 from pathlib import Path
 
@@ -92,6 +93,16 @@ def test_what_was_computed_is_read_again_and_named_by_content_and_spec(tmp_path:
     file.unlink()
     file.write_bytes(damaged)
     assert (FlowStore(clips, FlowSpec(), tmp_path).flow(0) == first).all()
+
+
+def test_flow_of_clips_at_another_size_is_that_of_all_networks(tmp_path: Path) -> None:
+    large = Moving([moving((2.0, 0.0))])
+    small = Moving([np.ascontiguousarray(large.frames(0)[:, ::2, ::2])])
+    first = FlowStore(large, FlowSpec(), tmp_path).flow(0)
+    store = pickle.loads(pickle.dumps(FlowStore(small, FlowSpec(), tmp_path, large)))
+    assert store.missing([0]) == []
+    assert (store.flow(0) == first).all() and first.shape == (5, 96, 96, 2)
+    assert store.frames(0).shape == (6, 48, 48, 3)
 
 
 def test_warped_flow_is_without_the_cameras_motion(tmp_path: Path) -> None:
