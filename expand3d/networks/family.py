@@ -9,13 +9,15 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from expand3d.core.errors import FactorError, nearest
+from expand3d.core.errors import FactorError, WeightsError, nearest
 from expand3d.core.genotype import Genotype, Plan
 from expand3d.core.plugins import RESTRICTIONS
 from expand3d.networks.operators import Cost
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from expand3d.networks.remapping.channels import Channels
 
 
 @dataclass(frozen=True)
@@ -171,6 +173,14 @@ class Family(ABC):
     @abstractmethod
     def build(self, plan: Plan, *, dropout: float = 0.5) -> nn.Module:
         """A network that maps float N x 3 x T x H x W to logits N x num_classes."""
+
+    def follow(self, old: Plan, new: Plan, into: Channels) -> None:
+        """Tell `into` which channels of `old`'s network are which of `new`'s.
+
+        WeightsError where one's weights cannot start the other; a family that says nothing here
+        remaps none.
+        """
+        raise WeightsError(f"{self.name} has no rule for weights of another size")
 
     def spell(self, name: str, value: float) -> tuple[str, float]:
         """The factor, and its value, that `name` = `value` says; `name` may be a spelling of it."""

@@ -19,6 +19,8 @@ from expand3d.networks.operators import FVCORE_BN_EVAL, Cost, Operator, batch_no
 if TYPE_CHECKING:
     from torch import nn
 
+    from expand3d.networks.remapping.channels import Channels
+
 # Table 1 of the paper, all gammas 1.
 STEM_WIDTH = 24
 STAGE_WIDTHS = (24, 48, 96, 192)
@@ -112,6 +114,12 @@ class X3D(Family):
 
         assert isinstance(plan, X3DPlan)
         return X3DNet(plan, dropout=dropout, temporal_kernel=STEM_TEMPORAL_KERNEL)
+
+    def follow(self, old: Plan, new: Plan, into: Channels) -> None:
+        from expand3d.networks.families.x3d_channels import follow
+
+        assert isinstance(old, X3DPlan) and isinstance(new, X3DPlan)
+        follow(old, new, into, stem_kernel=STEM_TEMPORAL_KERNEL)
 
     @property
     def presets(self) -> Mapping[str, Preset]:  # type: ignore[override]
