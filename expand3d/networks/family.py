@@ -108,13 +108,15 @@ class Source:
 
     `marker` is a pattern that some of its names match and no other codebase's do. `rules` are
     pairs of a pattern for a whole name and what it becomes here (`re.fullmatch`, `Match.expand`);
-    the first that matches counts. Names that match one of `ignored` are left out.
+    the first that matches counts. Names that match one of `ignored` are left out. `absent` are our
+    BatchNorms that this codebase leaves out where it has nothing to scale: they become identities.
     """
 
     codebase: str
     marker: str
     rules: tuple[tuple[str, str], ...]
     ignored: tuple[str, ...] = ()
+    absent: tuple[str, ...] = ()
 
     def knows(self, names: Sequence[str]) -> bool:
         """True where these are this codebase's names."""
