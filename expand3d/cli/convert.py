@@ -1,4 +1,4 @@
-"""Weights that torchvision or pytorchvideo published, under our names.
+"""Weights that torchvision, pytorchvideo or PySlowFast published, under our names.
 
 The result is a folder as `expand3d export --to json` writes it: network.json says which network it
 is, weights.safetensors holds its weights. From Python,
@@ -6,6 +6,7 @@ expand3d.interop.json_folder.load_export(DIR) reads it and `.build()` makes the 
 missing names are listed.
 
 examples:
+  expand3d convert X3D_M.pyth --preset x3d-m --out x3d-m
   expand3d convert r3d_18.pth --preset r3d-18 --out r3d-18
   expand3d convert SLOWFAST_8x8_R50.pyth --preset slowfast-8x8-r50 --out slowfast
   expand3d convert resnet50.pth --preset i3d-8x8-r50 --num-classes 1000 --inflate --out i3d

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from expand3d.core.errors import FactorError, nearest
+from expand3d.core.errors import FactorError, WeightsError, nearest
 from expand3d.core.genotype import Genotype, Plan
 from expand3d.core.plugins import RESTRICTIONS
 from expand3d.networks.clip_words import CLIP_WORDS, SEGMENTS
@@ -17,6 +17,8 @@ from expand3d.networks.operators import Cost
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from expand3d.networks.remapping.channels import Channels
 
 
 @dataclass(frozen=True)
@@ -107,13 +109,15 @@ class Source:
 
     `marker` is a pattern that some of its names match and no other codebase's do. `rules` are
     pairs of a pattern for a whole name and what it becomes here (`re.fullmatch`, `Match.expand`);
-    the first that matches counts. Names that match one of `ignored` are left out.
+    the first that matches counts. Names that match one of `ignored` are left out. `absent` are our
+    BatchNorms that this codebase leaves out where it has nothing to scale: they become identities.
     """
 
     codebase: str
     marker: str
     rules: tuple[tuple[str, str], ...]
     ignored: tuple[str, ...] = ()
+    absent: tuple[str, ...] = ()
 
     def knows(self, names: Sequence[str]) -> bool:
         """True where these are this codebase's names."""
@@ -172,6 +176,14 @@ class Family(ABC):
     @abstractmethod
     def build(self, plan: Plan, *, dropout: float = 0.5) -> nn.Module:
         """A network that maps float N x 3 x T x H x W to logits N x num_classes."""
+
+    def follow(self, old: Plan, new: Plan, into: Channels) -> None:
+        """Tell `into` which channels of `old`'s network are which of `new`'s.
+
+        WeightsError where one's weights cannot start the other; a family that says nothing here
+        remaps none.
+        """
+        raise WeightsError(f"{self.name} has no rule for weights of another size")
 
     def spell(self, name: str, value: float) -> tuple[str, float]:
         """The factor, and its value, that `name` = `value` says; `name` may be a spelling of it."""

@@ -13,11 +13,14 @@ from expand3d.core.genotype import Genotype, Plan
 from expand3d.networks import factors as gammas
 from expand3d.networks.factors import BASE_CROP, round_width
 from expand3d.networks.families.x3d_plan import X3DPlan
-from expand3d.networks.family import Factor, Family, Limits, Preset, Published
+from expand3d.networks.family import Factor, Family, Limits, Preset, Published, Source
 from expand3d.networks.operators import FVCORE_BN_EVAL, Cost, Operator, batch_norm, conv, linear
+from expand3d.networks.weights.x3d_sources import SOURCES
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from expand3d.networks.remapping.channels import Channels
 
 # Table 1 of the paper, all gammas 1.
 STEM_WIDTH = 24
@@ -57,6 +60,7 @@ class X3D(Family):
         "bottleneck_factor": ("gamma_b", 1),
     }
     variants: ClassVar[Mapping[str, Callable[[Plan], Plan]]] = {"pytorchvideo": _of_pytorchvideo}
+    sources: ClassVar[tuple[Source, ...]] = SOURCES
 
     def resolve(
         self, genotype: Genotype, *, num_classes: int = 400, res2_shortcut_bn: bool = True
@@ -109,6 +113,12 @@ class X3D(Family):
 
         assert isinstance(plan, X3DPlan)
         return X3DNet(plan, dropout=dropout, temporal_kernel=STEM_TEMPORAL_KERNEL)
+
+    def follow(self, old: Plan, new: Plan, into: Channels) -> None:
+        from expand3d.networks.families.x3d_channels import follow
+
+        assert isinstance(old, X3DPlan) and isinstance(new, X3DPlan)
+        follow(old, new, into, stem_kernel=STEM_TEMPORAL_KERNEL)
 
     @property
     def presets(self) -> Mapping[str, Preset]:  # type: ignore[override]

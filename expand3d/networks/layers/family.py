@@ -18,6 +18,8 @@ from expand3d.networks.operators import Cost
 if TYPE_CHECKING:
     from torch import nn
 
+    from expand3d.networks.remapping.channels import Channels
+
 
 class LayeredFamily(Family):
     """A family that says its integers (`integers`) and the layers that they mean (`layers`)."""
@@ -82,6 +84,12 @@ class LayeredFamily(Family):
         from expand3d.networks.layers.modules import build
 
         return build(self.layers(plan, dropout=dropout), _shapes(plan))
+
+    def follow(self, old: Plan, new: Plan, into: Channels) -> None:
+        from expand3d.networks.layers.follow import follow
+
+        clips = tuple(zip(_shapes(old), _shapes(new), strict=True))
+        follow(self.layers(old), self.layers(new), clips, into)
 
 
 def _shapes(plan: Plan) -> tuple[Shape, ...]:

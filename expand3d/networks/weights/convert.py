@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,14 +17,21 @@ if TYPE_CHECKING:
 #: How many names an error lists.
 LISTED = 8
 COUNTER = ".num_batches_tracked"
+#: The other tensors of a BatchNorm.
+LEAVES = ("weight", "bias", "running_mean", "running_var")
 #: Where checkpoints of trainings keep the weights.
 NESTED = ("state_dict", "model_state", "model")
+#: What wrappers put before every name: DistributedDataParallel, torch.compile, Lightning.
+PREFIXES = ("module.", "_orig_mod.", "model.")
+#: torch's and pytorchvideo's default.
+BN_EPS = 1e-5
 
 
 def read(path: Path) -> Mapping[str, Tensor]:
     """The state dict in a .safetensors file, or in one that torch.save wrote.
 
-    Of a training's checkpoint the model's part. WeightsError names the file where it holds none.
+    Of a training's checkpoint the model's part, without the prefixes of wrappers. WeightsError
+    names the file where it holds none.
     """
     import pickle
 
@@ -33,16 +41,40 @@ def read(path: Path) -> Mapping[str, Tensor]:
 
     try:
         if path.suffix == ".safetensors":
-            return load_file(path)
+            return _unwrapped(load_file(path))
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, ValueError, RuntimeError, pickle.UnpicklingError, SafetensorError) as error:
-        raise WeightsError(f"{path} is no file of weights: {error}") from None
+    except (
+        *(OSError, EOFError, ValueError, RuntimeError, pickle.UnpicklingError),
+        SafetensorError,
+    ) as error:
+        why = (str(error).splitlines() or [type(error).__name__])[0]
+        raise WeightsError(f"{path} is no file of weights: {why}") from None
     for key in NESTED:
         if isinstance(state, Mapping) and isinstance(state.get(key), Mapping):
             state = state[key]
     if not isinstance(state, Mapping) or not all(hasattr(v, "shape") for v in state.values()):
         raise WeightsError(f"{path} holds no state dict")
+    if not state:
+        raise WeightsError(f"{path} holds no weights")
+    return _unwrapped(state)
+
+
+def _unwrapped(state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """The same without what stands before every name."""
+    for prefix in PREFIXES:
+        if all(name.startswith(prefix) for name in state):
+            return _unwrapped({name.removeprefix(prefix): state[name] for name in state})
     return state
+
+
+def state_digest(state: Mapping[str, Tensor]) -> str:
+    """16 hex digits of the names and numbers of a state dict."""
+    found = hashlib.sha256()
+    for name in sorted(state):
+        value = state[name].detach().cpu().contiguous()
+        found.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        found.update(value.numpy().tobytes())
+    return found.hexdigest()[:16]
 
 
 def convert(plan: Plan, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -74,8 +106,44 @@ def convert(plan: Plan, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         renamed = counters | {
             name: _linear(value, wanted.get(name)) for name, value in renamed.items()
         }
+        for norm in source.absent:
+            like = fresh.get(f"{norm}.weight")
+            if like is not None and not any(f"{norm}.{leaf}" in renamed for leaf in LEAVES):
+                renamed |= identity_norm(norm, like)
+    if not unknown:
+        _refuse_other_classes(plan.num_classes, renamed, wanted)
     refuse(unknown, renamed, wanted)
     return {name: renamed[name] for name in wanted}
+
+
+def _refuse_other_classes(
+    classes: int, renamed: Mapping[str, Tensor], wanted: Mapping[str, tuple[int, ...]]
+) -> None:
+    """Raise WeightsError where all fits but for the number of classes."""
+    if renamed.keys() != wanted.keys():
+        return
+    given = {name: tuple(value.shape) for name, value in renamed.items()}
+    unfit = [name for name in wanted if given[name] != wanted[name]]
+    theirs = {given[name][:1] for name in unfit}
+    last = all((classes, *given[name][1:]) == wanted[name] for name in unfit)
+    if len(theirs) == 1 and last and all(theirs):
+        ((found,),) = theirs
+        raise WeightsError(
+            f"the last layer has {found} classes, not {classes}: convert with --num-classes {found}"
+        )
+
+
+def identity_norm(name: str, like: Tensor) -> dict[str, Tensor]:
+    """The tensors of a BatchNorm that changes nothing in eval mode, shaped as `like`."""
+    import torch
+
+    return {
+        f"{name}.weight": torch.ones_like(like),
+        f"{name}.bias": torch.zeros_like(like),
+        f"{name}.running_mean": torch.zeros_like(like),
+        f"{name}.running_var": torch.full_like(like, 1 - BN_EPS),
+        f"{name}{COUNTER}": torch.tensor(0),
+    }
 
 
 def _linear(value: Tensor, wanted: tuple[int, ...] | None) -> Tensor:

@@ -13,36 +13,11 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor
 
-from expand3d.networks.families.x3d import X3DPlan
+from expand3d.networks.families.x3d_plan import X3DPlan
+from expand3d.networks.weights.convert import BN_EPS, identity_norm
+from expand3d.networks.weights.x3d_sources import BLOCK, ENDS
 
 State = Mapping[str, Tensor]
-
-#: torch's and pytorchvideo's default.
-BN_EPS = 1e-5
-
-#: Our module -> pytorchvideo's. Its stem names its spatial convolution conv_t and the temporal
-#: one conv_xy.
-ENDS = {
-    "stem.spatial": "blocks.0.conv.conv_t",
-    "stem.temporal": "blocks.0.conv.conv_xy",
-    "stem.bn": "blocks.0.norm",
-    "head.conv5": "blocks.5.pool.pre_conv",
-    "head.bn": "blocks.5.pool.pre_norm",
-    "head.lin5": "blocks.5.pool.post_conv",
-    "head.fc": "blocks.5.proj",
-}
-BLOCK = {
-    "shortcut": "branch1_conv",
-    "shortcut_bn": "branch1_norm",
-    "expand": "branch2.conv_a",
-    "expand_bn": "branch2.norm_a",
-    "channelwise": "branch2.conv_b",
-    "channelwise_bn": "branch2.norm_b.0",
-    "se.squeeze": "branch2.norm_b.1.block.0",
-    "se.excite": "branch2.norm_b.1.block.2",
-    "project": "branch2.conv_c",
-    "project_bn": "branch2.norm_c",
-}
 
 
 def module_names(plan: X3DPlan) -> dict[str, str]:
@@ -69,13 +44,7 @@ def from_pytorchvideo(state: State, plan: X3DPlan) -> dict[str, Tensor]:
     renamed = _renamed(state, back)
     for block in _without_peer(plan):
         like = renamed[f"{block}.project_bn.weight"]
-        renamed |= {
-            f"{block}.shortcut_bn.weight": torch.ones_like(like),
-            f"{block}.shortcut_bn.bias": torch.zeros_like(like),
-            f"{block}.shortcut_bn.running_mean": torch.zeros_like(like),
-            f"{block}.shortcut_bn.running_var": torch.full_like(like, 1 - BN_EPS),
-            f"{block}.shortcut_bn.num_batches_tracked": torch.tensor(0),
-        }
+        renamed |= identity_norm(f"{block}.shortcut_bn", like)
     return renamed
 
 

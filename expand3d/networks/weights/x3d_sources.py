@@ -1,0 +1,93 @@
+"""The names of X3D's weights in pytorchvideo and PySlowFast, in terms of `x3d_net.py`; no torch."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from expand3d.networks.family import Source
+
+#: Our module -> pytorchvideo's. Its stem names its spatial convolution conv_t and the temporal
+#: one conv_xy.
+ENDS = {
+    "stem.spatial": "blocks.0.conv.conv_t",
+    "stem.temporal": "blocks.0.conv.conv_xy",
+    "stem.bn": "blocks.0.norm",
+    "head.conv5": "blocks.5.pool.pre_conv",
+    "head.bn": "blocks.5.pool.pre_norm",
+    "head.lin5": "blocks.5.pool.post_conv",
+    "head.fc": "blocks.5.proj",
+}
+BLOCK = {
+    "shortcut": "branch1_conv",
+    "shortcut_bn": "branch1_norm",
+    "expand": "branch2.conv_a",
+    "expand_bn": "branch2.norm_a",
+    "channelwise": "branch2.conv_b",
+    "channelwise_bn": "branch2.norm_b.0",
+    "se.squeeze": "branch2.norm_b.1.block.0",
+    "se.excite": "branch2.norm_b.1.block.2",
+    "project": "branch2.conv_c",
+    "project_bn": "branch2.norm_c",
+}
+#: Our module -> PySlowFast's `X3D`, where conv_xy is the spatial convolution.
+PYSLOWFAST_ENDS = {
+    "stem.spatial": "s1.pathway0_stem.conv_xy",
+    "stem.temporal": "s1.pathway0_stem.conv",
+    "stem.bn": "s1.pathway0_stem.bn",
+    "head.conv5": "head.conv_5",
+    "head.bn": "head.conv_5_bn",
+    "head.lin5": "head.lin_5",
+    "head.fc": "head.projection",
+}
+PYSLOWFAST_BLOCK = {
+    "shortcut": "branch1",
+    "shortcut_bn": "branch1_bn",
+    "expand": "branch2.a",
+    "expand_bn": "branch2.a_bn",
+    "channelwise": "branch2.b",
+    "channelwise_bn": "branch2.b_bn",
+    "se.squeeze": "branch2.se.fc1",
+    "se.excite": "branch2.se.fc2",
+    "project": "branch2.c",
+    "project_bn": "branch2.c_bn",
+}
+#: The stages res2 to res5 by their number in either codebase.
+STAGES = (2, 3, 4, 5)
+
+
+def _source(
+    codebase: str,
+    marker: str,
+    ends: Mapping[str, str],
+    block: Mapping[str, str],
+    place: Mapping[int, str],
+    absent: tuple[str, ...] = (),
+) -> Source:
+    """A codebase's names; `place` is by stage the pattern of a block's name, with its number."""
+    rules = [(rf"{re.escape(theirs)}\.([a-z_]+)", rf"{ours}.\1") for ours, theirs in ends.items()]
+    rules += [
+        (rf"{place[stage]}\.{re.escape(theirs)}\.([a-z_]+)", rf"res{stage}.\1.{ours}.\2")
+        for stage in STAGES
+        for ours, theirs in block.items()
+    ]
+    return Source(codebase, marker=marker, rules=tuple(rules), absent=absent)
+
+
+#: It has no BatchNorm on the shortcut of res2, where the widths agree.
+PYTORCHVIDEO = _source(
+    "pytorchvideo",
+    r"blocks\.5\.pool\.pre_conv\.weight",
+    ENDS,
+    BLOCK,
+    {stage: rf"blocks\.{stage - 1}\.res_blocks\.(\d+)" for stage in STAGES},
+    absent=("res2.0.shortcut_bn",),
+)
+PYSLOWFAST = _source(
+    "PySlowFast",
+    r"s1\.pathway0_stem\.conv_xy\.weight",
+    PYSLOWFAST_ENDS,
+    PYSLOWFAST_BLOCK,
+    {stage: rf"s{stage}\.pathway0_res(\d+)" for stage in STAGES},
+)
+SOURCES = (PYTORCHVIDEO, PYSLOWFAST)
