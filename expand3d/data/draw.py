@@ -105,4 +105,6 @@ def _draw_clips(clips: Sequence[int], labels: Sequence[int], fraction: float) ->
         spare.sort(key=lambda label: given[label] > 0 or len(by_class[label]) < 3)
         for label in spare[: wanted - sum(given.values())]:
             given[label] += 1
-    return {clip for label, members in by_class.items() for clip in members[: given[label]]}
+    taken = {clip for label, members in by_class.items() for clip in members[: given[label]]}
+    # A single clip may be a class's last: two clips of two classes are parted all the same.
+    return taken or set(clips[:1] if wanted == 1 else ())
