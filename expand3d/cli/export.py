@@ -55,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--pixels",
         action="store_true",
         default=None,
-        help="the file reads decoded bytes, and normalises them itself (onnx)",
+        help="read decoded bytes, and normalise them inside (onnx, openvino, torch-export)",
     )
     parser.add_argument(
         "--nearest",
@@ -82,7 +82,7 @@ def main(args: argparse.Namespace) -> int:
     options = {name: value for name, value in options.items() if value is not None}
     if args.verify:
         refuse_unverifiable(args.to)
-    check = can_verify(FORMATS[args.to]) if args.verify is None else args.verify
+    check = can_verify(FORMATS.row(args.to)) if args.verify is None else args.verify
     written = 0
     for network, folder in zip(networks, folders, strict=True):
         try:
