@@ -9,6 +9,7 @@ examples:
   expand3d export quiet-heron --to json --trial 7 --out heron-7
   expand3d export quiet-heron --to json --frontier --out heron-frontier
   expand3d export quiet-heron --to onnx --pixels --out heron-onnx
+  expand3d export --preset x3d-s --to pyslowfast --out x3d-s
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from expand3d.cli.flags import add_record_flags
 from expand3d.cli.parser import whole
-from expand3d.core.errors import ExportError
+from expand3d.core.errors import ConfigError, ExportError
 from expand3d.core.plugins import FORMATS
 
 if TYPE_CHECKING:
@@ -32,13 +33,14 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags of `expand3d export`."""
-    parser.add_argument("name", metavar="NAME", help="the study")
+    parser.add_argument("name", metavar="NAME", nargs="?", help="the study")
     targets = "; ".join(f"{name}: {row.help}" for name, row in FORMATS.items())
     parser.add_argument("--to", required=True, choices=FORMATS, help=targets)
     parser.add_argument("--out", required=True, metavar="DIR", help="folder to write, new or empty")
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--best", action="store_true", help="the winner (default)")
     which.add_argument("--trial", type=whole(0), metavar="N", help="the network of trial N")
+    which.add_argument("--preset", metavar="NAME", help="a published network, without weights")
     which.add_argument("--frontier", action="store_true", help="a folder per frontier network")
     parser.add_argument(
         "--verify",
@@ -53,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--pixels",
         action="store_true",
         default=None,
-        help="the file reads decoded bytes, and normalises them itself (onnx)",
+        help="read decoded bytes, and normalise them inside (onnx, openvino, torch-export)",
     )
     parser.add_argument(
         "--nearest",
@@ -69,23 +71,20 @@ def main(args: argparse.Namespace) -> int:
     """Write the export and print what was written, and of a frontier what was not; 0."""
     from expand3d.interop.formats import export, refuse_occupied
     from expand3d.interop.verify import can_verify, refuse_unverifiable, verify
-    from expand3d.report.study.view import load_view
 
-    view = load_view(args.name, root=args.root, storage=args.storage)
     out = Path(args.out)
     refuse_occupied(out, force=args.force)
-    trials = chosen(view, number=args.trial, frontier=args.frontier)
-    folders = [out / f"trial-{t.number:03d}" if args.frontier else out for t in trials]
+    networks = asked_for(args)
+    folders = [out / f"trial-{n.trial:03d}" if args.frontier else out for n in networks]
     for folder in folders:  # before anything is written
         refuse_occupied(folder, force=args.force)
     options = {name: getattr(args, name) for name in ("opset", "pixels", "nearest")}
     options = {name: value for name, value in options.items() if value is not None}
     if args.verify:
         refuse_unverifiable(args.to)
-    check = can_verify(FORMATS[args.to]) if args.verify is None else args.verify
+    check = can_verify(FORMATS.row(args.to)) if args.verify is None else args.verify
     written = 0
-    for trial, folder in zip(trials, folders, strict=True):
-        network = as_exported(view, trial)
+    for network, folder in zip(networks, folders, strict=True):
         try:
             files = export(network, target=args.to, out=folder, force=args.force, options=options)
         except ExportError as error:
@@ -101,6 +100,31 @@ def main(args: argparse.Namespace) -> int:
     if not written:
         raise ExportError(f"--to {args.to} can express no network of the frontier; try --to json")
     return 0
+
+
+def asked_for(args: argparse.Namespace) -> list[ExportedNetwork]:
+    """The preset, or the networks of the study; ConfigError where there are both or neither."""
+    if (args.name is None) == (args.preset is None):
+        raise ConfigError("export takes the NAME of a study, or --preset without one")
+    if args.preset is not None:
+        return [of_preset(args.preset)]
+    from expand3d.report.study.view import load_view
+
+    view = load_view(args.name, root=args.root, storage=args.storage)
+    trials = chosen(view, number=args.trial, frontier=args.frontier)
+    return [as_exported(view, trial) for trial in trials]
+
+
+def of_preset(name: str) -> ExportedNetwork:
+    """A published network as it is exported: its integers alone."""
+    from expand3d.interop.network import ExportedNetwork
+    from expand3d.networks import get_family, get_preset
+
+    preset = get_preset(name)
+    family = get_family(preset.genotype.family)
+    plan = family.resolve(preset.genotype, num_classes=preset.num_classes)
+    published = {"made_by": f"preset {name}"}
+    return ExportedNetwork(name, 0, preset.genotype, plan, {}, provenance=published)
 
 
 def chosen(view: StudyView, *, number: int | None, frontier: bool) -> tuple[Trial, ...]:

@@ -30,7 +30,8 @@ class Row:
     `keys` are the keys of a study that do nothing without a row which names them.
 
     The rest is for export targets. `rebuilds`: it builds a network of its own, whose counts may
-    differ from ours. `trained_only`: it refuses a network without weights. `options` are the
+    differ from ours. `trained_only`: it refuses a network without weights. `needs`: packages
+    without which it writes nothing. `options` are the
     keywords of its writer. `verifier` compares what was written with our network, by the packages
     `verified_by`.
     """
@@ -40,6 +41,7 @@ class Row:
     keys: tuple[str, ...] = ()
     rebuilds: bool = False
     trained_only: bool = False
+    needs: tuple[str, ...] = ()
     options: tuple[str, ...] = ()
     verifier: str = ""
     verified_by: tuple[str, ...] = ()
@@ -339,9 +341,27 @@ FORMATS = Kind(
             "expand3d.interop.onnx:write",
             "one ONNX file for ONNX Runtime and its like, for any number of clips",
             trained_only=True,
+            needs=("onnx", "onnxscript"),
             options=("opset", "pixels"),
             verifier="expand3d.interop.onnx:verify",
             verified_by=("onnxruntime",),
+        ),
+        "openvino": Row(
+            "expand3d.interop.openvino:write",
+            "OpenVINO's files, in float32, for any number of clips",
+            trained_only=True,
+            needs=("onnx", "onnxscript", "openvino"),
+            options=("pixels",),
+            verifier="expand3d.interop.openvino:verify",
+            verified_by=("openvino",),
+        ),
+        "torch-export": Row(
+            "expand3d.interop.torch_export:write",
+            "a program that torch.export.load reads, for any number of clips",
+            trained_only=True,
+            options=("pixels",),
+            verifier="expand3d.interop.torch_export:verify",
+            verified_by=("torch",),
         ),
     },
 )

@@ -11,6 +11,7 @@ from expand3d.core.errors import ExportError, FileError
 from expand3d.core.files import make_folder
 from expand3d.core.plugins import FORMATS
 from expand3d.interop.network import ExportedNetwork
+from expand3d.interop.verify import needed
 
 #: Writes a network into a folder; further keywords are the options that its row names.
 Writer = Callable[..., None]
@@ -44,6 +45,7 @@ def export(
         raise ExportError(
             f"--to {target} has no {strange[0]!r}; its options are: {', '.join(known) or 'none'}"
         )
+    needed(target)
     refuse_occupied(out, force=force)
     # On the disk of `out`, where a file takes its name by a rename and not by a copy.
     there = next(folder for folder in (out, *out.absolute().parents) if folder.is_dir())

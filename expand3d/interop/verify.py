@@ -15,6 +15,8 @@ from expand3d.interop.network import ExportedNetwork
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from expand3d.interop.runnable import Runnable
+
 #: Largest difference of two logits that counts as agreement, where logits are of size 1 or less;
 #: of larger ones it is relative to the largest.
 TOLERANCE = 1e-4
@@ -83,9 +85,9 @@ def absent(packages: tuple[str, ...]) -> list[str]:
     return [name for name in packages if util.find_spec(name) is None]
 
 
-def needed(target: str, packages: tuple[str, ...]) -> None:
-    """Raise ExportError that names those of the packages that are not installed."""
-    if missing := absent(packages):
+def needed(target: str) -> None:
+    """Raise ExportError that names the packages which writing `target` needs and lacks."""
+    if missing := absent(FORMATS.row(target).needs):
         raise ExportError(
             f"--to {target} needs {' and '.join(missing)}: pip install 'expand3d[{target}]'"
         )
@@ -104,3 +106,15 @@ def difference(got: Tensor, wanted: Tensor) -> float:
     if got.shape != wanted.shape:
         return float("inf")
     return float((got - wanted).abs().max() / wanted.abs().max().clamp(min=1))
+
+
+def worst(run: Callable[..., Tensor], whole: Runnable) -> float:
+    """The largest difference of what `run` gives from ours, for one clip and for three."""
+    import torch
+
+    apart = []
+    with torch.no_grad():
+        for number in (1, 3):
+            clips = whole.clips(number, seed=number)
+            apart.append(difference(run(*clips), whole(*clips)))
+    return float(torch.tensor(apart).max())  # NaN stays NaN

@@ -138,6 +138,26 @@ def test_nothing_is_written_where_one_folder_of_a_frontier_is_a_file(
     assert len(list(tmp_path.iterdir())) == 1
 
 
+def test_a_preset_is_exported_without_a_study(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("--preset", "slowfast-4x16-r50", "--to", "pyslowfast", "--out", str(tmp_path / "a"))
+    assert main(["export", *words]) == 0
+    assert "architecture only" in capsys.readouterr().out
+    assert "DEPTH: 50" in (tmp_path / "a" / "config.yaml").read_text(encoding="utf-8")
+    assert not (tmp_path / "a" / "weights.pyth").exists()
+    assert main(["export", *words[:2], "--to", "onnx", "--out", str(tmp_path / "b")]) == 2
+    assert "has no weights" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [(), ("heron", "--preset", "x3d-s")])
+def test_a_study_or_a_preset_but_not_both(
+    words: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["export", *words, "--to", "json", "--out", str(tmp_path / "out")]) == 2
+    assert "NAME of a study, or --preset" in capsys.readouterr().err
+
+
 def test_an_onnx_file_is_verified_where_its_runtime_is_installed(
     root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -11,7 +11,9 @@ from torch import Tensor, nn
 from expand3d.core.genotype import Genotype
 from expand3d.core.recipe import get_profile
 from expand3d.interop.network import ExportedNetwork
+from expand3d.networks import get_family
 from expand3d.networks.families.x3d import FAMILY, X3DPlan
+from expand3d.networks.family import Limits
 
 SMALL = FAMILY.base.replace(gamma_t=2, gamma_tau=7, gamma_s=48 / 112, gamma_w=0.5, gamma_b=1.7)
 
@@ -36,6 +38,17 @@ def logits(network: nn.Module, plan: X3DPlan) -> Tensor:
     coarse = torch.randn((2, 3, plan.frames, 4, 4), generator=generator)
     with torch.no_grad():
         return network(nn.functional.interpolate(coarse, size=(plan.frames, plan.crop, plan.crop)))
+
+
+def grown(family_name: str) -> Genotype:
+    """The base after one step of every axis that can grow."""
+    family = get_family(family_name)
+    genotype = family.base
+    limits = Limits(crop=160, duration=128)
+    for axis in family.axes:
+        genotype = next(iter(family.grow(axis, genotype, limits)), genotype)
+    assert genotype != family.base
+    return genotype
 
 
 def exported(folder: Path, genotype: Genotype = SMALL, *, trained: bool = True) -> ExportedNetwork:

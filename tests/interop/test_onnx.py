@@ -13,31 +13,18 @@ from safetensors.torch import save_file
 
 from expand3d.core.errors import ExportError
 from expand3d.core.genotype import Genotype
-from expand3d.core.plugins import FAMILIES
-from expand3d.interop import onnx as exporter
+from expand3d.core.plugins import FAMILIES, FORMATS
 from expand3d.interop.formats import export
 from expand3d.interop.network import ExportedNetwork
 from expand3d.interop.random_weights import filling, randomised
 from expand3d.interop.runnable import input_names
 from expand3d.networks import get_family
 from expand3d.networks.example import example, example_views
-from expand3d.networks.family import Limits
-from tests.helpers.networks import exported
+from tests.helpers.networks import exported, grown
 
 onnx = pytest.importorskip("onnx", reason="needs the extra onnx")
 runtime = pytest.importorskip("onnxruntime", reason="needs the extra onnx")
 pytest.importorskip("onnxscript", reason="needs the extra onnx")
-
-
-def grown(family_name: str) -> Genotype:
-    """The base after one step of every axis that can grow."""
-    family = get_family(family_name)
-    genotype = family.base
-    limits = Limits(crop=160, duration=128)
-    for axis in family.axes:
-        genotype = next(iter(family.grow(axis, genotype, limits)), genotype)
-    assert genotype != family.base
-    return genotype
 
 
 def of(genotype: Genotype, folder: Path) -> ExportedNetwork:
@@ -146,7 +133,8 @@ def test_an_opset_that_would_not_be_honoured_is_refused(
 def test_without_its_packages_the_target_says_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(exporter, "PACKAGES", ("onnx", "onnx_that_is_nowhere"))
+    row = dataclasses.replace(FORMATS["onnx"], needs=("onnx", "onnx_that_is_nowhere"))
+    monkeypatch.setitem(FORMATS.rows, "onnx", row)  # type: ignore[arg-type]
     with pytest.raises(ExportError, match=r"needs onnx_that_is_nowhere: pip install 'expand3d\["):
         export(exported(tmp_path), target="onnx", out=tmp_path / "o")
 
