@@ -28,7 +28,7 @@ _ASF_FILE = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 
 
 def missing(path: Path) -> str | None:
-    """The parts that the container proves to be missing, in a few words; None where it proves none."""
+    """The parts that the container proves to be missing, in a few words; None where it has all."""
     file = os.open(path, os.O_RDONLY)
     try:
         walk = _Walk(file, os.fstat(file).st_size)

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from expand3d.core.plugins import FAMILIES
+from expand3d.data.source import BUNDLED
 from expand3d.networks import get_family
 from expand3d.report.study.view import load_view
 from expand3d.report.study.write import write_report
 from expand3d.run.driver import run_study
-from expand3d.study.config import BUNDLED
 from tests.helpers.study_config import tiny
 
 pytestmark = pytest.mark.slow

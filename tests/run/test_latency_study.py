@@ -28,7 +28,7 @@ class Machine:
         self.settings: set[tuple[str, int]] = set()
         self.hardware = hardware
 
-    def __call__(self, plan: Plan, *, device: str, threads: int) -> Latency:
+    def __call__(self, plan: Plan, *, device: str, threads: int, flow: object) -> Latency:
         self.looks.append(plan.digest)
         self.settings.add((device, threads))
         median = get_family(plan.family).cost(plan).activations / 1e5 + 0.001 * len(self.looks)
