@@ -1,12 +1,13 @@
 """Cost of a training view: from the cache of decoded clips, and by decoding its video with PyAV.
 
-    python benchmarks/feeding.py [--data bundled] [--clips 32] [--repeats 5] [--csv FILE]
+    python benchmarks/feeding.py [--data bundled] [--clips 32] [--repeats 5] [--side N] [--csv FILE]
 
 Both sides make the same kind of view (random moment, jittered square, uint8 T x S x S x 3) of the
 same clips, on one thread, and take turns. Our side is what trainings call; the other decodes the
 whole video for each sample, as a Dataset around PyAV does. A megapixel-frame is a million pixels of
 the view; what is not reading them is resizing to the jittered size. The cache is filled before and
-its pages are warm, as in every epoch after the first.
+its pages are warm, as in every epoch after the first. Clips are of the tier that a network with
+such views reads, or have a short side of `--side` pixels.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from expand3d.core.genotype import Plan
 from expand3d.data import crops as augment
 from expand3d.data import frames as sampling
 from expand3d.data.source import cache_root
+from expand3d.data.tiers import tier
 from expand3d.networks import get_family
 from expand3d.run.events import Watch
 from expand3d.run.prepare.data import clip_store
@@ -43,24 +45,26 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=32)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--csv", type=Path, help="also write the table here")
+    parser.add_argument("--side", type=int, help="of the clips, for all views")
     options = parser.parse_args()
     torch.set_num_threads(1)
 
     config = StudyConfig(budget="1G", data=options.data)
-    store, videos = _open(config)
     recipe = config.training_recipe()
-    chosen = [int(i) for i in np.linspace(0, len(store) - 1, options.clips)]
     rows = []
     for frames, stride, crop in VIEWS:
         plan = _plan(frames, stride, crop)
+        store, videos = _open(config, options.side or tier(crop * recipe.jitter[1]))
+        chosen = [int(i) for i in np.linspace(0, len(store) - 1, options.clips)]
 
-        def cached(index: int, plan: Plan = plan) -> Any:
-            return train_view(store, index, plan=plan, recipe=recipe, seed=0, epoch=0)
+        def cached(index: int, plan: Plan = plan, store: Any = store) -> Any:
+            (view,) = train_view(store, index, plan=plan, recipe=recipe, seed=0, epoch=0)
+            return view
 
-        def decoded(index: int, plan: Plan = plan) -> Any:
+        def decoded(index: int, plan: Plan = plan, videos: Any = videos) -> Any:
             return _decoded(videos[index], plan, recipe.jitter, index)
 
-        def read(index: int, plan: Plan = plan) -> Any:
+        def read(index: int, plan: Plan = plan, store: Any = store) -> Any:
             """The pixels of a view alone, without resizing."""
             return np.array(store.frames(index)[: plan.frames, : plan.crop, : plan.crop])
 
@@ -79,14 +83,14 @@ def main() -> None:
             writer.writerows(rows)
 
 
-def _open(config: StudyConfig) -> tuple[Any, list[Path]]:
-    """The decoded clips and their videos, in the same order."""
+def _open(config: StudyConfig, side: int) -> tuple[Any, list[Path]]:
+    """The clips decoded at a short side and their videos, in the same order."""
     from expand3d.data.manifest import load_manifest
     from expand3d.data.source import resolve_source
 
     manifest = load_manifest(resolve_source(config.data, say=print))
-    store = clip_store(config, manifest, short_side=320, watch=Watch())
-    print(f"{len(store)} clips in {cache_root()}")
+    store = clip_store(config, manifest, short_side=side, watch=Watch())
+    print(f"{len(store)} clips of {side} pixels in {cache_root()}")
     return store, [video.path for video in store.manifest.videos]
 
 
