@@ -21,6 +21,7 @@ from expand3d.data.contents import Contents
 from expand3d.data.splits import RULE
 from expand3d.execute.evaluate import Bench
 from expand3d.run.events import Watch
+from expand3d.run.initial import find_initial, refuse_unfit, unknown_clips
 from expand3d.run.prepare.bench import Benches, set_up, settle
 from expand3d.run.prepare.data import Clips, cached_side, cut_clips, find_videos, known_videos
 from expand3d.run.prepare.goal import Goal, find_goal
@@ -86,11 +87,18 @@ def prepare(
     nothing is read but the cache.
     """
     goal = find_goal(config, start)
+    initial = find_initial(config.init, root=config.root, storage=config.storage)
     videos = known_videos(config, contents) if contents else find_videos(config, watch)
     config = settle(config)
     space = find_space(config, goal, videos, known=known, watch=watch)
     side = short_side or cached_side(space.crop, config.training_recipe())
     clips = cut_clips(config, videos, side=side, seed=config.seed, watch=watch, rule=rule)
-    benches = set_up(config, clips)
+    benches = set_up(config, clips, initial)
+    if initial is not None:
+        base = goal.base(len(clips.store.class_names))
+        jobs = (*benches.search.jobs, *benches.last.jobs)
+        refuse_unfit(initial, base, jobs=jobs, clips=[sha[:16] for sha in clips.store.shas])
+        if note := unknown_clips(initial):
+            watch.note(note)
     strategy = choose_strategy(config, goal, space, clips, benches)
     return Prepared(config, goal, videos.report, space, clips, benches, strategy)
