@@ -35,7 +35,8 @@ class Differences:
 def differences(old: StudyConfig, new: StudyConfig) -> Differences:
     """The keys that differ, sorted by whether a study may change them when it is resumed."""
     before, after = old.to_json(), new.to_json()
-    changed = [key for key in before if before[key] != after[key]]
+    # Keys of later versions stand in one only where they differ from their default.
+    changed = [key for key in {**before, **after} if before.get(key) != after.get(key)]
     return Differences(
         tuple(key for key in changed if key in MAY_CHANGE),
         tuple(key for key in changed if key not in MAY_CHANGE and key not in MAY_GROW),
