@@ -146,14 +146,19 @@ def chosen(view: StudyView, *, number: int | None, frontier: bool) -> tuple[Tria
 
 def as_exported(view: StudyView, trial: Trial) -> ExportedNetwork:
     """A trial as it is exported: with the final weights if it is the one that was trained again."""
-    from expand3d.interop.network import ExportedNetwork
+    from expand3d.interop.network import TRAINING_CLIPS, ExportedNetwork
 
     measured = {"choosing": view.scores.get(trial.number)}
     extra: dict[str, Any] = {}
     final = view.final
     if final is not None and final.trial == trial.number:
         measured["final"] = final.score
-        extra = {"recipe": final.recipe.to_json(), "weights": final.weights}
+        provenance = {**trial.provenance, TRAINING_CLIPS: list(final.clips)}
+        extra = {
+            "recipe": final.recipe.to_json(),
+            "weights": final.weights,
+            "provenance": provenance,
+        }
     scores = {name: asdict(score) for name, score in measured.items() if score is not None}
     return ExportedNetwork.of_trial(
         trial,

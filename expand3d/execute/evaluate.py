@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from expand3d.core.errors import WeightsError
 from expand3d.core.genotype import Plan, digest
 from expand3d.core.recipe import Recipe
 from expand3d.core.result import Training, TrainingKey
@@ -13,6 +15,14 @@ from expand3d.core.trial import SCRATCH
 from expand3d.data.flow.store import FlowStore
 from expand3d.data.store import ClipStore
 from expand3d.networks import get_family
+from expand3d.networks.weights.initial import Initial
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class CannotStart(Exception):
+    """A network that the given weights cannot start; others may still be."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +50,31 @@ class Bench:
     threads: int
     fingerprint: str
     timeout: float | None = None
+    #: The weights that networks of its family begin with; None draws them.
+    initial: Initial | None = None
+
+    def start(self, plan: Plan) -> str:
+        """The hash of the weights that `plan`'s trainings begin with, or SCRATCH."""
+        found = self._initial(plan)
+        return SCRATCH if found is None else found.sha
+
+    def weights(self, plan: Plan, job: Job) -> Mapping[str, Tensor] | None:
+        """The state dict that a job begins with; None where its weights are drawn.
+
+        CannotStart where the family has no rule for this network.
+        """
+        found = self._initial(plan)
+        if found is None:
+            return None
+        try:
+            classes = self.store.class_names
+            return found.state(plan, seed=job.seed, classes=classes)
+        except WeightsError as error:
+            raise CannotStart(str(error)) from None
+
+    def _initial(self, plan: Plan) -> Initial | None:
+        started = self.initial is not None and self.initial.plan.family == plan.family
+        return self.initial if started else None
 
     def identity(self, plan: Plan, start: str = SCRATCH) -> str:
         """16 hex digits of everything that a candidate's scores depend on.
@@ -47,11 +82,9 @@ class Bench:
         `start` is what its weights start from, as `Candidate.start` says.
         """
         jobs = [[str(job.key), list(job.train), list(job.held_out), job.seed] for job in self.jobs]
-        started = [] if start == SCRATCH else [start]
+        starts = [each for each in (start, self.start(plan)) if each != SCRATCH]
         flow = [self.store.spec.identity()] if isinstance(self.store, FlowStore) else []
-        return digest(
-            plan.to_json(), self.recipe.to_json(), self.fingerprint, jobs, *started, *flow
-        )
+        return digest(plan.to_json(), self.recipe.to_json(), self.fingerprint, jobs, *starts, *flow)
 
     @property
     def visits(self) -> int:
@@ -163,4 +196,5 @@ def train_once(
         timeout=bench.timeout,
         until=visits,
         on_progress=on_progress,
+        initial=bench.weights(plan, job),
     )

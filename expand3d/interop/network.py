@@ -14,6 +14,9 @@ from expand3d.networks import get_family, plan_from_json
 if TYPE_CHECKING:
     from torch import nn
 
+#: The place in `provenance` of the hashes of all clips that trained the weights.
+TRAINING_CLIPS = "training_clips"
+
 
 @dataclass(frozen=True)
 class ExportedNetwork:

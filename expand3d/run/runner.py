@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 from expand3d.core.errors import StudyError, UserError
 from expand3d.core.genotype import Plan
 from expand3d.core.result import Interrupted
-from expand3d.core.trial import Candidate, Trial
+from expand3d.core.trial import SCRATCH, Candidate, Trial
 from expand3d.core.units import Duration
 from expand3d.data.cache import CachedStore
 from expand3d.data.contents import Contents
@@ -28,6 +28,7 @@ from expand3d.networks import get_family
 from expand3d.run.events import Watch
 from expand3d.run.extend import growth
 from expand3d.run.facts import told
+from expand3d.run.initial import refuse_other, to_json
 from expand3d.run.prepare import Prepared, prepare
 from expand3d.run.prepare.data import refuse_changed_data, sized_store
 from expand3d.run.recording import Recording
@@ -44,7 +45,7 @@ from expand3d.study.claims import DRIVER, ClaimLost
 from expand3d.study.config import NamedConfig, StudyConfig
 from expand3d.study.folder import made_up_name, resume_command, study_folder, study_names
 from expand3d.study.lock import StudyLock, place
-from expand3d.study.record import DATA, LATENCY, STRATEGY, Record
+from expand3d.study.record import DATA, INITIAL, LATENCY, STRATEGY, Record
 from expand3d.study.session import versions
 
 STOPPED = "interrupted"
@@ -93,6 +94,8 @@ def create_record(ready: Prepared) -> Record:
     }
     shared = ready.config.storage is not None
     contents = Contents.of(ready.store, ready.report).to_json() if shared else None
+    if ready.bench.initial is not None:
+        began[INITIAL] = to_json(ready.bench.initial)
     return Record.create(ready.config, attributes=began, contents=contents)
 
 
@@ -146,6 +149,7 @@ def prepared_again(
         contents=contents,
     )
     refuse_changed_data(data, ready.clips, study=config.name)
+    refuse_other(record.attribute(INITIAL), ready.bench.initial)
     return strategy, told(ready, watch)
 
 
@@ -364,7 +368,7 @@ class Part(ABC):
         config = self.ready.config
         provenance = {
             "identity": bench.identity(plan, candidate.start),
-            "start": candidate.start,
+            "start": bench.start(plan) if candidate.start == SCRATCH else candidate.start,
             "data": self.ready.store.fingerprint,
             "recipe": bench.recipe.to_json(),
             "seed": config.seed,

@@ -24,7 +24,15 @@ from expand3d.core.units import Duration, Size
 from expand3d.study.flag_names import RENAMED
 from expand3d.study.folder import hide_password
 from expand3d.study.rules import StudyName
-from expand3d.study.sections import STRICT, TABLES, Data, Execution, Search, Training
+from expand3d.study.sections import (
+    STRICT,
+    TABLES,
+    Data,
+    Execution,
+    Search,
+    Training,
+    is_path,
+)
 from expand3d.study.strategy_keys import refuse_unused
 
 #: The keys as records have them, in this order.
@@ -39,7 +47,7 @@ STORED = (
 #: Keys of later versions, which a record holds where they differ from their default.
 LATER = (
     *("flow", "flow_size", "flow_distance", "flow_bound", "val_data", "group_by_name"),
-    "allow_same",
+    *("allow_same", "init"),
 )
 
 
@@ -82,6 +90,13 @@ class StudyConfig(Data, Search, Training, Execution):
         """Networks that are trained at the same time where enough are proposed at once."""
         batched = "batch" in STRATEGIES.row(self.strategy).keys
         return min(self.at_a_time, self.batch) if batched else self.at_a_time
+
+    def absolute(self) -> Self:
+        """The same with the paths of data and weights independent of the working folder."""
+        found = super().absolute()
+        if not is_path(self.init):
+            return found
+        return dataclasses.replace(found, init=str(Path(self.init).expanduser().resolve()))
 
     def called(self, name: str) -> NamedConfig:
         """The same study under this name."""

@@ -46,6 +46,8 @@ WORKED = "worked"
 LATENCY = "latency"
 #: Which data the study began with, and the strategy with the limits that the data set it.
 DATA = "data"
+#: The weights that trainings begin with, where they do not begin from scratch.
+INITIAL = "initial"
 STRATEGY = "strategy"
 #: What the data holds, for machines without the videos. Long, and therefore not read with the rest.
 CONTENTS = "expand3d:contents"
@@ -316,6 +318,15 @@ class Record:
         """The outcome of the winner's last training, as `set_final` kept it, or None."""
         found: dict[str, Any] | None = self.attribute(FINAL)
         return found
+
+    def clips_of_last(self) -> tuple[str, ...]:
+        """Hashes of all clips that trained the winner's weights, those before them included."""
+        final = self.final()
+        scores = Training.from_json(final["training"]).scores if final else ()
+        tested = {score.key for score in scores}
+        clips = self.attribute(DATA).get("clips", {})
+        before = (self.attribute(INITIAL) or {}).get("clips", ())
+        return tuple(sorted({*before, *(sha for key, sha in clips.items() if key not in tested)}))
 
     def last_trained(self) -> int | None:
         """Number of the trial whose last training is had; None where it failed or never was."""

@@ -20,6 +20,7 @@ from typing_extensions import TypedDict
 from expand3d.core.errors import ConfigError
 from expand3d.core.plugins import EXECUTORS, FAMILIES, FLOWS, STRATEGIES
 from expand3d.core.recipe import PROFILES, Recipe, get_profile
+from expand3d.core.trial import SCRATCH
 from expand3d.core.units import Size
 from expand3d.data.source import BUNDLED
 from expand3d.study.folder import DEFAULT_ROOT
@@ -248,6 +249,13 @@ class Training(Section):
     repeats: Count = _of_training("seeds that each candidate is trained with", 1)
     final: Flag = _of_training("train the winner once more with profile final", True)
 
+    init: Annotated[Text, Example("./x3d-m")] = _of_training(
+        "weights that networks begin with: scratch, ./DIR that convert or export --to json wrote, "
+        "or a study for its winner's",
+        SCRATCH,
+        "WEIGHTS",
+    )
+
     @model_validator(mode="after")
     def _refuse_recipes(self) -> Self:
         for table in TABLES:
@@ -325,6 +333,11 @@ def _profile_with(profile: str, fields: Mapping[str, Any]) -> Recipe:
     if given.get("clip_visits"):
         given.setdefault("epochs", None)
     return get_profile(profile, given)
+
+
+def is_path(text: str) -> bool:
+    """True where a text that may name a study names a file or a folder."""
+    return "/" in text or text.endswith(".json")
 
 
 def _absolute(path: str) -> str:

@@ -40,6 +40,8 @@ class Final:
     recipe: Recipe
     measured_on: str
     weights: Path | None = None
+    #: Hashes of all clips that trained them.
+    clips: tuple[str, ...] = ()
 
     @cached_property
     def score(self) -> Summary | None:
@@ -282,6 +284,7 @@ def _final(record: Record) -> Final | None:
         if clips
         else "no clips: there is no test part",
         weights=weights if weights and weights.is_file() else None,
+        clips=record.clips_of_last(),
     )
 
 

@@ -23,6 +23,7 @@ from expand3d.data.contents import Contents
 from expand3d.data.splits import RULE
 from expand3d.execute.evaluate import Bench
 from expand3d.run.events import Watch
+from expand3d.run.initial import find_initial, refuse_unfit, unknown_clips
 from expand3d.run.prepare.bench import Benches, set_up, settle
 from expand3d.run.prepare.data import (
     Clips,
@@ -100,6 +101,7 @@ def prepare(
     what it says of its data; a study without is new. With `contents` nothing is read but the cache.
     """
     goal = find_goal(config, start)
+    initial = find_initial(config.init, root=config.root, storage=config.storage)
     videos = known_videos(config, contents) if contents else find_videos(config, watch)
     config = settle(config)
     space = find_space(config, goal, videos, known=known, watch=watch)
@@ -112,7 +114,13 @@ def prepare(
     clips = cut_clips(
         config, videos, sizes=sizes, side=side, seed=config.seed, watch=watch, rule=rule
     )
-    benches = set_up(config, clips)
+    benches = set_up(config, clips, initial)
     tell_films(config, clips.store, benches.sides(), watch, refuse=began is None)
+    if initial is not None:
+        base = goal.base(len(clips.store.class_names))
+        jobs = (*benches.search.jobs, *benches.last.jobs)
+        refuse_unfit(initial, base, jobs=jobs, clips=[sha[:16] for sha in clips.store.shas])
+        if note := unknown_clips(initial):
+            watch.note(note)
     strategy = choose_strategy(config, goal, space, clips, benches)
     return Prepared(config, goal, videos, space, clips, benches, strategy)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from expand3d.core.genotype import digest
 from expand3d.data.splits import folds
 from expand3d.execute.evaluate import Bench, make_jobs
+from expand3d.networks.weights.initial import Initial
 from expand3d.run.prepare.data import Clips
 from expand3d.study.config import Config, StudyConfig
 from expand3d.study.sections import Execution
@@ -71,9 +72,12 @@ def last_threads(config: Execution, *, device: str, threads: int) -> int:
     return max(threads, min(threads * config.at_a_time, cores))
 
 
-def set_up(config: StudyConfig, clips: Clips) -> Benches:
-    """The benches on these clips; the configuration's device and threads are settled."""
-    search = _search_bench(config, clips)
+def set_up(config: StudyConfig, clips: Clips, initial: Initial | None = None) -> Benches:
+    """The benches on these clips; the configuration's device and threads are settled.
+
+    `initial` are the weights that trainings begin with; without them they are drawn.
+    """
+    search = dataclasses.replace(_search_bench(config, clips), initial=initial)
     scored = sum(len(job.held_out) for job in search.jobs) // config.repeats
     return Benches(search, _last_bench(search, config, clips), scored)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from expand3d.core.recipe import Recipe
 from expand3d.core.result import TRAINING_FACTOR, ClipScore, Status, Training
 from expand3d.data.store import FRAMES, ClipStore
 from expand3d.networks import get_family
+from expand3d.networks.weights.convert import state_digest
 from expand3d.training import checkpoint as checkpoints
 from expand3d.training.batches import ClipBatch, train_batch
 from expand3d.training.loop import Loop, Stopping
@@ -36,6 +37,8 @@ class ClassifyTask:
     eval_indices: tuple[int, ...]
     recipe: Recipe
     seed: int
+    #: The weights that the network begins with; None draws them.
+    initial: Mapping[str, Tensor] | None = None
 
     @property
     def clips(self) -> int:
@@ -51,8 +54,10 @@ class ClassifyTask:
 
     def belongs(self) -> dict[str, str]:
         clips = [(self.store.keys[i], self.store.labels[i]) for i in self.train_indices]
+        # Within a name that checkpoints have always had: one that lacks a name is never continued.
+        begun = "" if self.initial is None else f" from {state_digest(self.initial)}"
         return {
-            "plan": self.plan.digest,
+            "plan": self.plan.digest + begun,
             "recipe": digest(self.recipe.to_json()),
             "seed": str(self.seed),
             "training clips": digest(clips),
@@ -60,7 +65,10 @@ class ClassifyTask:
         }
 
     def build(self) -> nn.Module:
-        return get_family(self.plan.family).build(self.plan, dropout=self.recipe.dropout)
+        network = get_family(self.plan.family).build(self.plan, dropout=self.recipe.dropout)
+        if self.initial is not None:
+            network.load_state_dict(self.initial)
+        return network
 
     def optimiser(self, network: nn.Module) -> Optimizer:
         return make_optimiser(parameter_groups(network, self.recipe.weight_decay), self.recipe)
@@ -152,25 +160,28 @@ def train(
     timeout: float | None = None,
     until: int | None = None,
     on_progress: Callable[[Progress], None] | None = None,
+    initial: Mapping[str, Tensor] | None = None,
 ) -> Training:
     """The outcome of training `plan`'s network on some clips and testing it on others.
 
     `forward_macs` and `test_macs` are MACs of one view at the training and at the test crop.
     `stop` is asked between batches; once true, the checkpoint is written and `Interrupted`
     raised. `timeout` is in seconds of this training, kept across resumes. Where `checkpoint`
-    exists and is of the same plan, recipe, seed and data, training continues from it; it stays
-    until the caller has recorded the outcome and calls `discard`. `until` is a number of clip
+    exists and is of the same plan, recipe, seed, data and `initial`, training continues from it; it
+    stays until the caller has recorded the outcome and calls `discard`. `until` is a number of clip
     visits: the network is tested once it has seen so many, in whole batches rounded up, and a
     later call with the same checkpoint trains on to the bits of one that was never divided. The
     learning rate is always that of the whole recipe. `weights_out` receives the
-    trained weights (safetensors). Divergence, exhausted memory and the time-out are outcomes;
-    every other exception is raised, DataError where there is no clip to train on.
+    trained weights (safetensors). `initial` is the state dict that the network begins with; without
+    one its weights are drawn from the seed. Divergence, exhausted memory and the time-out are
+    outcomes; every other exception is raised, DataError where there is no clip to train on.
     """
     if not train_indices:
         raise DataError("the training part holds no clip")
     placement = place(recipe, device=device, threads=threads)
     with placement.active() as memory:
-        task = ClassifyTask(plan, store, tuple(train_indices), tuple(eval_indices), recipe, seed)
+        parts = tuple(train_indices), tuple(eval_indices)
+        task = ClassifyTask(plan, store, *parts, recipe, seed, initial)
         writer = checkpoints.Checkpointer(checkpoint, seconds=checkpoint_seconds)
         run = Loop(
             task, placement, writer, Stopping(stop, timeout, until, on_progress), memory.look
