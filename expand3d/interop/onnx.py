@@ -125,7 +125,7 @@ def logits(file: Path, *clips: Tensor, threads: int = 0) -> Tensor:
 
 
 def metadata_of(network: ExportedNetwork, *, pixels: bool) -> dict[str, str]:
-    """What a caller has to know: labels, the clip, how its numbers are made, and the origin."""
+    """The facts for a caller: labels, the clip, how its numbers are made, and the origin."""
     from expand3d.data.crops import MEAN, STD
     from expand3d.interop.runnable import input_names
 

@@ -50,7 +50,7 @@ Verifier = Callable[[ExportedNetwork, Path], list[Verified]]
 
 
 def verify(network: ExportedNetwork, *, target: str, folder: str | Path) -> list[Verified]:
-    """What the target's own code gives of the export in `folder`, beside what `network` gives.
+    """The answers of the target's own code to the export in `folder`, beside `network`'s.
 
     ExportError where the target cannot be run here, or gives other logits.
     """

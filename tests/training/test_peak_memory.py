@@ -29,7 +29,7 @@ def test_the_peak_is_of_what_came_after_the_beginning() -> None:
 
 
 def moments(*held: tuple[int, int, int]) -> Iterator[str]:
-    """What Linux says at one moment after the other: MB of its own, of files, and at most of both.
+    """The memory by Linux at one moment after the other: MB of its own, of files, at most of both.
 
     In MB of 1024 kB, so that expected values are round numbers of 2**20.
     """

@@ -90,7 +90,7 @@ def refusal(plan: Plan) -> str | None:
 
 
 def verify(network: ExportedNetwork, folder: Path) -> list[Verified]:
-    """What MMAction2 itself makes of the folder: every tensor read back, and logits."""
+    """The folder as MMAction2 itself reads it: every tensor, and logits."""
     import torch
 
     from expand3d.interop.random_weights import randomised

@@ -104,7 +104,7 @@ def alike(plan: SlowFastPlan, clip_NCTHW: Tensor) -> Tensor:
 
 
 def integers(model: Mapping[str, Any]) -> dict[str, Any]:
-    """What MMAction2 makes of a backbone and a head; pairs are Slow, Fast."""
+    """The network that MMAction2 makes of a backbone and a head; pairs are Slow, Fast."""
     backbone = model["backbone"]
     slow, fast = backbone["slow_pathway"], backbone["fast_pathway"]
     paths = (slow, fast)

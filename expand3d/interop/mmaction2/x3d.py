@@ -63,7 +63,7 @@ def model(plan: X3DPlan, genotype: Genotype | None = None) -> dict[str, Any]:
 
 
 def integers(model: Mapping[str, Any]) -> dict[str, Any]:
-    """What MMAction2 makes of a backbone and a head."""
+    """The network that MMAction2 makes of a backbone and a head."""
     backbone, head = model["backbone"], model["cls_head"]
     widths = _widths(backbone["gamma_w"])
     inners = tuple(int(backbone["gamma_b"] * width) for width in widths)

@@ -119,7 +119,7 @@ def _write_tests(network: ExportedNetwork, full: dict[str, Any], title: str, fol
 
 
 def _notes(network: ExportedNetwork) -> str:
-    """What the config says otherwise than the recipe, in words."""
+    """The differences of the config from the recipe, in words."""
     recipe = recipe_of(network)
     said = []
     if recipe.epochs is None:

@@ -85,7 +85,7 @@ def config(plan: SlowFastPlan, genotype: Genotype | None = None) -> dict[str, An
 
 
 def integers(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What PySlowFast makes of a config; pairs are Slow, Fast."""
+    """The network that PySlowFast makes of a config; pairs are Slow, Fast."""
     stem = config.get("RESNET.WIDTH_PER_GROUP", 64)
     beta, alpha = config["SLOWFAST.BETA_INV"], config["SLOWFAST.ALPHA"]
     depths = DEPTHS[config.get("RESNET.DEPTH", 50)]

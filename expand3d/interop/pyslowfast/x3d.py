@@ -63,7 +63,7 @@ def config(plan: X3DPlan, genotype: Genotype | None = None) -> Config:
 
 
 def integers(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What PySlowFast makes of a config: all widths, depths and the window of the head's pool."""
+    """The widths, depths and head's window that PySlowFast makes of a config."""
     width, depth = config["X3D.WIDTH_FACTOR"], config["X3D.DEPTH_FACTOR"]
     first = config.get("X3D.DIM_C1", DIM_C1[0])
     theirs = config["MODEL.MODEL_NAME"] == "X3D"

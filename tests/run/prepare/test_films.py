@@ -1,4 +1,4 @@
-"""What a run says of its videos before it trains: films on two sides, groups in names, skipped."""
+"""A run speaks of its videos before it trains: films on two sides, groups in names, skipped."""
 
 from __future__ import annotations
 
