@@ -113,7 +113,7 @@ def _to_retry(record: Record, watch: Watch) -> tuple[Candidate, ...]:
 
 
 def _advice(record: Record) -> str | None:
-    """What to do about the networks that failed; None where there are none."""
+    """The advice about the networks that failed, in one line; None where there are none."""
     config = record.config()
     resume = resume_command(record.name, root=config.root, storage=config.storage)
     return advice(record.trials(), resume=resume)

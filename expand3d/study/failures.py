@@ -16,7 +16,7 @@ HELPS: Mapping[str, str] = {
 
 
 def kind_of(trial: Trial) -> str:
-    """How a failed trial ended: the status of the training that gave nothing, or "error"."""
+    """The end of a failed trial: the status of the training that gave nothing, or "error"."""
     return next((t.status for t in trial.trainings.values() if t.status != "ok"), "error")
 
 
@@ -42,7 +42,7 @@ def to_retry(trials: Sequence[Trial]) -> tuple[Trial, ...]:
 
 
 def advice(trials: Sequence[Trial], *, resume: str) -> str | None:
-    """What to do about the networks that failed, in one line; None where there are none.
+    """The advice about the networks that failed, in one line; None where there are none.
 
     `resume` is the command that continues the study.
     """
