@@ -94,7 +94,8 @@ def test_other_videos_begin_with_the_winners_weights(
     parent: StudyConfig, elsewhere: Path, tmp_path: Path
 ) -> None:
     out = exported(parent, tmp_path / "out")
-    outcome = run_study(child(parent, "child", elsewhere, str(out)))
+    config = child(parent, "child", elsewhere, str(out))
+    outcome = run_study(dataclasses.replace(config, executor="processes", workers=2))
     assert outcome is not None and outcome.finished
     record = Record.open("child", root=parent.root)
     kept = record.attribute(INITIAL)
