@@ -1,4 +1,4 @@
-"""Weights that torchvision or pytorchvideo published, under our names.
+"""Weights that torchvision, pytorchvideo or PySlowFast published, under our names.
 
 The result is a folder as `expand3d export --to json` writes it: network.json says which network it
 is, weights.safetensors holds its weights. From Python,

@@ -15,6 +15,7 @@ from expand3d.networks.factors import BASE_CROP, round_width
 from expand3d.networks.families.x3d_plan import X3DPlan
 from expand3d.networks.family import Factor, Family, Limits, Preset, Published
 from expand3d.networks.operators import FVCORE_BN_EVAL, Cost, Operator, batch_norm, conv, linear
+from expand3d.networks.weights.pyslowfast_names import X3D_SOURCE
 
 if TYPE_CHECKING:
     from torch import nn
@@ -60,6 +61,7 @@ class X3D(Family):
         "bottleneck_factor": ("gamma_b", 1),
     }
     variants: ClassVar[Mapping[str, Callable[[Plan], Plan]]] = {"pytorchvideo": _of_pytorchvideo}
+    sources = (X3D_SOURCE,)
 
     def resolve(
         self, genotype: Genotype, *, num_classes: int = 400, res2_shortcut_bn: bool = True
