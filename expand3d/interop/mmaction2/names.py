@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from expand3d.interop.names import Names, inverse, renamed
 from expand3d.networks.families.slowfast import SlowFastPlan
+from expand3d.networks.weights.names import Names, inverse, renamed
 
 if TYPE_CHECKING:
     from torch import Tensor

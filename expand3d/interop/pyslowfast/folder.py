@@ -11,12 +11,13 @@ from expand3d.core.genotype import Genotype, Plan
 from expand3d.data.crops import test_crop
 from expand3d.interop import json_folder
 from expand3d.interop.card import card, integers_table
-from expand3d.interop.names import renamed
 from expand3d.interop.network import ExportedNetwork
-from expand3d.interop.pyslowfast import names, slowfast, x3d
+from expand3d.interop.pyslowfast import slowfast, x3d
 from expand3d.interop.pyslowfast.config import complete, recipe_of, test_only, yaml
 from expand3d.networks.families.slowfast import SlowFastPlan
 from expand3d.networks.families.x3d_plan import X3DPlan
+from expand3d.networks.weights import pyslowfast_names as names
+from expand3d.networks.weights.names import renamed
 
 if TYPE_CHECKING:
     from torch import Tensor

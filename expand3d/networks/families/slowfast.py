@@ -37,6 +37,7 @@ from expand3d.networks.layers.describe import (
 )
 from expand3d.networks.layers.family import LayeredFamily
 from expand3d.networks.layers.pathways import Join, Pathways, Rates
+from expand3d.networks.weights.pyslowfast_names import SLOWFAST_SOURCE
 from expand3d.networks.weights.resnet_names import pytorchvideo_bottleneck
 
 #: Frames that the stems' and the blocks' kernels span; the Slow stem reads single frames.
@@ -123,7 +124,7 @@ class SlowFast(LayeredFamily):
             **{"slow_temporal": 4, "temporal_res4": ALL},
         },
     )
-    sources = (PYTORCHVIDEO,)
+    sources = (PYTORCHVIDEO, SLOWFAST_SOURCE)
 
     def integers(self, genotype: Genotype) -> Mapping[str, Any]:
         stem = round_width(resnet.STEM_WIDTH, genotype["gamma_w"])

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 
 from expand3d.networks.family import Source
+from expand3d.networks.weights.pyslowfast_names import X3D_SOURCE
 
 #: Our module -> pytorchvideo's. Its stem names its spatial convolution conv_t and the temporal
 #: one conv_xy.
@@ -29,28 +30,6 @@ BLOCK = {
     "se.excite": "branch2.norm_b.1.block.2",
     "project": "branch2.conv_c",
     "project_bn": "branch2.norm_c",
-}
-#: Our module -> PySlowFast's `X3D`, where conv_xy is the spatial convolution.
-PYSLOWFAST_ENDS = {
-    "stem.spatial": "s1.pathway0_stem.conv_xy",
-    "stem.temporal": "s1.pathway0_stem.conv",
-    "stem.bn": "s1.pathway0_stem.bn",
-    "head.conv5": "head.conv_5",
-    "head.bn": "head.conv_5_bn",
-    "head.lin5": "head.lin_5",
-    "head.fc": "head.projection",
-}
-PYSLOWFAST_BLOCK = {
-    "shortcut": "branch1",
-    "shortcut_bn": "branch1_bn",
-    "expand": "branch2.a",
-    "expand_bn": "branch2.a_bn",
-    "channelwise": "branch2.b",
-    "channelwise_bn": "branch2.b_bn",
-    "se.squeeze": "branch2.se.fc1",
-    "se.excite": "branch2.se.fc2",
-    "project": "branch2.c",
-    "project_bn": "branch2.c_bn",
 }
 #: The stages res2 to res5 by their number in either codebase.
 STAGES = (2, 3, 4, 5)
@@ -83,11 +62,4 @@ PYTORCHVIDEO = _source(
     {stage: rf"blocks\.{stage - 1}\.res_blocks\.(\d+)" for stage in STAGES},
     absent=("res2.0.shortcut_bn",),
 )
-PYSLOWFAST = _source(
-    "PySlowFast",
-    r"s1\.pathway0_stem\.conv_xy\.weight",
-    PYSLOWFAST_ENDS,
-    PYSLOWFAST_BLOCK,
-    {stage: rf"s{stage}\.pathway0_res(\d+)" for stage in STAGES},
-)
-SOURCES = (PYTORCHVIDEO, PYSLOWFAST)
+SOURCES = (PYTORCHVIDEO, X3D_SOURCE)

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from expand3d.core.errors import ExportError
-from expand3d.interop.names import inverse, renamed
-from expand3d.interop.pyslowfast import names, slowfast, x3d
+from expand3d.interop.pyslowfast import slowfast, x3d
 from expand3d.interop.pyslowfast.folder import to_pyslowfast
 from expand3d.networks import all_presets, get_family
 from expand3d.networks.families.slowfast import SlowFastPlan
 from expand3d.networks.families.x3d_plan import X3DPlan
+from expand3d.networks.weights import pyslowfast_names as names
+from expand3d.networks.weights.convert import convert, read
+from expand3d.networks.weights.names import inverse, renamed
 from expand3d.networks.weights.x3d_names import from_pytorchvideo
 from tests.helpers.peers import assert_logits, filled, golden, tuples
 
@@ -195,3 +199,13 @@ def test_their_weights_give_their_logits_here_and_go_back_the_same(kind: str, na
     back = to_pyslowfast(network.state_dict(), plan, {"MODEL.MODEL_NAME": kind})
     assert {key: list(value.shape) for key, value in back.items()} == row["state_dict"]
     assert all(back[key].equal(theirs[key]) for key in theirs)
+
+
+@pytest.mark.parametrize(("kind", "name"), [("X3D", "odd-1"), ("SlowFast", "odd-1")])
+def test_their_checkpoint_is_imported_under_our_names(kind: str, name: str, tmp_path: Path) -> None:
+    row = {"X3D": X3D, "SlowFast": SLOWFAST}[kind][name]
+    plan = slowfast_plan(row) if kind == "SlowFast" else x3d_plan(row)
+    torch.save({"epoch": 3, "model_state": filled(row)}, tmp_path / "theirs.pyth")
+    ours = convert(plan, read(tmp_path / "theirs.pyth"))
+    back = to_pyslowfast(ours, plan, {"MODEL.MODEL_NAME": kind})
+    assert all(back[key].equal(value) for key, value in filled(row).items())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from expand3d.interop.names import Names
+from expand3d.networks.weights.names import Names, source
 
 X3D: Names = {
     "stem.spatial": "s1.pathway0_stem.conv_xy",
@@ -58,3 +58,6 @@ SLOWFAST: Names = {
     },
     "head.fc": "head.projection",
 }
+
+X3D_SOURCE = source("PySlowFast", X3D, marker="s1.pathway0_stem.conv_xy.weight")
+SLOWFAST_SOURCE = source("PySlowFast", SLOWFAST, marker="s1_fuse.conv_f2s.weight")

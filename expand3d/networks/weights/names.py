@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from expand3d.core.errors import WeightsError
+from expand3d.networks.family import Source
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,11 +34,24 @@ def renamed(state: Mapping[str, Tensor], names: Names) -> dict[str, Tensor]:
     return found
 
 
+def source(codebase: str, names: Names, *, marker: str) -> Source:
+    """The table as one that weights are read by; `marker` is a tensor that only they call so."""
+    rules = tuple(
+        (f"{_pattern(theirs).pattern}\\.(?P<leaf>[a-z_]+)", f"{_expanded(ours)}.\\g<leaf>")
+        for ours, theirs in names.items()
+    )
+    return Source(codebase, re.escape(marker), rules)
+
+
 def inverse(names: Names) -> dict[str, str]:
     """Their template -> ours."""
     back = {theirs: ours for ours, theirs in names.items()}
     assert len(back) == len(names), "two of our modules have one name there"
     return back
+
+
+def _expanded(template: str) -> str:
+    return template.replace("{j}", r"\g<j>")
 
 
 def _pattern(template: str) -> re.Pattern[str]:
