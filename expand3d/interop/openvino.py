@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -49,7 +50,12 @@ def write_model(
         for key, value in sorted((metadata or {}).items()):
             model.set_rt_info(value, ["expand3d", key])
         model.set_friendly_name("expand3d")
-        openvino.save_model(model, file, compress_to_fp16=False)
+        try:
+            openvino.save_model(model, file, compress_to_fp16=False)
+        except RuntimeError as error:
+            if "iostream" not in str(error):
+                raise
+            raise OSError(errno.ENOSPC, "too large for the disk") from error
 
 
 def verify(network: ExportedNetwork, folder: Path) -> list[Verified]:

@@ -6,6 +6,7 @@ are left out of it.
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,7 +44,10 @@ def write_program(module: nn.Module, plan: Plan, file: Path, *, pixels: bool) ->
         program = torch.export.export(
             whole, whole.clips(EXAMPLE), dynamic_shapes=whole.batches, strict=False
         )
-    torch.export.save(program, file)
+    # In memory first: torch's own writer ends the process where the disk is full.
+    written = io.BytesIO()
+    torch.export.save(program, written)
+    file.write_bytes(written.getvalue())
 
 
 def verify(network: ExportedNetwork, folder: Path) -> list[Verified]:

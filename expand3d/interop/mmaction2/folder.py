@@ -14,6 +14,7 @@ from expand3d.interop.mmaction2 import slowfast, x3d
 from expand3d.interop.mmaction2.config import complete, recipe_of, source
 from expand3d.interop.mmaction2.names import to_mmaction2
 from expand3d.interop.network import ExportedNetwork
+from expand3d.interop.torch_file import save_whole
 from expand3d.interop.verify import Verified, difference, named
 from expand3d.networks.families.slowfast import SlowFastPlan
 from expand3d.networks.families.x3d_plan import X3DPlan
@@ -57,10 +58,8 @@ def write(network: ExportedNetwork, folder: Path, *, nearest: bool = False) -> N
     }
     (folder / "README.md").write_text(card(network, sections), encoding="utf-8")
     if network.weights:
-        import torch
-
         state = to_mmaction2(network.build().state_dict(), plan)
-        torch.save({"state_dict": state}, folder / WEIGHTS)
+        save_whole({"state_dict": state}, folder / WEIGHTS)
 
 
 def spelling(

@@ -14,6 +14,7 @@ from expand3d.interop.card import card, integers_table
 from expand3d.interop.network import ExportedNetwork
 from expand3d.interop.pyslowfast import slowfast, x3d
 from expand3d.interop.pyslowfast.config import complete, recipe_of, test_only, yaml
+from expand3d.interop.torch_file import save_whole
 from expand3d.networks.families.slowfast import SlowFastPlan
 from expand3d.networks.families.x3d_plan import X3DPlan
 from expand3d.networks.weights import pyslowfast_names as names
@@ -64,10 +65,8 @@ def write(network: ExportedNetwork, folder: Path) -> None:
     }
     (folder / "README.md").write_text(card(network, sections), encoding="utf-8")
     if network.weights:
-        import torch
-
         state = to_pyslowfast(network.build().state_dict(), network.plan, spelled)
-        torch.save({"model_state": state}, folder / WEIGHTS)
+        save_whole({"model_state": state}, folder / WEIGHTS)
 
 
 def spelling(plan: Plan) -> Any:
