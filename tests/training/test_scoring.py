@@ -13,7 +13,7 @@ from torch import nn
 from expand3d.data.crops import Region, read
 from expand3d.networks import get_family
 from expand3d.training.placement import place
-from expand3d.training.scoring import Scorer, score_clips
+from expand3d.training.scoring import Scorer, clip_score, score_clips
 from expand3d.training.step import Ended
 from tests.helpers.train_toys import make_recipe, make_store
 
@@ -108,3 +108,13 @@ def test_testing_leaves_the_network_as_it_was(plan: Any) -> None:
     scorer = Scorer(model.train(), place(recipe, threads=1), views=4)
     score_clips(scorer, store, range(4), plan=plan, recipe=recipe)
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+
+
+def test_a_tie_counts_against_the_true_class() -> None:
+    """A network that says nothing is not right by the order of the classes."""
+    equal = np.full(4, 0.25)
+    assert [clip_score(equal, key="a", label=label).rank for label in range(4)] == [3] * 4
+    tied = np.array([0.4, 0.4, 0.2])
+    assert clip_score(tied, key="a", label=0).rank == 1
+    assert clip_score(tied, key="a", label=2).rank == 2
+    assert clip_score(np.array([0.5, 0.3, 0.2]), key="a", label=0).rank == 0
