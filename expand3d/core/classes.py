@@ -5,10 +5,20 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple, Protocol
 
-if TYPE_CHECKING:
-    from expand3d.core.scores import ClipScore
+
+class Scored(Protocol):
+    """A clip's label, the place of its true class (0 is on top), and the class that was on top."""
+
+    @property
+    def label(self) -> int: ...
+
+    @property
+    def rank(self) -> int: ...
+
+    @property
+    def predicted(self) -> int | None: ...
 
 
 class ClassCount(NamedTuple):
@@ -22,7 +32,7 @@ class ClassCount(NamedTuple):
 ByClass = Mapping[int, ClassCount]
 
 
-def by_class(scores: Iterable[ClipScore]) -> ByClass:
+def by_class(scores: Iterable[Scored]) -> ByClass:
     """The count of each class among the scores, by label."""
     clips: Counter[int] = Counter()
     right: Counter[int] = Counter()
@@ -73,7 +83,7 @@ class Confusion(NamedTuple):
     of: int
 
 
-def confusions(scores: Iterable[ClipScore]) -> tuple[Confusion, ...]:
+def confusions(scores: Iterable[Scored]) -> tuple[Confusion, ...]:
     """The pairs of different classes that were confused, commonest first.
 
     Empty where nothing was confused, or where an earlier version kept no predicted classes.

@@ -32,6 +32,7 @@ from expand3d.study.session import Session
 if TYPE_CHECKING:
     from expand3d.data.cache import CachedStore
     from expand3d.training.tasks.transfer import Transferred, TransferTask
+    from expand3d.training.tasks.unlabelled import Unlabelled
 
 #: The paper's learning rate; its 150 epochs of half a million clips are beyond a first look.
 RECIPE = Recipe("pretrain", 4_000, None, batch=16, bn_batch=16, lr=0.1, dropout=0.0, test_views=1)
@@ -95,6 +96,28 @@ class Wanted(Protocol):
 
     @property
     def out(self) -> Path: ...
+
+    @property
+    def data(self) -> Data: ...
+
+    @property
+    def student(self) -> Genotype: ...
+
+    @property
+    def recipe(self) -> Recipe: ...
+
+
+class Learned(Protocol):
+    """The facts of a pretraining beside its scores."""
+
+    @property
+    def clip_visits(self) -> int: ...
+
+    @property
+    def environment(self) -> Mapping[str, Any]: ...
+
+    @property
+    def notes(self) -> tuple[str, ...]: ...
 
 
 T = TypeVar("T", bound=Learns)
@@ -165,7 +188,9 @@ def _prepared(wanted: Pretraining, watch: Watch) -> tuple[TransferTask, CachedSt
         watch.note(note)
     from expand3d.training.tasks.transfer import TransferTask
 
-    task = TransferTask(plan, teacher, store, parts.train, parts.val, wanted.recipe, wanted.seed)
+    task = TransferTask(
+        plan, store, parts.train, parts.val, wanted.recipe, wanted.seed, teacher=teacher
+    )
     return task, store
 
 
@@ -191,9 +216,24 @@ def _network(
 ) -> ExportedNetwork:
     """The student as `expand3d export` describes networks; it is of no study."""
     score = {"pairs": result.pairs, "accuracy": result.accuracy, "chance": 0.5, "nll": result.loss}
+    teacher = {"file": str(wanted.teacher.resolve()), "preset": wanted.teacher_preset}
+    made_by = "supervision transfer, arXiv 1711.08200; the classifier is untrained"
+    origin = {"made_by": made_by, "teacher": teacher}
+    return described(wanted, task, store, result, scores={SCORE: score}, origin=origin)
+
+
+def described(
+    wanted: Wanted,
+    task: Unlabelled,
+    store: CachedStore,
+    result: Learned,
+    *,
+    scores: Mapping[str, Any],
+    origin: Mapping[str, Any],
+) -> ExportedNetwork:
+    """A pretrained network as `expand3d export` describes networks, with its `origin`."""
     provenance = {
-        "made_by": "supervision transfer, arXiv 1711.08200; the classifier is untrained",
-        "teacher": {"file": str(wanted.teacher.resolve()), "preset": wanted.teacher_preset},
+        **origin,
         "belongs": task.belongs(),
         "data": {"source": wanted.data.data, "fingerprint": store.fingerprint},
         "clips": {"training": len(task.train), "held out": len(task.held_out)},
@@ -211,6 +251,6 @@ def _network(
         recipe=wanted.recipe.to_json(),
         target_fps=wanted.data.fps,
         classes=tuple(store.class_names),
-        scores={SCORE: score},
+        scores=dict(scores),
         provenance=provenance,
     )

@@ -6,7 +6,6 @@ that reads it is as it was initialised.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,9 +20,8 @@ from expand3d.networks import get_family
 from expand3d.run.events import Watch
 from expand3d.run.prepare.data import clip_store, manifest_of, parts_of, tell_films
 from expand3d.run.prepare.sizes import cached_side
-from expand3d.run.pretrain import LOG, carried_out, refuse_other_folder
+from expand3d.run.pretrain import carried_out, described, refuse_other_folder
 from expand3d.study.sections import Data, Execution
-from expand3d.study.session import Session
 
 if TYPE_CHECKING:
     from expand3d.data.cache import CachedStore
@@ -112,25 +110,6 @@ def _network(
     wanted: MotionPretraining, task: MotionTask, store: CachedStore, result: MotionLearned
 ) -> ExportedNetwork:
     """The network as `expand3d export` describes networks; it is of no study."""
-    provenance = {
-        "made_by": "photometric losses, arXiv 1704.00389; the network that reads flow is untrained",
-        "belongs": task.belongs(),
-        "data": {"source": wanted.data.data, "fingerprint": store.fingerprint},
-        "clips": {"training": len(task.train), "held out": len(task.held_out)},
-        "clip_visits": result.clip_visits,
-        "environment": dict(result.environment),
-        "session": dataclasses.asdict(Session.start()),
-        "notes": list(result.notes),
-        "log": LOG,
-    }
-    return ExportedNetwork(
-        study="pretraining",
-        trial=0,
-        genotype=wanted.student,
-        plan=task.plan,
-        recipe=wanted.recipe.to_json(),
-        target_fps=wanted.data.fps,
-        classes=tuple(store.class_names),
-        scores={SCORE: result.scores._asdict()},
-        provenance=provenance,
-    )
+    made_by = "photometric losses, arXiv 1704.00389; the network that reads flow is untrained"
+    scores = {SCORE: result.scores._asdict()}
+    return described(wanted, task, store, result, scores=scores, origin={"made_by": made_by})

@@ -27,7 +27,7 @@ class WorkTime:
         self._record, self._session, self._part = record, session, part
         self._limit = limit
         earlier = [kept for kept in record.worked() if kept["part"] == part]
-        # What sessions of earlier versions took is in the first one that counts its seconds.
+        # The seconds that an earlier version spent are in the first part that counts its own.
         self._before = before if not earlier else 0.0
         self._spent = self._before + sum(kept["before"] + kept["seconds"] for kept in earlier)
         self._every = OFTEN if limit is None else min(OFTEN, limit / WRITES)

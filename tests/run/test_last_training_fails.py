@@ -13,11 +13,11 @@ from expand3d.core.errors import StudyError
 from expand3d.core.result import ClipScore, Training
 from expand3d.run.baselines import Selection, add_baselines
 from expand3d.run.driver import resume_study, run_study
-from expand3d.run.events import Overview
 from expand3d.run.worker import join_study
 from expand3d.study.catalog import state_of
 from expand3d.study.config import StudyConfig
 from expand3d.study.record import FINAL, SESSION, Record
+from tests.helpers.at_once import train_by
 
 SHORT = {"clip_visits": 16, "batch": 8, "bn_batch": 8, "test_views": 1}
 
@@ -52,9 +52,7 @@ class Lab:
 @pytest.fixture
 def lab(monkeypatch: pytest.MonkeyPatch) -> Lab:
     made = Lab()
-    monkeypatch.setattr("expand3d.training.tasks.classify.train", made.train)
-    plan = Overview("tiny", (), (), None)
-    monkeypatch.setattr("expand3d.run.driver.forecast", lambda *_, **__: plan)
+    train_by(made.train, monkeypatch)
     return made
 
 

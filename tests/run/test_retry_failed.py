@@ -13,9 +13,9 @@ from expand3d.core.errors import StudyError
 from expand3d.core.result import ClipScore, Training
 from expand3d.report.study.view import load_view
 from expand3d.run.driver import resume_study, run_study
-from expand3d.run.events import Overview
 from expand3d.study.config import StudyConfig
 from expand3d.study.record import Record
+from tests.helpers.at_once import train_by
 
 
 @dataclasses.dataclass
@@ -38,9 +38,7 @@ class Lab:
 @pytest.fixture
 def lab(monkeypatch: pytest.MonkeyPatch) -> Lab:
     made = Lab()
-    monkeypatch.setattr("expand3d.training.tasks.classify.train", made.train)
-    plan = Overview("tiny", (), (), None)
-    monkeypatch.setattr("expand3d.run.driver.forecast", lambda *_, **__: plan)
+    train_by(made.train, monkeypatch)
     return made
 
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from expand3d.core.genotype import Genotype
+from expand3d.interop.slowfast_integers import slowfast_integers
 from expand3d.interop.spelling import refused
 from expand3d.networks.families.slowfast import SlowFastPlan
 
@@ -79,7 +80,7 @@ def model(
         },
     }
     got = integers(made)
-    for field, wanted in _integers_of(plan).items():
+    for field, wanted in slowfast_integers(plan).items():
         if got[field] != wanted:
             raise refused(BUILDER, field, wanted, got[field])
     return made
@@ -129,29 +130,6 @@ def integers(model: Mapping[str, Any]) -> dict[str, Any]:
         "lateral_stride": backbone["speed_ratio"],
         "head_in": model["cls_head"]["in_channels"],
         "classes": model["cls_head"]["num_classes"],
-    }
-
-
-def _integers_of(plan: SlowFastPlan) -> dict[str, Any]:
-    """The same of our network."""
-    fast = (plan.stems[1], *plan.widths[1][:-1])
-    return {
-        "stem": plan.stems,
-        "depths": (plan.depths, plan.depths),
-        "widths": plan.widths,
-        "inners": plan.inners,
-        "temporal_kernels": tuple(
-            tuple(
-                (3,) * number + (1,) * (blocks - number)
-                for number, blocks in zip(numbers, plan.depths, strict=True)
-            )
-            for numbers in plan.temporal
-        ),
-        "lateral": tuple(width * plan.lateral_ratio for width in fast),
-        "lateral_kernel": plan.lateral_kernel,
-        "lateral_stride": plan.alpha,
-        "head_in": plan.widths[0][-1] + plan.widths[1][-1],
-        "classes": plan.num_classes,
     }
 
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from expand3d.core.genotype import Genotype
+from expand3d.interop.slowfast_integers import slowfast_integers
 from expand3d.interop.spelling import refused
 from expand3d.networks.families.slowfast import SlowFastPlan
 
@@ -125,26 +126,9 @@ def _integers_of(plan: SlowFastPlan) -> dict[str, Any]:
     side = plan.crop
     for _ in range(5):
         side = -(-side // 2)
-    fast = (plan.stems[1], *plan.widths[1][:-1])
-    return {
-        "stem": plan.stems,
-        "depths": (plan.depths, plan.depths),
-        "widths": plan.widths,
-        "inners": plan.inners,
-        "temporal_kernels": tuple(
-            tuple(
-                (3,) * number + (1,) * (blocks - number)
-                for number, blocks in zip(numbers, plan.depths, strict=True)
-            )
-            for numbers in plan.temporal
-        ),
-        "lateral": tuple(width * plan.lateral_ratio for width in fast),
-        "lateral_kernel": plan.lateral_kernel,
-        "lateral_stride": plan.alpha,
-        "head_in": plan.widths[0][-1] + plan.widths[1][-1],
-        "classes": plan.num_classes,
-        "pool_windows": ((-(-plan.frames // plan.alpha), side, side), (plan.frames, side, side)),
-    }
+    slow, fast = -(-plan.frames // plan.alpha), plan.frames
+    windows = ((slow, side, side), (fast, side, side))
+    return {**slowfast_integers(plan), "pool_windows": windows}
 
 
 def _apart(got: tuple[int, ...], wanted: tuple[int, ...]) -> int:

@@ -7,6 +7,7 @@ half the size of the frames. All kernels span one picture. No torch here.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 from expand3d.core.genotype import Plan
@@ -18,13 +19,13 @@ DOUBLE = 4, 2
 
 
 @dataclass(frozen=True)
-class MotionPlan(Plan):
+class MotionPlan(Plan, ABC):
     """The plan of a network that begins with one which finds flow, as its module `motion`."""
 
     @property
+    @abstractmethod
     def motion(self) -> MotionNet:
         """The network that finds flow in the snippets of the only input."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,7 @@ import torch
 from torch import Tensor
 
 from expand3d.core.errors import ConfigError, DataError
-from expand3d.core.genotype import digest
-from expand3d.core.recipe import Recipe
 from expand3d.data.frames import derived_seed
-from expand3d.data.store import FRAMES, ClipStore
 from expand3d.networks import get_family
 from expand3d.networks.layers.motion import MotionPlan
 from expand3d.networks.layers.motion_modules import SCALE, MotionNet
@@ -25,6 +22,7 @@ from expand3d.training.placement import Placement, place
 from expand3d.training.progress import Progress, StepLog
 from expand3d.training.step import Ended, Pass
 from expand3d.training.tasks.photometric import brightness, level_loss, warped
+from expand3d.training.tasks.unlabelled import Unlabelled
 
 
 class MotionScores(NamedTuple):
@@ -46,37 +44,10 @@ class MotionLearned:
 
 
 @dataclass(frozen=True)
-class MotionTask:
+class MotionTask(Unlabelled):
     """The network that finds flow, and the clips it learns from."""
 
     plan: MotionPlan
-    store: ClipStore
-    train: tuple[int, ...]
-    held_out: tuple[int, ...]
-    recipe: Recipe
-    seed: int
-
-    #: There is no BatchNorm that would see a pass by itself.
-    passes = 1
-
-    @property
-    def clips(self) -> int:
-        return len(self.train)
-
-    @property
-    def test_views(self) -> int:
-        return len(self.held_out)
-
-    def belongs(self) -> dict[str, str]:
-        """The digests in which two parts of one training agree."""
-        store, parts = self.store, (self.train, self.held_out)
-        return {
-            "plan": self.plan.digest,
-            "recipe": digest(self.recipe.to_json()),
-            "seed": str(self.seed),
-            "clips": digest([[store.keys[i] for i in part] for part in parts]),
-            FRAMES: digest([[store.identities[i] for i in part] for part in parts]),
-        }
 
     def build(self) -> MotionNet:
         network = MotionNet(self.plan.motion, self.plan.inputs[0].channels)

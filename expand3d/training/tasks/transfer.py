@@ -18,10 +18,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from torch.optim import Optimizer
 
 from expand3d.core.errors import ConfigError, DataError, WeightsError
-from expand3d.core.genotype import Plan, digest
-from expand3d.core.recipe import Recipe
 from expand3d.data import crops as augment
-from expand3d.data.store import FRAMES, ClipStore
 from expand3d.networks import get_family
 from expand3d.training import checkpoint as checkpoints
 from expand3d.training.loop import Loop, Stopping
@@ -29,6 +26,7 @@ from expand3d.training.placement import Placement, place
 from expand3d.training.progress import Progress, StepLog
 from expand3d.training.step import Ended, Pass, make_optimiser, parameter_groups
 from expand3d.training.tasks.pairs import PairBatch, another, centre_views, train_pair_batch
+from expand3d.training.tasks.unlabelled import Unlabelled
 
 #: Units between the features and the answer.
 HIDDEN = (512, 128)
@@ -119,39 +117,14 @@ class Pairing(nn.Module):
 
 
 @dataclass(frozen=True)
-class TransferTask:
+class TransferTask(Unlabelled):
     """A teacher, a student and their clips: all that the result of a transfer depends on."""
 
-    plan: Plan
     teacher: Teacher
-    store: ClipStore
-    train: tuple[int, ...]
-    held_out: tuple[int, ...]
-    recipe: Recipe
-    seed: int
-
-    #: BatchNorm sees the whole batch.
-    passes = 1
-
-    @property
-    def clips(self) -> int:
-        return len(self.train)
-
-    @property
-    def test_views(self) -> int:
-        return len(self.held_out)
 
     def belongs(self) -> dict[str, str]:
         """The digests in which two parts of one transfer agree."""
-        store, parts = self.store, (self.train, self.held_out)
-        return {
-            "plan": self.plan.digest,
-            "teacher": self.teacher.sha,
-            "recipe": digest(self.recipe.to_json()),
-            "seed": str(self.seed),
-            "clips": digest([[store.keys[i] for i in part] for part in parts]),
-            FRAMES: digest([[store.identities[i] for i in part] for part in parts]),
-        }
+        return {**super().belongs(), "teacher": self.teacher.sha}
 
     def build(self) -> Pairing:
         student = get_family(self.plan.family).build(self.plan, dropout=self.recipe.dropout)
