@@ -51,19 +51,9 @@ def modules() -> dict[str, ast.Module]:
 MODULES = modules()
 
 
-def type_only(tree: ast.Module) -> Iterator[ast.AST]:
-    """The nodes under `if TYPE_CHECKING:`."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
-            yield from ast.walk(node)
-
-
-def imports(name: str, *, types: bool = True) -> Iterator[str]:
-    """The package's modules that `name` imports, inside functions and for `types` too."""
-    hidden = set() if types else set(type_only(MODULES[name]))
+def imports(name: str) -> Iterator[str]:
+    """The package's modules that `name` imports, inside functions and for types too."""
     for node in ast.walk(MODULES[name]):
-        if node in hidden:
-            continue
         if isinstance(node, ast.Import):
             wanted = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -108,7 +98,7 @@ def test_nothing_is_loose_beside_the_folders() -> None:
 
 
 def test_imports_make_no_circle() -> None:
-    arrows = {name: sorted(set(imports(name, types=False)) - {name}) for name in MODULES}
+    arrows = {name: sorted(set(imports(name)) - {name}) for name in MODULES}
     done: set[str] = set()
 
     def visit(name: str, path: tuple[str, ...]) -> None:
