@@ -69,3 +69,8 @@ def exported(folder: Path, genotype: Genotype = SMALL, *, trained: bool = True) 
         provenance={"data": "9f3c2a7710d4e8b1", "versions": {"torch": "2.13.0"}},
         weights=weights if trained else None,
     )
+
+
+def everywhere(folder: Path, *, trained: bool = True) -> ExportedNetwork:
+    """Widths 16, 32, 64, 128, which every target that builds networks of its own can spell."""
+    return exported(folder, SMALL.replace(gamma_w=2 / 3), trained=trained)

@@ -14,23 +14,9 @@ from expand3d.core.plugins import FAMILIES, FORMATS, RESTRICTIONS
 from expand3d.interop.formats import export
 from expand3d.interop.network import ExportedNetwork
 from expand3d.interop.network_file import read_network
-from expand3d.interop.verify import absent, can_verify, verify
+from expand3d.interop.verify import can_verify, verify
 from expand3d.networks import get_family, plan_from_json
-from tests.helpers.networks import SMALL, exported
-
-
-@pytest.fixture(autouse=True)
-def target_is_here(request: pytest.FixtureRequest) -> None:
-    """Skip where a target's packages are not installed: `test_onnx.py` holds that refusal."""
-    callspec = getattr(request.node, "callspec", None)
-    target = callspec.params.get("target") if callspec else None
-    if target and (missing := absent(FORMATS[target].needs)):
-        pytest.skip(f"{target} needs {', '.join(missing)}")
-
-
-def everywhere(folder: Path, *, trained: bool = True) -> ExportedNetwork:
-    """Widths 16, 32, 64, 128, which every target that builds networks of its own can spell."""
-    return exported(folder, SMALL.replace(gamma_w=2 / 3), trained=trained)
+from tests.helpers.networks import everywhere, exported
 
 
 def of_family(name: str, folder: Path) -> ExportedNetwork:

@@ -11,23 +11,7 @@ import pytest
 from expand3d.core.errors import ExportError, FileError
 from expand3d.core.plugins import FORMATS
 from expand3d.interop.formats import export, get_writer
-from expand3d.interop.network import ExportedNetwork
-from expand3d.interop.verify import absent
-from tests.helpers.networks import SMALL, exported
-
-
-@pytest.fixture(autouse=True)
-def target_is_here(request: pytest.FixtureRequest) -> None:
-    """Skip where a target's packages are not installed."""
-    callspec = getattr(request.node, "callspec", None)
-    target = callspec.params.get("target") if callspec else None
-    if target and (missing := absent(FORMATS[target].needs)):
-        pytest.skip(f"{target} needs {', '.join(missing)}")
-
-
-def everywhere(folder: Path) -> ExportedNetwork:
-    """A trained network whose widths every target can spell."""
-    return exported(folder, SMALL.replace(gamma_w=2 / 3))
+from tests.helpers.networks import everywhere, exported
 
 
 @pytest.mark.parametrize("target", FORMATS)

@@ -12,8 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from expand3d.core.genotype import Genotype
 from expand3d.networks.factors import round_width
 from expand3d.networks.families import resnet
+from expand3d.networks.family import Factor
 from expand3d.networks.layers.describe import (
     Concat,
     Conv,
@@ -102,6 +104,27 @@ def backbone(
     blocks = [block for stage in BNI_BLOCKS for block in _repeated(stage, depth)]
     stages = tuple(len(_repeated(stage, depth)) for stage in BNI_BLOCKS)
     return Backbone(name, (wide(*BNI_STEM), *(wide(*block) for block in blocks)), stages)
+
+
+def table() -> tuple[Factor, ...]:
+    """The factors that choose a backbone."""
+    kinds = ", ".join(f"{n} {name}" for n, name in enumerate(NAMES))
+    return (
+        Factor("backbone", kinds, 0, len(NAMES) - 1, integer=True),
+        Factor("pooled", "1: BatchNorm, and space averaged at the end", 0, 1, integer=True),
+        *resnet.depth_table(),
+    )
+
+
+def of(genotype: Genotype, *, width: float) -> Backbone:
+    """The backbone that the factors of `table` and gamma_d say, at a width factor."""
+    return backbone(
+        int(genotype["backbone"]),
+        width=width,
+        depth=genotype["gamma_d"],
+        pooled=bool(genotype["pooled"]),
+        table=[int(genotype[f"res{n}"]) for n in (2, 3, 4, 5)],
+    )
 
 
 def from_json(data: Mapping[str, Any]) -> Backbone:

@@ -15,12 +15,12 @@ from expand3d.core.genotype import Genotype, Plan
 from expand3d.core.inputs import Input
 from expand3d.networks import factors as gammas
 from expand3d.networks.factors import round_width
-from expand3d.networks.families import backbones, resnet
+from expand3d.networks.families import backbones
 from expand3d.networks.families.backbones import Backbone
 from expand3d.networks.families.segments import depth_factors
 from expand3d.networks.family import Factor, Preset, Published
 from expand3d.networks.layers.describe import Seq
-from expand3d.networks.layers.family import LayeredFamily
+from expand3d.networks.layers.family import LayeredFamily, require_classes
 from expand3d.networks.layers.motion import MotionNet, MotionPlan
 
 #: The value of the factor `motion`: MotionNet as in the authors' prototxt, and TinyMotionNet.
@@ -65,15 +65,7 @@ class HiddenTwoStream(LayeredFamily):
         gammas.width("width of every layer of the backbone / what the backbone has"),
         Factor("motion_width", "width of MotionNet / print", 1 / 16, 4, step=0.01, log=True),
         Factor("motion", "0 TinyMotionNet, 1 MotionNet", 0, 1, integer=True),
-        Factor(
-            "backbone",
-            ", ".join(f"{n} {name}" for n, name in enumerate(backbones.NAMES)),
-            0,
-            len(backbones.NAMES) - 1,
-            integer=True,
-        ),
-        Factor("pooled", "1: BatchNorm, and space averaged at the end", 0, 1, integer=True),
-        *resnet.depth_table(),
+        *backbones.table(),
     )
     base = Genotype(
         "hidden_twostream",
@@ -85,6 +77,7 @@ class HiddenTwoStream(LayeredFamily):
 
     def resolve(self, genotype: Genotype, *, num_classes: int = 400) -> Plan:
         self.check(genotype)
+        require_classes(num_classes)
         kind, width = int(genotype["motion"]), genotype["motion_width"]
         plan = HiddenPlan(
             family=self.name,
@@ -97,13 +90,7 @@ class HiddenTwoStream(LayeredFamily):
             kernels=KERNELS[kind],
             double=kind == FULL,
             decoder=tuple(round_width(size, width) for size in DECODERS[kind]),
-            network=backbones.backbone(
-                int(genotype["backbone"]),
-                width=genotype["gamma_w"],
-                depth=genotype["gamma_d"],
-                pooled=bool(genotype["pooled"]),
-                table=[int(genotype[f"res{n}"]) for n in (2, 3, 4, 5)],
-            ),
+            network=backbones.of(genotype, width=genotype["gamma_w"]),
         )
         self._refuse_too_small(plan)
         return plan

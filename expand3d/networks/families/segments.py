@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, cast
 
-from expand3d.core.errors import FactorError
 from expand3d.core.genotype import Genotype, Plan
 from expand3d.core.inputs import Input
 from expand3d.networks import factors as gammas
@@ -19,7 +18,7 @@ from expand3d.networks.families import backbones, resnet
 from expand3d.networks.families.backbones import Backbone
 from expand3d.networks.family import Factor
 from expand3d.networks.layers.describe import Named, Seq
-from expand3d.networks.layers.family import LayeredFamily
+from expand3d.networks.layers.family import LayeredFamily, require_classes
 from expand3d.networks.layers.streams import Rule, Streams
 
 #: The value of the factor `streams`: the inputs of the network.
@@ -104,21 +103,12 @@ class SegmentFamily(LayeredFamily):
             len(RULES) - 1,
             integer=True,
         ),
-        Factor(
-            "backbone",
-            ", ".join(f"{n} {name}" for n, name in enumerate(backbones.NAMES)),
-            0,
-            len(backbones.NAMES) - 1,
-            integer=True,
-        ),
-        Factor("pooled", "1: BatchNorm, and space averaged at the end", 0, 1, integer=True),
-        *resnet.depth_table(),
+        *backbones.table(),
     )
 
     def resolve(self, genotype: Genotype, *, num_classes: int = 400) -> Plan:
         self.check(genotype)
-        if num_classes < 1:
-            raise FactorError(f"num_classes = {num_classes} must be at least 1")
+        require_classes(num_classes)
         kinds = STREAMS[int(genotype["streams"])]
         plan = SegmentPlan(
             family=self.name,
@@ -173,13 +163,7 @@ def _stream(kind: str, genotype: Genotype) -> Stream:
         kind=kind,
         stack=int(genotype["stack"]) if motion else 1,
         weight=genotype["motion_weight"] if motion else 1.0,
-        network=backbones.backbone(
-            int(genotype["backbone"]),
-            width=width,
-            depth=genotype["gamma_d"],
-            pooled=bool(genotype["pooled"]),
-            table=[int(genotype[f"res{n}"]) for n in (2, 3, 4, 5)],
-        ),
+        network=backbones.of(genotype, width=width),
     )
 
 

@@ -37,8 +37,7 @@ class LayeredFamily(Family):
     def resolve(self, genotype: Genotype, *, num_classes: int = 400) -> Plan:
         """The integers of `genotype`; FactorError with the smallest legal clip below it."""
         self.check(genotype)
-        if num_classes < 1:
-            raise FactorError(f"num_classes = {num_classes} must be at least 1")
+        require_classes(num_classes)
         frames = int(genotype["gamma_t"])
         plan = self.plan_type(
             family=self.name,
@@ -90,6 +89,12 @@ class LayeredFamily(Family):
 
         clips = tuple(zip(_shapes(old), _shapes(new), strict=True))
         follow(self.layers(old), self.layers(new), clips, into)
+
+
+def require_classes(count: int) -> None:
+    """FactorError where there is no class."""
+    if count < 1:
+        raise FactorError(f"num_classes = {count} must be at least 1")
 
 
 def _shapes(plan: Plan) -> tuple[Shape, ...]:

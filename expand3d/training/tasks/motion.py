@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from expand3d.core.errors import ConfigError, DataError
+from expand3d.core.errors import DataError
 from expand3d.data.frames import derived_seed
 from expand3d.networks import get_family
 from expand3d.networks.layers.motion import MotionPlan
@@ -20,9 +20,9 @@ from expand3d.training.batches import ClipBatch, test_batch, train_batch
 from expand3d.training.loop import Loop, Stopping
 from expand3d.training.placement import Placement, place
 from expand3d.training.progress import Progress, StepLog
-from expand3d.training.step import Ended, Pass
+from expand3d.training.step import Pass
 from expand3d.training.tasks.photometric import brightness, level_loss, warped
-from expand3d.training.tasks.unlabelled import Unlabelled
+from expand3d.training.tasks.unlabelled import Unlabelled, learned
 
 
 class MotionScores(NamedTuple):
@@ -159,15 +159,7 @@ def learn_motion(
         run: Loop[MotionNet, Any, MotionScores] = Loop(
             task, placement, writer, Stopping(stop, on_progress=on_progress), log=StepLog(log)
         )
-        run.resume()
-        for note in run.notes:
-            say(note)
-        try:
-            run.fit()
-            scores = run.test()
-        except Ended as ended:
-            lr = task.recipe.lr
-            raise ConfigError(f"lr = {lr:g} is too much: {ended}; try {lr / 10:g}") from None
+        scores = learned(run, say)
         torch.manual_seed(derived_seed("weights", task.seed))
         whole = get_family(task.plan.family).build(task.plan)
         whole.get_submodule("motion").load_state_dict(run.network.state_dict())

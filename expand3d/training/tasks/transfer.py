@@ -17,16 +17,16 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 from torch.optim import Optimizer
 
-from expand3d.core.errors import ConfigError, DataError, WeightsError
+from expand3d.core.errors import DataError, WeightsError
 from expand3d.data import crops as augment
 from expand3d.networks import get_family
 from expand3d.training import checkpoint as checkpoints
 from expand3d.training.loop import Loop, Stopping
 from expand3d.training.placement import Placement, place
 from expand3d.training.progress import Progress, StepLog
-from expand3d.training.step import Ended, Pass, make_optimiser, parameter_groups
+from expand3d.training.step import Pass, make_optimiser, parameter_groups
 from expand3d.training.tasks.pairs import PairBatch, another, centre_views, train_pair_batch
-from expand3d.training.tasks.unlabelled import Unlabelled
+from expand3d.training.tasks.unlabelled import Unlabelled, learned
 
 #: Units between the features and the answer.
 HIDDEN = (512, 128)
@@ -230,17 +230,7 @@ def transfer(
         stopping = Stopping(stop, on_progress=on_progress)
         steps = StepLog(log, accuracy="pair_accuracy")
         run = Loop(task, placement, writer, stopping, log=steps)
-        run.resume()
-        for note in run.notes:
-            say(note)
-        if 0 < run.step < run.steps:
-            say(f"goes on after step {run.step} of {run.steps}")
-        try:
-            run.fit()
-            scores = run.test()
-        except Ended as ended:
-            lr = task.recipe.lr
-            raise ConfigError(f"lr = {lr:g} is too much: {ended}; try {lr / 10:g}") from None
+        scores = learned(run, say)
         checkpoints.save_weights(run.network.whole_student(), weights_out)
         return Transferred(
             **scores._asdict(),

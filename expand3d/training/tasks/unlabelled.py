@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
+from torch import nn
+
+from expand3d.core.errors import ConfigError
 from expand3d.core.genotype import Plan, digest
 from expand3d.core.recipe import Recipe
 from expand3d.data.store import FRAMES, ClipStore
+from expand3d.training.loop import Loop
+from expand3d.training.step import Ended
+
+N = TypeVar("N", bound=nn.Module)
+S = TypeVar("S")
 
 
 @dataclass(frozen=True)
@@ -41,3 +51,21 @@ class Unlabelled:
             "clips": digest([[store.keys[i] for i in part] for part in parts]),
             FRAMES: digest([[store.identities[i] for i in part] for part in parts]),
         }
+
+
+def learned(run: Loop[N, Any, S], say: Callable[[str], None]) -> S:
+    """The scores of the held-out clips, once the rest of the training is done.
+
+    `say` is told where it goes on. ConfigError where it diverges.
+    """
+    run.resume()
+    for note in run.notes:
+        say(note)
+    if 0 < run.step < run.steps:
+        say(f"goes on after step {run.step} of {run.steps}")
+    try:
+        run.fit()
+        return run.test()
+    except Ended as ended:
+        lr = run.recipe.lr
+        raise ConfigError(f"lr = {lr:g} is too much: {ended}; try {lr / 10:g}") from None

@@ -134,6 +134,11 @@ def test_it_reads_several_sizes_and_refuses_smaller_ones_with_the_smallest(famil
         family.resolve(family.base.replace(gamma_s=0.01))
 
 
+def test_no_class_at_all_is_refused(family: Family) -> None:
+    with pytest.raises(FactorError, match="num_classes = 0 must be at least 1"):
+        family.resolve(family.base, num_classes=0)
+
+
 def test_every_parameter_learns(family: Family) -> None:
     torch.manual_seed(0)
     for plan in networks(family, 2):
