@@ -8,9 +8,10 @@ the environment, which has the same torch.
 
 A step is forward, backward and SGD on random clips. Each variant has a process of its own, because
 keeping freed memory concerns a whole process; the variants take turns, a step each, and a ratio is
-made within one turn, so that a busy machine slows both of its sides. A block with plain convolutions
-calls its modules one by one, as a network in plain torch does; until commit e459911 it kept our fused
-BatchNorms, so that ratios to "plain" of earlier commits are smaller.
+made within one turn, so that a busy machine slows both of its sides.
+
+A block with plain convolutions calls its modules one by one, as a network in plain torch does. Up to
+commit e459911 it kept our fused BatchNorms, so that earlier ratios to "plain" are smaller.
 """
 
 from __future__ import annotations
