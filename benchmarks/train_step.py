@@ -10,8 +10,8 @@ A step is forward, backward and SGD on random clips. Each variant has a process 
 keeping freed memory concerns a whole process; the variants take turns, a step each, and a ratio is
 made within one turn, so that a busy machine slows both of its sides.
 
-A block with plain convolutions calls its modules one by one, as a network in plain torch does. Up to
-commit e459911 it kept our fused BatchNorms, so that earlier ratios to "plain" are smaller.
+A block with plain convolutions calls its modules one by one, as a network in plain torch does.
+Up to commit e459911 it kept our fused BatchNorms, so that earlier ratios to "plain" are smaller.
 """
 
 from __future__ import annotations
