@@ -13,6 +13,7 @@ import json
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from expand3d.cli.flags import add_record_flags
 
@@ -47,5 +48,7 @@ def print_studies(root: str, *, as_json: bool) -> None:
         state = info.state if info.reason in (None, info.state) else f"{info.state}: {info.reason}"
         stopped = f", {info.stopped} stopped" if info.stopped else ""
         trials = f"{info.complete} of {info.trials}{stopped}"
-        table.add_row(info.name, state, info.budget, trials, info.data, info.started)
+        cells = (info.name, state, info.budget, trials, info.data, info.started)
+        # A Text, because brackets in a name are no markup.
+        table.add_row(*(Text(cell or "") for cell in cells))
     Console(highlight=False).print(table)

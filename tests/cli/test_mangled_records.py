@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from expand3d.cli.main import main
@@ -86,10 +86,16 @@ def read(root: Path, *commands: list[str]) -> None:
         assert main([*command, "--root", str(root)]) in (0, 2), command
 
 
+STARTED = next(p for p in PLACES if p[0].startswith("study") and p[2] == ("started",))
+STOPPED = next(p for p in PLACES if p[0].startswith("study") and p[2] == ("stopped",))
+
+
 @settings(
     max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(place=st.sampled_from(PLACES), odd=st.sampled_from([..., *ODD]))
+@example(place=STARTED, odd=True)
+@example(place=STOPPED, odd=True)
 def test_status_and_pareto_say_a_line_or_print(
     root: Path, place: Place, odd: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
