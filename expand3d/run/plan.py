@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import heapq
-import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from expand3d.core.process import cores
 from expand3d.core.result import TRAINING_FACTOR
 from expand3d.core.trial import Candidate, Trial
 from expand3d.execute.evaluate import Bench
@@ -90,7 +90,7 @@ def _site(ready: Prepared) -> Site:
 
     devices, threads = ready.config.devices or (ready.bench.device,), ready.bench.threads
     # Workers of a cluster may be more than there is room for here.
-    here = max(1, len(os.sched_getaffinity(0)) // threads)
+    here = max(1, cores() // threads)
     return Site(devices, threads, min(ready.config.side_by_side, here))
 
 

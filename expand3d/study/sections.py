@@ -284,7 +284,7 @@ class Execution(Section):
     """The place and the processes of a study, and its name."""
 
     name: StudyName | None = _of_running("the study's name; made up if left out", None, "NAME")
-    device: AnyDevice = _of_running("auto, cpu, cuda, cuda:N or mps", "auto", "DEVICE")
+    device: AnyDevice = _of_running("auto, cpu, cuda or cuda:N", "auto", "DEVICE")
     threads: Count | None = _of_running(
         "CPU threads of a training; all cores, shared by the workers, if left out", None
     )
