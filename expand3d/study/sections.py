@@ -193,7 +193,7 @@ class Search(Section):
     ] = _of_search("network family", "x3d", "FAMILY")
     start: Annotated[Text, Example("x3d-xs")] | None = _of_search(
         "where to expand from: a preset, STUDY:NUMBER for a trial, or an exported network.json; "
-        "the family's base if left out",
+        "the family's base if left out. It takes the network alone; --init takes weights",
         None,
         "NETWORK",
     )

@@ -37,6 +37,7 @@ from expand3d.run.prepare.data import (
 from expand3d.run.prepare.goal import Goal, find_goal
 from expand3d.run.prepare.sizes import sizes_of
 from expand3d.run.prepare.space import Space, choose_strategy, find_space
+from expand3d.run.start import weights_left
 from expand3d.search.strategy import Strategy
 from expand3d.study.config import NamedConfig
 
@@ -101,6 +102,10 @@ def prepare(
     what it says of its data; a study without is new. With `contents` nothing is read but the cache.
     """
     goal = find_goal(config, start)
+    if start is None and config.start:  # a study that begins
+        left = weights_left(config.start, config.init, root=config.root, storage=config.storage)
+        if left:
+            watch.note(left)
     initial = find_initial(config.init, root=config.root, storage=config.storage)
     videos = known_videos(config, contents) if contents else find_videos(config, watch)
     config = settle(config)
