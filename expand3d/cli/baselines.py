@@ -57,17 +57,23 @@ def main(args: argparse.Namespace) -> int:
     from expand3d.cli.live import watch_for
     from expand3d.cli.outcome import SignalStop
     from expand3d.report.study.view import load_view
-    from expand3d.run.baselines import add_baselines, new_baselines
+    from expand3d.run.baselines import add_baselines, new_baselines, plan_baselines
     from expand3d.run.runner import STOPPED, TIME_LIMIT
 
     selection, values = _selection(args), config_values(args)
     root, storage = values.get("root", DEFAULT_ROOT), values.get("storage")
     watch = watch_for(json=False)
     with SignalStop(watch) as stop:
-        common: dict[str, Any] = {"watch": watch, "stop": stop, "confirm": lambda: not args.plan}
+        common: dict[str, Any] = {"watch": watch, "stop": stop}
         try:
-            if _is_there(values, root, storage):
-                changes = {k: v for k, v in values.items() if k not in ("name", "root", "storage")}
+            there = _is_there(values, root, storage)
+            changes = {k: v for k, v in values.items() if k not in ("name", "root", "storage")}
+            if args.plan:
+                config = None if there else StudyConfig.from_mapping(values)
+                where: dict[str, Any] = {"root": root, "storage": storage, "changes": changes}
+                plan_baselines(config or args.name, selection, **where, watch=watch)
+                return 0
+            if there:
                 outcome = add_baselines(
                     args.name, selection, root=root, storage=storage, changes=changes, **common
                 )
@@ -75,8 +81,6 @@ def main(args: argparse.Namespace) -> int:
                 outcome = new_baselines(StudyConfig.from_mapping(values), selection, **common)
         finally:
             watch.close()
-    if outcome is None:  # only the plan was asked for
-        return 0
     print_baselines(load_view(outcome.name, root=outcome.root, storage=outcome.storage))
     if outcome.reason in (STOPPED, TIME_LIMIT):
         print(f"{outcome.reason}; continue with: {_again(args, outcome.name, root, storage)}")

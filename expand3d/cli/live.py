@@ -62,9 +62,17 @@ def overview_table(overview: Overview) -> Group:
         f"~ {duration(overview.seconds)}",
         style="bold",
     )
-    return Group(
-        Text(f"study {overview.name}", style="bold"), facts, Text(), steps, _spread(overview)
-    )
+    title = Text(f"study {overview.name}", style="bold")
+    return Group(title, facts, Text(), steps, _spread(overview), *_warnings(overview))
+
+
+def _warnings(overview: Overview) -> list[Text]:
+    """A line with their number, then one for each; no line where there are none."""
+    count = len(overview.warnings)
+    if not count:
+        return []
+    head = Text("1 warning:" if count == 1 else f"{count} warnings:", style="bold yellow")
+    return [head, *(Text(f"  {text}", style="yellow") for text in overview.warnings)]
 
 
 def _spread(overview: Overview) -> Text:

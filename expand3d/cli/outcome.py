@@ -17,7 +17,7 @@ from expand3d.networks import get_family
 from expand3d.report.study.spent import spent
 from expand3d.report.study.status import final_text, status_json
 from expand3d.report.study.view import StudyView, load_view
-from expand3d.run.events import Watch
+from expand3d.run.events import Overview, Watch
 from expand3d.run.runner import Outcome
 
 #: The export target of every network.
@@ -54,6 +54,13 @@ class SignalStop:
             os._exit(128 + number)
         self._asked = True
         self._watch.note("stopping after this batch; once more to stop at once")
+
+
+def print_plan(plan: Overview, *, as_json: bool) -> int:
+    """0, once the plan was printed as JSON where that is asked for; a watch has shown it."""
+    if as_json:
+        print(json.dumps(plan.to_json(), indent=2))
+    return 0
 
 
 def print_outcome(outcome: Outcome, *, as_json: bool) -> None:

@@ -33,12 +33,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "diverged)",
     )
     parser.add_argument("--plan", action="store_true", help="show what is left to do and stop")
-    parser.add_argument("--json", action="store_true", help="print the outcome as JSON")
+    parser.add_argument(
+        "--json", action="store_true", help="print the outcome, or the plan, as JSON"
+    )
 
 
 def main(args: argparse.Namespace) -> int:
     from expand3d.cli.live import watch_for
-    from expand3d.cli.outcome import SignalStop, print_outcome
+    from expand3d.cli.outcome import SignalStop, print_outcome, print_plan
     from expand3d.run.driver import plan_resumed, resume_study
 
     study = args.name
@@ -49,8 +51,14 @@ def main(args: argparse.Namespace) -> int:
     with SignalStop(watch) as stop:
         try:
             if args.plan:
-                plan_resumed(study, **where, changes=changes, watch=watch)
-                return 0
+                plan = plan_resumed(
+                    study,
+                    **where,
+                    changes=changes,
+                    watch=watch,
+                    retry_failed=args.retry_failed,
+                )
+                return print_plan(plan, as_json=args.json)
             outcome = resume_study(
                 study,
                 **where,

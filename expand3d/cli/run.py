@@ -55,25 +55,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--create", action="store_true", help="only begin the record; expand3d worker trains"
     )
     parser.add_argument("--plan", action="store_true", help="show the plan and stop")
-    parser.add_argument("--json", action="store_true", help="print the outcome as JSON")
+    parser.add_argument(
+        "--json", action="store_true", help="print the outcome, or the plan, as JSON"
+    )
 
 
 def main(args: argparse.Namespace) -> int:
     config = _config(args)
     from expand3d.cli.live import watch_for
-    from expand3d.cli.outcome import SignalStop, print_outcome
-    from expand3d.run.driver import run_study
+    from expand3d.cli.outcome import SignalStop, print_outcome, print_plan
+    from expand3d.run.driver import plan_study, run_study
 
     watch = watch_for(json=args.json)
     if args.create:
         return _create(config, watch)
     with SignalStop(watch) as stop:
         try:
-            outcome = run_study(config, watch=watch, stop=stop, confirm=lambda: not args.plan)
+            if args.plan:
+                return print_plan(plan_study(config, watch=watch), as_json=args.json)
+            outcome = run_study(config, watch=watch, stop=stop)
         finally:
             watch.close()
-    if outcome is None:  # only the plan was asked for
-        return 0
+    assert outcome is not None, "nobody refused the plan"
     print_outcome(outcome, as_json=args.json)
     return 0 if outcome.finished else 130
 

@@ -163,12 +163,17 @@ def build_store(
         hashes.save()
     except OSError as error:
         raise DataError(f"{root}: the clip cache cannot be written ({error.strerror})") from error
-    if bad and (on_bad == "stop" or len(bad) == len(manifest)):
-        raise DataError(_refusal(manifest, sorted(bad)))
+    refuse_bad(manifest, bad, on_bad=on_bad)
     kept = manifest.without(key for key, _ in bad)
     if on_same != "pass":
         tell_same(kept, [shas[v] for v in kept.videos], say=say, stop=on_same == "stop")
     return CachedStore(kept, spec, root, [shas[v] for v in kept.videos], tuple(sorted(bad)))
+
+
+def refuse_bad(manifest: Manifest, bad: Sequence[Bad], *, on_bad: Literal["stop", "skip"]) -> None:
+    """DataError that lists the videos that cannot be used, or where none is left of "skip"."""
+    if bad and (on_bad == "stop" or len(bad) == len(manifest)):
+        raise DataError(_refusal(manifest, sorted(bad)))
 
 
 def _refusal(manifest: Manifest, bad: Sequence[Bad]) -> str:

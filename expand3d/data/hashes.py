@@ -28,14 +28,18 @@ class FileHashes:
     def sha256(self, path: Path) -> str:
         """The file's hash in hexadecimal; DataError where it cannot be read."""
         stat = require_file(path)
-        # ctime too: a copy that keeps its times is noticed.
-        state = [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]
+        state = _state(stat)
         known = self._known.get(str(path))
         if known is not None and known[:-1] == state:
             return str(known[-1])
         sha = sha256(path)
         self._known[str(path)] = [*state, sha]
         return sha
+
+    def knows(self, path: Path) -> bool:
+        """True where `sha256` need not read the file."""
+        known = self._known.get(str(path))
+        return known is not None and known[:-1] == _state(path.stat())
 
     def save(self) -> None:
         """Write what is known, joined with what others wrote meanwhile."""
@@ -52,6 +56,11 @@ class FileHashes:
             return dict(data["files"]), set(data["whole"])
         except (OSError, ValueError, KeyError, TypeError):
             return {}, set()
+
+
+def _state(stat: os.stat_result) -> list[int | str]:
+    """The signs of a change of a file; ctime too: a copy that keeps its times is noticed."""
+    return [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]
 
 
 def sha256(path: Path) -> str:

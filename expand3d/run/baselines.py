@@ -18,7 +18,7 @@ from expand3d.networks import get_family
 from expand3d.networks.family import Family
 from expand3d.run.events import Overview, Watch
 from expand3d.run.facts import facts
-from expand3d.run.plan import forecast_each
+from expand3d.run.plan import forecast_each, planned_study
 from expand3d.run.prepare import Prepared
 from expand3d.run.runner import (
     Outcome,
@@ -29,6 +29,7 @@ from expand3d.run.runner import (
     new_study,
     reopened,
 )
+from expand3d.run.shortage import warnings
 from expand3d.search.statistics import label
 from expand3d.search.strategy import Done, answers
 from expand3d.study.catalog import FINISHED
@@ -105,18 +106,15 @@ def new_baselines(
     *,
     watch: Watch | None = None,
     stop: Callable[[], bool] = lambda: False,
-    confirm: Callable[[], bool] = lambda: True,
-) -> Outcome | None:
+) -> Outcome:
     """Train published networks in a new study, which `resume` then expands.
 
-    `stop` and `confirm` are those of `run_study`.
+    `stop` is that of `run_study`.
     """
     watch = watch or Watch()
     selected(selection, classes=1)  # an unknown name is said before any data is read
     with new_study(config, watch) as ready, executor(ready) as workers:
         candidates = _planned(selection, ready, (), watch)
-        if not confirm():
-            return None
         return _Comparing(create_record(ready), ready, workers, watch, stop, candidates).go()
 
 
@@ -129,8 +127,7 @@ def add_baselines(
     changes: Mapping[str, Any] | None = None,
     watch: Watch | None = None,
     stop: Callable[[], bool] = lambda: False,
-    confirm: Callable[[], bool] = lambda: True,
-) -> Outcome | None:
+) -> Outcome:
     """Train published networks in a study that is there, on its data and by its recipe.
 
     What the record knows, its own candidates included, is not trained again. `changes` are those
@@ -143,10 +140,29 @@ def add_baselines(
         record, ready = begun
         with executor(ready) as workers:
             candidates = _planned(selection, ready, record.trials(), watch)
-            if not confirm():
-                return None
             keep_growth(record, ready, watch)
             return _Comparing(record, ready, workers, watch, stop, candidates).go()
+
+
+def plan_baselines(
+    study: StudyConfig | str,
+    selection: Selection,
+    *,
+    root: str | Path = "studies",
+    storage: str | None = None,
+    changes: Mapping[str, Any] | None = None,
+    watch: Watch | None = None,
+) -> None:
+    """Show what `new_baselines`, or `add_baselines` for a name, would train; nothing is changed."""
+    watch = watch or Watch()
+    selected(selection, classes=1)
+    if isinstance(study, StudyConfig):
+        _planned(selection, planned_study(study, watch), (), watch)
+        return
+    changes = {"time_limit": None, **(changes or {})}
+    where: Mapping[str, Any] = {"root": root, "storage": storage, "changes": changes}
+    with reopened(study, **where, watch=watch, plan=True) as (record, ready):
+        _planned(selection, ready, record.trials(), watch)
 
 
 def _planned(
@@ -181,14 +197,9 @@ def _planned(
     if not todo:
         watch.note(f"every network that takes part is in the record of {ready.config.name!r}")
         return taken
-    watch.planned(
-        Overview(
-            ready.config.name,
-            tuple(line for line in lines if line[1]),
-            forecast_each(ready, todo),
-            None,
-        )
-    )
+    rows = forecast_each(ready, todo)
+    shown = tuple(line for line in lines if line[1])
+    watch.planned(Overview(ready.config.name, shown, rows, None, warnings=warnings(ready, rows)))
     return taken
 
 

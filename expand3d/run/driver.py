@@ -11,8 +11,8 @@ from expand3d.core.errors import StudyError
 from expand3d.core.result import Training, TrainingKey
 from expand3d.core.trial import BASELINE, Candidate, Trial
 from expand3d.execute.base import Assignment
-from expand3d.run.events import Watch
-from expand3d.run.plan import forecast
+from expand3d.run.events import Overview, Watch
+from expand3d.run.plan import forecast, planned_study
 from expand3d.run.prepare import Prepared
 from expand3d.run.recording import stop_early
 from expand3d.run.runner import (
@@ -57,6 +57,14 @@ def run_study(
         return Expanding(create_record(ready), ready, workers, watch, stop).go()
 
 
+def plan_study(config: StudyConfig, *, watch: Watch | None = None) -> Overview:
+    """The plan of what `run_study` would do; it leaves no study behind and few videos decoded."""
+    watch = watch or Watch()
+    plan = forecast(planned_study(config, watch))
+    watch.planned(plan)
+    return plan
+
+
 def resume_study(
     name: str,
     *,
@@ -80,7 +88,7 @@ def resume_study(
         record, ready = begun
         with executor(ready) as workers:
             again = _to_retry(record, watch) if retry_failed else ()
-            _show_rest(record, ready, watch)
+            _show_rest(record, ready, watch, again)
             keep_growth(record, ready, watch)
             part = Expanding(record, ready, workers, watch, stop)
             part.again = again
@@ -94,11 +102,17 @@ def plan_resumed(
     storage: str | None = None,
     changes: Mapping[str, Any] | None = None,
     watch: Watch | None = None,
-) -> None:
-    """Show what `resume_study` would do with the same arguments, and change nothing."""
+    retry_failed: bool = False,
+) -> Overview:
+    """The plan of what `resume_study` would do with the same arguments; nothing is changed.
+
+    It has no rows where nothing is left to train.
+    """
     watch = watch or Watch()
-    with reopened(name, root=root, storage=storage, changes=changes, watch=watch) as begun:
-        _show_rest(*begun, watch)
+    where: Mapping[str, Any] = {"root": root, "storage": storage, "changes": changes}
+    with reopened(name, **where, watch=watch, plan=True) as (record, ready):
+        again = _to_retry(record, watch) if retry_failed else ()
+        return _show_rest(record, ready, watch, again)
 
 
 def _to_retry(record: Record, watch: Watch) -> tuple[Candidate, ...]:
@@ -119,15 +133,23 @@ def _advice(record: Record) -> str | None:
     return advice(record.trials(), resume=resume)
 
 
-def _show_rest(record: Record, ready: Prepared, watch: Watch) -> None:
-    """The plan of what a study has left to do, what its record answers not counted."""
+def _show_rest(
+    record: Record, ready: Prepared, watch: Watch, again: Sequence[Candidate] = ()
+) -> Overview:
+    """The plan of what a study has left to do, what its record answers not counted.
+
+    Networks trained `again` are counted.
+    """
     trials = record.trials()
-    plan = forecast(ready, trials, last=record.last_trained())
+    plan = forecast(ready, trials, last=record.last_trained(), again=again)
     if plan.steps or plan.final:
-        count = f"{len(answers(trials))} networks, which are not counted below"
-        watch.planned(dataclasses.replace(plan, lines=(*plan.lines, ("recorded", count))))
+        known = answers(trials).keys() - {candidate.digest for candidate in again}
+        count = f"{len(known)} networks, which are not counted below"
+        plan = dataclasses.replace(plan, lines=(*plan.lines, ("recorded", count)))
+        watch.planned(plan)
     elif isinstance(ended := ready.strategy.ask(trials), Done):
         watch.note(f"nothing is left to train: {ended.reason}")
+    return plan
 
 
 class Expanding(Part):

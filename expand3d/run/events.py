@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from expand3d.core.genotype import Plan
 from expand3d.core.measured import Latency
@@ -34,13 +34,28 @@ class PlannedStep:
     quantity: Quantity = MACS
     memory: int | None = None
 
+    def to_json(self) -> dict[str, Any]:
+        """The row for scripts; `target` is in what `counts` names."""
+        return {
+            "step": self.step,
+            "name": self.name,
+            "candidates": self.candidates,
+            "target": self.target,
+            "counts": self.quantity.noun,
+            "clip_visits": self.clip_visits,
+            "training_macs": self.training_macs,
+            "seconds": self.seconds,
+            "memory_bytes": self.memory,
+        }
+
 
 @dataclass(frozen=True)
 class Overview:
     """The plan of a run: what limits it, what it will train, how long that should take.
 
     What is chosen on the way decides about the rest: `shortest` and `longest` are the expected
-    seconds of the ways that were looked at, where there are several.
+    seconds of the ways that were looked at, where there are several. `warnings` say what this
+    machine lacks for it.
     """
 
     name: str
@@ -49,6 +64,7 @@ class Overview:
     final: PlannedStep | None
     shortest: float | None = None
     longest: float | None = None
+    warnings: tuple[str, ...] = ()
 
     @property
     def seconds(self) -> float:
@@ -60,6 +76,23 @@ class Overview:
     def candidates(self) -> int:
         """Networks to be trained and compared, the base included."""
         return sum(row.candidates for row in self.steps)
+
+    def to_json(self) -> dict[str, Any]:
+        """The plan for scripts, in seconds, bytes and multiply-adds."""
+        rows = [*self.steps, self.final] if self.final else self.steps
+        return {
+            "study": self.name,
+            "facts": dict(self.lines),
+            "steps": [row.to_json() for row in self.steps],
+            "final": self.final.to_json() if self.final else None,
+            "candidates": self.candidates,
+            "clip_visits": sum(row.clip_visits for row in rows),
+            "training_macs": sum(row.training_macs for row in rows),
+            "seconds": self.seconds,
+            "shortest_seconds": self.shortest,
+            "longest_seconds": self.longest,
+            "warnings": list(self.warnings),
+        }
 
 
 class Watch:

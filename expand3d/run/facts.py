@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Iterator
 
 from expand3d.core.units import in_bytes
-from expand3d.data.cache import CacheSpec, estimate_bytes
+from expand3d.data.cache import CachedStore, CacheSpec, estimate_bytes
+from expand3d.data.planned import PlannedStore
 from expand3d.run.events import Watch
 from expand3d.run.prepare import Prepared
 from expand3d.search.statistics import NAMES, resolvable_difference
@@ -70,7 +71,16 @@ def _data(ready: Prepared) -> str:
     return (
         f"{config.data}: {len(store)} clips, {len(store.class_names)} classes; {choosing}, "
         f"{len(parts.test)} test; {in_bytes(store.cached_bytes)} decoded{_sizes(ready)}"
+        f"{_to_decode(store)}"
     )
+
+
+def _to_decode(store: CachedStore) -> str:
+    """The part of the clips that a planned run would decode first; nothing where all are there."""
+    if not isinstance(store, PlannedStore) or not store.ahead.clips:
+        return ""
+    ahead = store.ahead
+    return f"; {ahead.clips} are not decoded yet ({in_bytes(ahead.bytes)}, ~ {ahead.seconds:.0f} s)"
 
 
 def _sizes(ready: Prepared) -> str:

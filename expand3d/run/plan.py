@@ -4,36 +4,53 @@ from __future__ import annotations
 
 import dataclasses
 import heapq
-import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import groupby
 from typing import TYPE_CHECKING
 
+from expand3d.core.process import cores
 from expand3d.core.result import TRAINING_FACTOR
 from expand3d.core.trial import Candidate, Trial
 from expand3d.execute.evaluate import Bench
 from expand3d.measure.pace import Pace, calibrate
 from expand3d.networks import activations
-from expand3d.run.events import Overview, PlannedStep
-from expand3d.run.facts import facts
-from expand3d.run.prepare import Prepared
+from expand3d.run.events import Overview, PlannedStep, Watch
+from expand3d.run.facts import facts, told
+from expand3d.run.prepare import Prepared, prepare
+from expand3d.run.runner import named_config
+from expand3d.run.shortage import warnings
 from expand3d.search.expansion.steps import Offer
 from expand3d.search.statistics import label
 from expand3d.search.strategy import answers
+from expand3d.study.config import StudyConfig
+from expand3d.study.record import Record
 
 if TYPE_CHECKING:
     from expand3d.measure.throughput import Site
 
 
+def planned_study(config: StudyConfig, watch: Watch) -> Prepared:
+    """A new study as far as a plan needs it; nothing is written, and few videos are decoded."""
+    named = named_config(config)
+    Record.refuse_existing(named)
+    return told(prepare(named, watch, plan=True), watch)
+
+
 def forecast(
-    ready: Prepared, history: Sequence[Trial] = (), *, last: int | None = None
+    ready: Prepared,
+    history: Sequence[Trial] = (),
+    *,
+    last: int | None = None,
+    again: Sequence[Candidate] = (),
 ) -> Overview:
     """The plan of a run with its expected time on this device, from a few short calibrations.
 
     Of the ways in which the run may go it is the one in the middle by time, with the times of the
     shortest and of the longest. What trials of `history` answer is left out, and so is the last
-    training of a winner that is trial `last`. A plan without rows has nothing left to train.
+    training of a winner that is trial `last`; the networks `again` are trained whatever `history`
+    says, before all others. A plan without rows has nothing left to train.
     """
-    futures = ready.strategy.futures(history)
+    history, futures = _futures(ready, history, again)
     ways = [_ahead(ready, offers, history, last) for offers in futures]
     if not any(offers or winner for offers, winner in ways):
         return Overview(ready.config.name, facts(ready), (), None)
@@ -45,11 +62,19 @@ def forecast(
     times = [_overview(ready, *paces, *way, memory=False).seconds for way in ways]
     ordered = sorted(range(len(ways)), key=lambda place: times[place])
     middle = _overview(ready, *paces, *ways[ordered[len(ordered) // 2]], memory=True)
-    return dataclasses.replace(middle, shortest=min(times), longest=max(times))
+    return dataclasses.replace(
+        middle,
+        shortest=min(times),
+        longest=max(times),
+        warnings=warnings(ready, middle.steps, middle.final),
+    )
 
 
 def _ahead(
-    ready: Prepared, offers: Sequence[Offer], history: Sequence[Trial], last: int | None
+    ready: Prepared,
+    offers: Sequence[Offer],
+    history: Sequence[Trial],
+    last: int | None,
 ) -> tuple[tuple[Offer, ...], Candidate | None]:
     """The part of `offers` that the record does not answer, and the network trained last after it.
 
@@ -71,6 +96,38 @@ def _ahead(
     return left, winner if ready.config.final else None
 
 
+def _futures(
+    ready: Prepared, history: Sequence[Trial], again: Sequence[Candidate]
+) -> tuple[Sequence[Trial], tuple[tuple[Offer, ...], ...]]:
+    """The history without the answers of the networks trained `again`, and the ways from there.
+
+    Each way holds all of them. Who would propose other networks in their place (a sampler) is asked
+    with their answers in the history, and they come first.
+    """
+    digests = {candidate.digest for candidate in again}
+    rest = [trial for trial in history if trial.candidate.digest not in digests]
+    if digests:
+        futures = ready.strategy.futures(rest)
+        if futures and all(
+            digests <= {c.digest for o in way for c in o.candidates} for way in futures
+        ):
+            return rest, futures
+    first = tuple(_offers_of(again, ready))
+    return rest, tuple((*first, *way) for way in ready.strategy.futures(history) or ((),))
+
+
+def _offers_of(again: Sequence[Candidate], ready: Prepared) -> Iterator[Offer]:
+    """The networks that are trained again, as offers of the steps that they belong to."""
+    for step, group in groupby(sorted(again, key=_step), key=_step):
+        networks = tuple(group)
+        most = max(network.cost for network in networks)
+        yield Offer(step, most, networks, quantity=ready.strategy.price.quantity)
+
+
+def _step(candidate: Candidate) -> int:
+    return candidate.step or 0
+
+
 def _pace_of_last(
     ready: Prepared, pace: Pace, winners: Sequence[Candidate], base: Candidate
 ) -> Pace:
@@ -89,14 +146,15 @@ def _site(ready: Prepared) -> Site:
     from expand3d.measure.throughput import Site
 
     devices, threads = ready.config.devices or (ready.bench.device,), ready.bench.threads
-    # Workers of a cluster may be more than there is room for here.
-    here = max(1, len(os.sched_getaffinity(0)) // threads)
+    # Workers of a cluster may be more than there is room for here, and threads more than cores.
+    threads = min(threads, cores())
+    here = max(1, cores() // threads)
     return Site(devices, threads, min(ready.config.side_by_side, here))
 
 
 def _site_of_last(ready: Prepared) -> Site:
     """The place where the winner is trained once more, when all others are done."""
-    return dataclasses.replace(_site(ready), threads=ready.final.threads, at_a_time=1)
+    return dataclasses.replace(_site(ready), threads=min(ready.final.threads, cores()), at_a_time=1)
 
 
 def forecast_each(ready: Prepared, candidates: Sequence[Candidate]) -> tuple[PlannedStep, ...]:

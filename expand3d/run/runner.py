@@ -78,11 +78,16 @@ class Outcome:
 @contextmanager
 def new_study(config: StudyConfig, watch: Watch) -> Iterator[Prepared]:
     """A new study, prepared, while its lock is held; StudyError where the name is taken."""
-    name = config.name or made_up_name(study_names(config.root))
-    named = config.called(name).absolute()
-    with StudyLock(study_folder(name, config.root).make()):
+    named = named_config(config)
+    with StudyLock(study_folder(named.name, config.root).make()):
         Record.refuse_existing(named)
         yield told(prepare(named, watch), watch)
+
+
+def named_config(config: StudyConfig) -> NamedConfig:
+    """The configuration with a name, made up where it has none, and with absolute paths."""
+    name = config.name or made_up_name(study_names(config.root))
+    return config.called(name).absolute()
 
 
 def create_record(ready: Prepared) -> Record:
@@ -107,9 +112,11 @@ def reopened(
     storage: str | None,
     changes: Mapping[str, Any] | None,
     watch: Watch,
+    plan: bool = False,
 ) -> Iterator[tuple[Record, Prepared]]:
     """The record of a study that is there and what it stands on, while its lock is held.
 
+    For a `plan` few videos are decoded, and none of them into the cache.
     What `changes` extend is not in the record before `keep_growth`.
     """
     record = Record.open(name, root=root, storage=storage)
@@ -119,7 +126,7 @@ def reopened(
         config = continued(before, {"root": str(root), "storage": storage, **(changes or {})})
         check_resume(before, config)
         growth(before, config)  # refuses what becomes less, before any data is read
-        strategy, ready = prepared_again(record, config, watch)
+        strategy, ready = prepared_again(record, config, watch, plan=plan)
         yield record, dataclasses.replace(ready, strategy=strategy.extended(ready.strategy))
 
 
@@ -135,7 +142,12 @@ def keep_growth(record: Record, ready: Prepared, watch: Watch) -> None:
 
 
 def prepared_again(
-    record: Record, config: NamedConfig, watch: Watch, contents: Contents | None = None
+    record: Record,
+    config: NamedConfig,
+    watch: Watch,
+    contents: Contents | None = None,
+    *,
+    plan: bool = False,
 ) -> tuple[Strategy, Prepared]:
     """The strategy as recorded, and what the study stands on here; StudyError on other data."""
     data = record.attribute(DATA)
@@ -147,6 +159,7 @@ def prepared_again(
         start=strategy.start,
         began=data,
         contents=contents,
+        plan=plan,
     )
     refuse_changed_data(data, ready.clips, study=config.name)
     refuse_other(record.attribute(INITIAL), ready.bench.initial)

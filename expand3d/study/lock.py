@@ -2,48 +2,40 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import json
-import os
 import socket
-import time
-import weakref
 from pathlib import Path
 from types import TracebackType
 
 from expand3d.core.errors import StudyError
+from expand3d.core.locks import HeldFile, content, hold, is_held
 from expand3d.study.folder import StudyFolder
 from expand3d.study.session import Session
 
 #: A look at a lock (`holder`) takes it for an instant; a driver waits that long and no longer.
 PATIENCE_SECONDS = 0.5
+#: Two looks at once must not take each other for a driver.
+LOOK_SECONDS = 0.1
 
 
 class StudyLock:
     """Context manager that holds `NAME/lock`; StudyError names the process that holds it already.
 
-    The kernel frees the lock when the holder dies, however it dies. The file stays: its content
+    The system frees the lock when the holder dies, however it dies. The file stays: its content
     says who holds the lock, or who did last.
     """
 
     def __init__(self, folder: StudyFolder) -> None:
         self._folder = folder
-        self._handle: int | None = None
+        self._held: HeldFile | None = None
 
     def __enter__(self) -> StudyLock:
         self._folder.path.mkdir(parents=True, exist_ok=True)
-        handle = os.open(self._folder.lock, os.O_RDWR | os.O_CREAT, 0o644)
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while not _try(handle, fcntl.LOCK_EX):
-            if time.monotonic() > deadline:
-                os.close(handle)
-                raise StudyError(_refusal(self._folder))
-            time.sleep(0.02)
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, json.dumps(Session.start().to_json()).encode(), 0)
-        self._handle = handle
-        _let_go_in_children(self)
+        held = hold(self._folder.lock, patience=PATIENCE_SECONDS)
+        if held is None:
+            raise StudyError(_refusal(self._folder))
+        held.write(json.dumps(Session.start().to_json()))
+        self._held = held
         return self
 
     def __exit__(
@@ -52,12 +44,9 @@ class StudyLock:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._close()
-
-    def _close(self) -> None:
-        if self._handle is not None:
-            os.close(self._handle)
-            self._handle = None
+        if self._held is not None:
+            self._held.close()
+            self._held = None
 
 
 def place(folder: StudyFolder) -> str:
@@ -70,26 +59,13 @@ def place(folder: StudyFolder) -> str:
 
 def holder(folder: StudyFolder) -> Session | None:
     """The process that drives the study now, or None."""
-    try:
-        handle = os.open(folder.lock, os.O_RDONLY)
-    except FileNotFoundError:
-        return None
-    try:
-        return None if _try(handle, fcntl.LOCK_SH) else _last_holder(folder.lock)
-    finally:
-        os.close(handle)
-
-
-def _try(handle: int, kind: int) -> bool:
-    with contextlib.suppress(BlockingIOError):
-        fcntl.flock(handle, kind | fcntl.LOCK_NB)
-        return True
-    return False
+    held = is_held(folder.lock, patience=LOOK_SECONDS)
+    return _last_holder(folder.lock) if held else None
 
 
 def _last_holder(path: Path) -> Session:
     try:
-        return Session.from_json(json.loads(path.read_text()))
+        return Session.from_json(json.loads(content(path)))
     except (ValueError, TypeError):  # caught between its lock and its first line
         return Session(pid=0, host="unknown", started="just now", command="", versions={})
 
@@ -101,15 +77,3 @@ def _refusal(folder: StudyFolder) -> str:
         f"(started {session.started}); stop that one first, or look with: "
         f"expand3d status {folder.name}"
     )
-
-
-def _let_go_in_children(lock: StudyLock) -> None:
-    """A forked worker that outlives a killed driver must not keep its lock."""
-    reference = weakref.ref(lock)
-
-    def close() -> None:
-        held = reference()
-        if held is not None:
-            held._close()
-
-    os.register_at_fork(after_in_child=close)

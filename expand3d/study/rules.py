@@ -167,12 +167,12 @@ Jitter = Annotated[
 ]
 NAMES = Legal('a list of names such as ["scene3", "scene7"]')
 Names = Annotated[tuple[Name, ...], BeforeValidator(_names), OrText(), NAMES]
-DEVICE = Legal("cpu, cuda, cuda:N or mps")
+DEVICE = Legal("cpu, cuda or cuda:N")
 AnyDevice = Annotated[
-    str, Field(strict=True, pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$"), Legal(f"auto, {DEVICE}")
+    str, Field(strict=True, pattern=r"^(auto|cpu|cuda(:\d+)?)$"), Legal(f"auto, {DEVICE}")
 ]
 Devices = Annotated[
-    tuple[Annotated[str, Field(strict=True, pattern=r"^(cpu|mps|cuda(:\d+)?)$")], ...],
+    tuple[Annotated[str, Field(strict=True, pattern=r"^(cpu|cuda(:\d+)?)$")], ...],
     BeforeValidator(_devices),
     OrText(),
     DEVICE,

@@ -193,7 +193,7 @@ class Search(Section):
     ] = _of_search("network family", "x3d", "FAMILY")
     start: Annotated[Text, Example("x3d-xs")] | None = _of_search(
         "where to expand from: a preset, STUDY:NUMBER for a trial, or an exported network.json; "
-        "the family's base if left out",
+        "the family's base if left out. It takes the network alone; --init takes weights",
         None,
         "NETWORK",
     )
@@ -284,7 +284,7 @@ class Execution(Section):
     """The place and the processes of a study, and its name."""
 
     name: StudyName | None = _of_running("the study's name; made up if left out", None, "NAME")
-    device: AnyDevice = _of_running("auto, cpu, cuda, cuda:N or mps", "auto", "DEVICE")
+    device: AnyDevice = _of_running("auto, cpu, cuda or cuda:N", "auto", "DEVICE")
     threads: Count | None = _of_running(
         "CPU threads of a training; all cores, shared by the workers, if left out", None
     )

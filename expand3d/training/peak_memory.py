@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import re
-import resource
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -83,16 +82,25 @@ class PeakMemory:
         self._before = now
 
     def peak(self) -> int:
-        """Largest use in bytes.
+        """Largest use in bytes; 0 where the system does not tell.
 
         The allocator keeps what was freed (`keep_freed_memory`), so that a look between two steps
         shows what a step has used.
         """
         self.look()
         if self._before is None:
-            most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-            return most if sys.platform == "darwin" else most * 1024  # kilobytes on Linux
+            return _peak_of_process()
         return 1024 * self._most
+
+
+def _peak_of_process() -> int:
+    """Bytes that the process held at most, files in it; 0 where the system does not tell."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else most * 1024  # kilobytes on Linux
 
 
 def keep_freed_memory() -> bool:

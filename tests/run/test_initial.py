@@ -13,6 +13,8 @@ from expand3d.cli.main import main
 from expand3d.core.errors import ConfigError, StudyError, UserError, WeightsError
 from expand3d.core.trial import SCRATCH
 from expand3d.run.driver import resume_study, run_study
+from expand3d.run.events import Watch
+from expand3d.run.start import weights_left
 from expand3d.study.config import StudyConfig
 from expand3d.study.record import INITIAL, Record
 from tests.helpers.made_videos import write_data_set
@@ -148,3 +150,51 @@ def test_another_family_is_named(parent: StudyConfig, elsewhere: Path) -> None:
     )
     with pytest.raises(ConfigError, match="of family 'x3d', not 'r3d'"):
         run_study(config)
+
+
+@pytest.mark.parametrize("way", ["study", "folder", "file"])
+def test_a_start_says_that_its_weights_are_not_used(
+    parent: StudyConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    final = Record.open("parent", root=parent.root).final()
+    assert final is not None
+    if way == "study":
+        start, init, file = f"parent:{final['trial']}", "parent", "winner.safetensors"
+    else:
+        exported(parent, Path("out"))
+        start = "./out" if way == "folder" else "out/network.json"
+        init, file = "./out", "weights.safetensors"
+    note = weights_left(start, "scratch", root=parent.root)
+    assert note == (
+        f"--start takes the network of {start} alone, and its weights, {file}, are not used; "
+        f"--init {init} begins with them"
+    )
+    assert weights_left(start, init, root=parent.root) is None
+    other = weights_left(start, "./elsewhere", root=parent.root)
+    assert other == note
+
+
+def test_a_start_without_weights_says_nothing(parent: StudyConfig, tmp_path: Path) -> None:
+    assert weights_left("x3d-xs", "scratch", root=parent.root) is None
+    final = Record.open("parent", root=parent.root).final()
+    other = 0 if final and final["trial"] else 1
+    assert weights_left(f"parent:{other}", "scratch", root=parent.root) is None
+    out = exported(parent, tmp_path / "out")
+    (out / "weights.safetensors").unlink()
+    assert weights_left(str(out), "scratch", root=parent.root) is None
+
+
+def test_a_run_tells_it_once(parent: StudyConfig, elsewhere: Path, tmp_path: Path) -> None:
+    notes: list[str] = []
+
+    class Noted(Watch):
+        def note(self, text: str) -> None:
+            notes.append(text)
+
+    out = exported(parent, tmp_path / "out")
+    config = dataclasses.replace(
+        child(parent, "started", elsewhere, "scratch"), start=str(out), budget="1G"
+    )
+    run_study(config, watch=Noted(), confirm=lambda: False)
+    assert len([note for note in notes if note.startswith("--start takes")]) == 1

@@ -27,6 +27,7 @@ from expand3d.run.initial import find_initial, refuse_unfit, unknown_clips
 from expand3d.run.prepare.bench import Benches, set_up, settle
 from expand3d.run.prepare.data import (
     Clips,
+    Planning,
     Videos,
     cut_clips,
     find_videos,
@@ -37,6 +38,7 @@ from expand3d.run.prepare.data import (
 from expand3d.run.prepare.goal import Goal, find_goal
 from expand3d.run.prepare.sizes import sizes_of
 from expand3d.run.prepare.space import Space, choose_strategy, find_space
+from expand3d.run.start import weights_left
 from expand3d.search.strategy import Strategy
 from expand3d.study.config import NamedConfig
 
@@ -93,14 +95,20 @@ def prepare(
     start: Genotype | None = None,
     began: Mapping[str, Any] | None = None,
     contents: Contents | None = None,
+    plan: bool = False,
 ) -> Prepared:
     """Read, split and decode the data, choose the device and set up the strategy.
 
     What is wrong with budget, family or list is said before anything is decoded. `known` gives
     the latencies that the study's record has, `start` the network that it began with, and `began`
     what it says of its data; a study without is new. With `contents` nothing is read but the cache.
+    For a `plan` only a few videos are decoded, and nothing is written.
     """
     goal = find_goal(config, start)
+    if start is None and config.start:  # a study that begins
+        left = weights_left(config.start, config.init, root=config.root, storage=config.storage)
+        if left:
+            watch.note(left)
     initial = find_initial(config.init, root=config.root, storage=config.storage)
     videos = known_videos(config, contents) if contents else find_videos(config, watch)
     config = settle(config)
@@ -111,8 +119,16 @@ def prepare(
     first = goal.base(len(videos.manifest.class_names)).crop
     side = sizes.fixed or sizes.side(first, recipe)
     rule = RULE if began is None else began.get("split_rule", 1)
+    planning = Planning(every_hash=began is not None or initial is not None) if plan else None
     clips = cut_clips(
-        config, videos, sizes=sizes, side=side, seed=config.seed, watch=watch, rule=rule
+        config,
+        videos,
+        sizes=sizes,
+        side=side,
+        seed=config.seed,
+        watch=watch,
+        rule=rule,
+        plan=planning,
     )
     benches = set_up(config, clips, initial)
     tell_films(config, clips.store, benches.sides(), watch, refuse=began is None)

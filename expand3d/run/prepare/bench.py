@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from dataclasses import dataclass
 
 from expand3d.core.genotype import digest
+from expand3d.core.process import cores
 from expand3d.data.splits import folds
 from expand3d.execute.evaluate import Bench, make_jobs
 from expand3d.networks.weights.initial import Initial
@@ -55,7 +55,7 @@ def device_for(wanted: str) -> str:
 
 def _threads(config: Execution) -> int:
     """CPU threads of one training: what was said, or all cores shared among the workers."""
-    return config.threads or max(1, len(os.sched_getaffinity(0)) // config.at_a_time)
+    return config.threads or max(1, cores() // config.at_a_time)
 
 
 def last_threads(config: Execution, *, device: str, threads: int) -> int:
@@ -68,8 +68,7 @@ def last_threads(config: Execution, *, device: str, threads: int) -> int:
         return config.final_threads
     if config.executor == "ray" or {*(config.devices or (device,))} != {"cpu"}:
         return threads
-    cores = len(os.sched_getaffinity(0))
-    return max(threads, min(threads * config.at_a_time, cores))
+    return max(threads, min(threads * config.at_a_time, cores()))
 
 
 def set_up(config: StudyConfig, clips: Clips, initial: Initial | None = None) -> Benches:

@@ -13,6 +13,7 @@ from expand3d.data.check import CheckReport, check
 from expand3d.data.contents import Contents
 from expand3d.data.layouts.folders import printable
 from expand3d.data.manifest import Manifest, load_manifest
+from expand3d.data.planned import planned_store
 from expand3d.data.same import grouped_by_name, tell_same
 from expand3d.data.source import cache_root, resolve_source
 from expand3d.data.splits import RULE, Splits, make_splits
@@ -54,6 +55,16 @@ class Clips:
             "skipped": {bad.key: bad.reason for bad in store.bad},
             **self.sizes.identity(),
         }
+
+
+@dataclass(frozen=True)
+class Planning:
+    """A preparation that decodes next to nothing and writes nothing.
+
+    `every_hash` reads all videos, where their content is compared with a record's.
+    """
+
+    every_hash: bool = False
 
 
 def find_videos(config: Data, watch: Watch) -> Videos:
@@ -99,12 +110,16 @@ def cut_clips(
     seed: int,
     watch: Watch,
     rule: int = RULE,
+    plan: Planning | None = None,
 ) -> Clips:
     """The clips of the videos with a short side of `side` pixels, from the cache or decoded.
 
-    `rule` says how the parts are drawn.
+    `rule` says how the parts are drawn. For a `plan` only a few are decoded.
     """
-    store = sized_store(config, videos, sizes=sizes, side=side, watch=watch)
+    if plan is None:
+        store = sized_store(config, videos, sizes=sizes, side=side, watch=watch)
+    else:
+        store = _planned_store(config, videos, side=side, plan=plan, watch=watch)
     _refuse_one_class(store.manifest)  # videos that cannot be read are left out by now
     if sizes.fixed is None:  # a machine without the videos knows only those that are used
         sizes = replace(sizes, largest=largest_side(videos, store.keys))
@@ -119,6 +134,23 @@ def sized_store(
         return videos.contents.store(CacheSpec(fps=config.fps, short_side=side), cache_root())
     others = sizes.others(side)
     return clip_store(config, videos.manifest, short_side=side, watch=watch, others=others)
+
+
+def _planned_store(
+    config: Data, videos: Videos, *, side: int, plan: Planning, watch: Watch
+) -> CachedStore:
+    spec = CacheSpec(fps=config.fps, short_side=side)
+    store = planned_store(
+        videos.manifest,
+        spec,
+        cache_root(),
+        infos=videos.report.infos,
+        unopened=videos.report.bad,
+        on_bad="skip" if config.skip_bad else "stop",
+        cap_bytes=config.cache_cap.bytes,
+        every_hash=plan.every_hash,
+    )
+    return _told_skipped(config, store, watch)
 
 
 def largest_side(videos: Videos, keys: Iterable[str]) -> int:
@@ -152,6 +184,10 @@ def clip_store(
         say=watch.note,
         progress=watch.decoding,
     )
+    return _told_skipped(config, store, watch)
+
+
+def _told_skipped(config: Data, store: CachedStore, watch: Watch) -> CachedStore:
     for bad in store.bad[:FIRST_BAD]:
         watch.note(f"skipped {printable(bad.key)}: {bad.reason}")
     if len(store.bad) > FIRST_BAD:
