@@ -9,6 +9,7 @@ The names of Ray's that are private stand here alone, with a test that uses them
 
 from __future__ import annotations
 
+import importlib
 import os
 import secrets
 import socket
@@ -16,7 +17,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Literal
+from typing import Any, Literal, cast, get_args
 
 from expand3d.core.errors import ConfigError
 from expand3d.core.process import environment
@@ -65,6 +66,7 @@ def admitted(address: str | None) -> Iterator[str]:
     if not knows_tokens():
         yield place
         return
+    wanted: dict[str, str]
     if address is not None:
         wanted = {MODE: mode_of(place, os.environ, ask)}
     else:
@@ -150,9 +152,10 @@ def ask(address: str, mode: Mode) -> Answer:
         )
     except subprocess.TimeoutExpired:
         raise OSError(f"no answer after {ASK:g} s") from None
-    said = child.stdout.strip().splitlines()
-    if child.returncode == 0 and said and said[-1] in ("open", "refused", "no token"):
-        return said[-1]
+    said = child.stdout.strip().rpartition("\n")[2]
+    for answer in get_args(Answer):
+        if child.returncode == 0 and said == answer:
+            return cast(Answer, answer)
     error = child.stderr.strip().splitlines() or [f"exit code {child.returncode}"]
     raise OSError(error[-1])
 
@@ -176,7 +179,6 @@ def _variables(values: Mapping[str, str]) -> Iterator[None]:
 
 def _reread() -> None:
     """Make Ray read its variables again; it keeps the mode and the token that it saw first."""
-    from ray._raylet import AuthenticationTokenLoader, Config
-
-    Config.initialize("")
-    AuthenticationTokenLoader.instance().reset_cache()
+    inside: Any = importlib.import_module("ray._raylet")  # compiled: its types are not known
+    inside.Config.initialize("")
+    inside.AuthenticationTokenLoader.instance().reset_cache()

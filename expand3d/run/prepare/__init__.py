@@ -102,7 +102,7 @@ def prepare(
     """
     goal = find_goal(config, start)
     initial = find_initial(config.init, root=config.root, storage=config.storage)
-    videos = known_videos(config, contents) if contents else find_videos(config, watch)
+    videos = known_videos(config, contents) if contents else find_videos(config, watch, began)
     config = settle(config)
     space = find_space(config, goal, videos, known=known, watch=watch)
     recipe, infos = config.training_recipe(), videos.report.infos
