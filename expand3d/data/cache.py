@@ -33,6 +33,8 @@ from expand3d.data.same import tell_same
 
 #: Part of every file's name; a change to what `decode` returns must change it.
 FORMAT = "expand3d clip 1"
+#: The file that remembers the hashes of videos.
+HASHES = "files.json"
 #: Left free on the disk when the cache is written.
 SPARE_BYTES = 256 * 2**20
 #: Clips beyond the cap that are kept in memory, per process.
@@ -154,7 +156,7 @@ def build_store(
     try:
         root.mkdir(parents=True, exist_ok=True)
         _sweep(root)
-        hashes = FileHashes(root / "files.json")
+        hashes = FileHashes(root / HASHES)
         shas, bad = attempt(manifest.videos, lambda v: hashes.sha256(v.path), workers=workers)
         if cap_bytes is not None:
             cap_bytes = max(0, cap_bytes - cached_bytes(set(shas.values()), beside, root))
@@ -162,7 +164,7 @@ def build_store(
         bad += work.fill(shas)
         hashes.save()
     except OSError as error:
-        raise DataError(f"{root}: the clip cache cannot be written ({error.strerror})") from error
+        raise _unwritable(root, error) from error
     refuse_bad(manifest, bad, on_bad=on_bad)
     kept = manifest.without(key for key, _ in bad)
     if on_same != "pass":
@@ -174,6 +176,22 @@ def refuse_bad(manifest: Manifest, bad: Sequence[Bad], *, on_bad: Literal["stop"
     """DataError that lists the videos that cannot be used, or where none is left of "skip"."""
     if bad and (on_bad == "stop" or len(bad) == len(manifest)):
         raise DataError(_refusal(manifest, sorted(bad)))
+
+
+def content_hashes(manifest: Manifest, root: Path) -> dict[Video, str]:
+    """The SHA-256 of the videos that can be read; kept in the cache `root`, so that it is quick."""
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        hashes = FileHashes(root / HASHES)
+        shas, _ = attempt(manifest.videos, lambda v: hashes.sha256(v.path))
+        hashes.save()
+    except OSError as error:
+        raise _unwritable(root, error) from error
+    return shas
+
+
+def _unwritable(root: Path, error: OSError) -> DataError:
+    return DataError(f"{root}: the clip cache cannot be written ({error.strerror})")
 
 
 def _refusal(manifest: Manifest, bad: Sequence[Bad]) -> str:

@@ -14,11 +14,10 @@ import os
 import pickle
 import shutil
 import signal
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -27,6 +26,7 @@ from typing import Any
 from expand3d.core.errors import ConfigError, StudyError, UserError
 from expand3d.core.result import Interrupted, Training, TrainingKey
 from expand3d.execute.base import RETRIES, Assignment, Assignments, Listener, Setting, reason_of
+from expand3d.execute.ray_access import admitted
 
 try:
     import ray
@@ -39,8 +39,6 @@ except ImportError as error:
 REPORT = 2.0
 #: Bytes of shared memory of a cluster that is started here: assignments travel as files.
 OBJECT_STORE = 200 * 2**20
-#: Seconds that a cluster has to answer.
-KNOCK = 10.0
 #: The key under which a message of ours travels in a Tune result.
 MESSAGE = "message"
 #: What Tune would otherwise do in a driver that has its own record and its own signals.
@@ -64,7 +62,7 @@ class Ray:
                 "'ray', which itself says which GPU a training gets"
             )
         self._setting = replace(setting, device=kinds.pop())
-        self._mine = False
+        self._mine = ExitStack()
 
     @property
     def _resources(self) -> dict[str, float]:
@@ -77,7 +75,6 @@ class Ray:
             os.environ.setdefault(name, value)
         logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
         if not ray.is_initialized():
-            self._mine = True
             with _our_signals():
                 self._connect()
         try:
@@ -93,9 +90,10 @@ class Ray:
         if address is None:
             options |= {"include_dashboard": False, "object_store_memory": OBJECT_STORE}
         try:
-            if address is not None and address != "auto":
-                _knock(address)
-            ray.init(address or "local", **options)
+            with ExitStack() as mine:
+                ray.init(mine.enter_context(admitted(address)), **options)
+                mine.callback(ray.shutdown)
+                self._mine = mine.pop_all()
         except (OSError, RuntimeError, ValueError) as error:
             lines = str(error).strip().splitlines() or [type(error).__name__]
             raise ConfigError(f"address = {address!r} names no Ray cluster ({lines[0]})") from None
@@ -126,8 +124,7 @@ class Ray:
         self._leave()
 
     def _leave(self) -> None:
-        if self._mine:
-            ray.shutdown()
+        self._mine.close()
 
     def run(self, assignments: Assignments, listener: Listener, stop: Callable[[], bool]) -> None:
         """Answer every assignment as `Executor.run` says."""
@@ -305,12 +302,6 @@ class _Looks(_InDriver, tune.Stopper, tune.Callback):
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self._batch.lost(trial.trial_id)
-
-
-def _knock(address: str) -> None:
-    """OSError where nobody answers at HOST:PORT; Ray itself would ask for minutes."""
-    host, _, port = address.rpartition(":")
-    socket.create_connection((host, int(port)), timeout=KNOCK).close()
 
 
 @contextmanager

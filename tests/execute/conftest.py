@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from expand3d.execute.ray_access import admitted
 from tests.helpers import ROOT
 
 
@@ -20,9 +21,9 @@ def cluster() -> Iterator[None]:
     """Two CPUs of Ray on this machine, whatever it has."""
     import ray
 
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, admitted(None) as here:
         patch.setenv("PYTHONPATH", str(ROOT))  # where the workers find the helpers
-        ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False)
+        ray.init(here, num_cpus=2, include_dashboard=False, log_to_driver=False)
         yield
         ray.shutdown()
 

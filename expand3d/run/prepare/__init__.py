@@ -110,7 +110,7 @@ def prepare(
         if left:
             watch.note(left)
     initial = find_initial(config.init, root=config.root, storage=config.storage)
-    videos = known_videos(config, contents) if contents else find_videos(config, watch)
+    videos = known_videos(config, contents) if contents else find_videos(config, watch, began)
     config = settle(config)
     space = find_space(config, goal, videos, known=known, watch=watch)
     recipe, infos = config.training_recipe(), videos.report.infos

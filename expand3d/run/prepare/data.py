@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from expand3d.core.errors import DataError, StudyError
-from expand3d.data.cache import FIRST_BAD, CachedStore, CacheSpec, build_store
+from expand3d.data.cache import FIRST_BAD, CachedStore, CacheSpec, build_store, content_hashes
 from expand3d.data.check import CheckReport, check
 from expand3d.data.contents import Contents
 from expand3d.data.layouts.folders import printable
 from expand3d.data.manifest import Manifest, load_manifest
+from expand3d.data.moved import KEPT_DIGITS, Kept, under_kept_names
 from expand3d.data.planned import planned_store
 from expand3d.data.same import grouped_by_name, tell_same
 from expand3d.data.source import cache_root, resolve_source
@@ -51,7 +53,7 @@ class Clips:
         return {
             "fingerprint": store.fingerprint,
             "classes": list(store.class_names),
-            "clips": dict(zip(store.keys, (sha[:16] for sha in store.shas), strict=True)),
+            "clips": dict(zip(store.keys, (sha[:KEPT_DIGITS] for sha in store.shas), strict=True)),
             "skipped": {bad.key: bad.reason for bad in store.bad},
             **self.sizes.identity(),
         }
@@ -67,9 +69,19 @@ class Planning:
     every_hash: bool = False
 
 
-def find_videos(config: Data, watch: Watch) -> Videos:
-    """The videos that the configuration names; nothing is decoded yet."""
-    manifest = manifest_of(config, watch)
+def find_videos(config: Data, watch: Watch, began: Mapping[str, Any] | None = None) -> Videos:
+    """The videos that the configuration names; nothing is decoded yet.
+
+    Those of a study that `began` with the same content under other names have its names.
+    """
+    try:
+        listed = _listed(config, watch)
+    except DataError as error:
+        if began is None or Path(config.data).exists():
+            raise
+        raise DataError(f"{error}; where the videos moved, name them: --data PATH") from None
+    manifest = None if began is None else _with_names_of(began, listed, config, watch)
+    manifest = manifest or _grouped(config, listed)
     _refuse_one_class(manifest)
     return Videos(manifest, check(manifest, fps=config.fps, deep=False))
 
@@ -88,6 +100,33 @@ def _refuse_one_class(manifest: Manifest) -> None:
             )
 
 
+def _with_names_of(
+    began: Mapping[str, Any], manifest: Manifest, config: Data, watch: Watch
+) -> Manifest | None:
+    """The manifest as the study knows it, where only names differ from what it `began` with."""
+    kept = Kept(
+        began["clips"],
+        tuple(began["classes"]),
+        began["fingerprint"],
+        frozenset(began.get("skipped", ())),
+    )
+    shas = content_hashes(manifest, cache_root())
+    if kept.unchanged(manifest, shas):
+        return None
+    found = under_kept_names(manifest, shas, kept, group_by_name=config.group_by_name)
+    if found is None:
+        return None
+    now = {video.path: video.key for video in manifest.videos}
+    pairs = [(video.key, now[video.path]) for video in found.videos[: len(kept.clips)]]
+    other = [f"{printable(name)} is now {printable(key)}" for name, key in pairs if name != key]
+    classes = sorted(set(kept.classes) - set(manifest.class_names))
+    other = other or [f"class {name} has another name" for name in classes]
+    others = f": {other[0]}" if other else ": their order"
+    more = f" and {len(other) - 1} more" if len(other) > 1 else ""
+    watch.note(f"same content, other names{others}{more}; the study goes on under its own")
+    return found
+
+
 def known_videos(config: Data, contents: Contents) -> Videos:
     """The videos of a record, which need not be on this machine."""
     return Videos(contents.manifest, contents.report(fps=config.fps), contents)
@@ -95,9 +134,16 @@ def known_videos(config: Data, contents: Contents) -> Videos:
 
 def manifest_of(config: Data, watch: Watch) -> Manifest:
     """The list of the videos that the configuration names."""
+    return _grouped(config, _listed(config, watch))
+
+
+def _listed(config: Data, watch: Watch) -> Manifest:
     prefix = Path(config.prefix) if config.prefix else None
     source = resolve_source(config.data, say=watch.note)
-    manifest = load_manifest(source, prefix=prefix, val=config.val_data)
+    return load_manifest(source, prefix=prefix, val=config.val_data)
+
+
+def _grouped(config: Data, manifest: Manifest) -> Manifest:
     return grouped_by_name(manifest) if config.group_by_name else manifest
 
 
@@ -233,11 +279,11 @@ def refuse_changed_data(kept: Mapping[str, Any], clips: Clips, *, study: str) ->
     if now["fingerprint"] == kept["fingerprint"]:
         return
     before, after = kept["clips"], now["clips"]
-    changed = sorted(key for key in before.keys() & after.keys() if before[key] != after[key])
+    changed = {key for key in before.keys() & after.keys() if before[key] != after[key]}
     for keys, what in (
-        (changed, "changed"),
-        (sorted(before.keys() - after.keys()), "missing"),
-        (sorted(after.keys() - before.keys()), "new"),
+        (sorted(changed), "changed"),
+        (sorted(_without_copy(before, after)), "missing"),
+        (sorted(_without_copy(after, before)), "new"),
     ):
         if keys:
             more = f" and {len(keys) - 1} more" if len(keys) > 1 else ""
@@ -249,3 +295,17 @@ def refuse_changed_data(kept: Mapping[str, Any], clips: Clips, *, study: str) ->
         f"the data of study {study!r} is not what it began with: {what_changed}; "
         "restore it, or start a new study"
     )
+
+
+def _without_copy(some: Mapping[str, str], others: Mapping[str, str]) -> set[str]:
+    """The names among `some` hashes whose content stands among the others under no name."""
+    copies = Counter(others.values()) - Counter(
+        others[key] for key in some.keys() & others.keys() if some[key] == others[key]
+    )
+    found = set()
+    for key in some.keys() - others.keys():
+        if copies[some[key]]:
+            copies[some[key]] -= 1
+        else:
+            found.add(key)
+    return found
