@@ -14,7 +14,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -30,6 +30,7 @@ from expand3d.data.hashes import FileHashes, fingerprint
 from expand3d.data.layouts.folders import printable
 from expand3d.data.manifest import Manifest, Video
 from expand3d.data.same import tell_same
+from expand3d.data.tiers import EVERY
 
 #: Part of every file's name; a change to what `decode` returns must change it.
 FORMAT = "expand3d clip 1"
@@ -49,16 +50,27 @@ LEFTOVER_SECONDS = 6 * 3600
 
 @dataclass(frozen=True)
 class CacheSpec:
-    """The form in which clips are kept: frames per second, and the largest short side in pixels."""
+    """The form in which clips are kept: frames per second, and the largest short side in pixels.
+
+    Of the frames at that rate the first is kept, and `every` so many-th after it.
+    """
 
     fps: float
     short_side: int
+    every: int = 1
 
     def file_name(self, sha: str) -> str:
         """The cache file of a video whose content has this SHA-256, relative to the cache."""
         name = f"{FORMAT} {sha} {float(self.fps)!r} {self.short_side}"
+        if self.every > 1:
+            name += f" every {self.every}"
         digest = hashlib.sha256(name.encode()).hexdigest()[:32]
         return f"{digest[:2]}/{digest}.npy"
+
+    def denser(self) -> tuple[CacheSpec, ...]:
+        """Forms with these frames and more between them, the sparsest first."""
+        fewer = [e for e in EVERY if e < self.every and self.every % e == 0]
+        return tuple(replace(self, every=every) for every in fewer)
 
 
 def estimate_bytes(infos: Iterable[VideoInfo], spec: CacheSpec) -> int:
@@ -66,7 +78,7 @@ def estimate_bytes(infos: Iterable[VideoInfo], spec: CacheSpec) -> int:
     total = 0
     for info in infos:
         width, height = scaled_size(info.width, info.height, spec.short_side)
-        total += 3 * width * height * info.frames_at(spec.fps)
+        total += 3 * width * height * -(-info.frames_at(spec.fps) // spec.every)
     return total
 
 
@@ -84,8 +96,9 @@ class CachedStore:
     """A ClipStore over the cache; clips that are not in it are decoded when asked for.
 
     `manifest` is what can be used, `bad` what was dropped; `shas` are the SHA-256 of
-    the videos' content. `cached_bytes` is what the clips take on
-    disk; `on_the_fly` counts those beyond the cap. May be pickled: workers open the same files.
+    the videos' content. `cached_bytes` is what the clips take on disk in this form, though some may
+    be read from one with more frames, whose values are the same; `on_the_fly` counts those beyond
+    the cap. May be pickled: workers open the same files.
     """
 
     def __init__(
@@ -106,12 +119,13 @@ class CachedStore:
         self.bad = bad
         self.fingerprint = fingerprint(manifest, shas)
         self.identities: Sequence[str] = tuple(spec.file_name(sha) for sha in shas)
-        self._files = tuple(root / name for name in self.identities)
+        self.every = spec.every
+        self._files = tuple(holder(root, spec, sha) for sha in shas)
         self._recent = _Recent(MEMORY_BYTES)
         self._mapped = _Mapped()
-        sizes = {path: path.stat().st_size for path in set(self._files) if path.is_file()}
+        sizes = {file: file.bytes() for file in set(self._files)}
         self.cached_bytes = sum(sizes.values())
-        self.on_the_fly = sum(path not in sizes for path in self._files)
+        self.on_the_fly = sum(not sizes[file] for file in self._files)
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -121,10 +135,8 @@ class CachedStore:
         clip = self._mapped.get(self._files[index])
         if clip is not None:
             return clip
-        path = self.manifest.videos[index].path
-        return self._recent.get(
-            index, lambda: decode(path, fps=self.spec.fps, short_side=self.spec.short_side)
-        )
+        path, form = self.manifest.videos[index].path, asdict(self.spec)
+        return self._recent.get(index, lambda: decode(path, **form))
 
 
 def build_store(
@@ -178,12 +190,17 @@ def refuse_bad(manifest: Manifest, bad: Sequence[Bad], *, on_bad: Literal["stop"
         raise DataError(_refusal(manifest, sorted(bad)))
 
 
-def content_hashes(manifest: Manifest, root: Path) -> dict[Video, str]:
-    """The SHA-256 of the videos that can be read; kept in the cache `root`, so that it is quick."""
+def content_hashes(manifest: Manifest, root: Path, *, keep: bool) -> dict[Video, str]:
+    """The SHA-256 of the videos that can be read, by the cache `root` where it knows them.
+
+    With `keep` it knows them next time.
+    """
+    hashes = FileHashes(root / HASHES)
+    shas, _ = attempt(manifest.videos, lambda v: hashes.sha256(v.path))
+    if not keep:
+        return shas
     try:
         root.mkdir(parents=True, exist_ok=True)
-        hashes = FileHashes(root / HASHES)
-        shas, _ = attempt(manifest.videos, lambda v: hashes.sha256(v.path))
         hashes.save()
     except OSError as error:
         raise _unwritable(root, error) from error
@@ -218,9 +235,10 @@ class _Fill:
     def fill(self, shas: Mapping[Video, str]) -> tuple[Bad, ...]:
         """Write the clips that are missing, up to the cap; read the others to their end once."""
         files = {video: self.root / self.spec.file_name(sha) for video, sha in shas.items()}
-        sizes = {video: _sound_bytes(file) for video, file in files.items()}
-        there = sum(sizes.values())
-        missing = [video for video, size in sizes.items() if not size]
+        # Where there are several forms, others than this one count among those beside it.
+        there = sum(_File(file).bytes() for file in set(files.values()))
+        held = {sha: holder(self.root, self.spec, sha).bytes() for sha in set(shas.values())}
+        missing = [video for video, sha in shas.items() if not held[sha]]
         infos, unopened = attempt(missing, lambda v: probe(v.path), workers=self.workers)
         planned: dict[Video, int] = {}
         new = 0
@@ -241,10 +259,9 @@ class _Fill:
                     write_clip(
                         video.path,
                         files[video],
-                        fps=self.spec.fps,
-                        short_side=self.spec.short_side,
                         room=room,
                         reserved=planned[video],
+                        **asdict(self.spec),
                     )
                     return
                 except BeyondCap:
@@ -265,9 +282,10 @@ class _Fill:
         if self.say is None or not written + beyond:
             return
         beside = f" beside {in_bytes(there)}" if there else ""
+        frames = f", {kept(self.spec)}" if self.spec.every > 1 else ""
         self.say(
             f"clip cache: {in_bytes(new)} to write{beside} in {self.root} ({written} clips, "
-            f"{self.spec.fps:g} frames/s, short side {self.spec.short_side})"
+            f"{self.spec.fps:g} frames/s, short side {self.spec.short_side}{frames})"
         )
         if beyond:
             self.say(
@@ -283,17 +301,37 @@ class _Fill:
             )
 
 
-def _load(file: Path) -> Frame | None:
-    """The clip in a cache file, mapped and read-only; None where the file is missing or damaged."""
-    try:
-        return np.asarray(np.load(file, mmap_mode="r"))
-    except (OSError, ValueError, EOFError):
-        return None
+@dataclass(frozen=True)
+class _File:
+    """A cache file, of whose frames the first and `every` so many-th after it are read."""
+
+    path: Path
+    every: int = 1
+
+    def load(self) -> Frame | None:
+        """The clip, mapped and read-only; None where the file is missing or damaged."""
+        try:
+            return np.asarray(np.load(self.path, mmap_mode="r"))[:: self.every]
+        except (OSError, ValueError, EOFError):
+            return None
+
+    def bytes(self) -> int:
+        """Bytes of a file of the frames that are read, 0 where there are none."""
+        clip = self.load()
+        return 0 if clip is None else clip.nbytes + HEADER_BYTES
 
 
-def _sound_bytes(file: Path) -> int:
-    """Bytes of a cache file, 0 where it is missing or not whole."""
-    return 0 if _load(file) is None else file.stat().st_size
+def holder(root: Path, spec: CacheSpec, sha: str) -> _File:
+    """The file of a clip in its own form; where it is not there, a sound one with more frames."""
+    own = _File(root / spec.file_name(sha))
+    denser = (_File(root / e.file_name(sha), spec.every // e.every) for e in spec.denser())
+    return next((file for file in (own, *denser) if file.load() is not None), own)
+
+
+def kept(spec: CacheSpec) -> str:
+    """Which frames are kept, in words."""
+    ending = {1: "", 2: "2nd ", 3: "3rd "}.get(spec.every, f"{spec.every}th ")
+    return f"every {ending}frame"
 
 
 def _sweep(root: Path) -> None:
@@ -310,13 +348,13 @@ class _Mapped:
     def __init__(self) -> None:
         self._clips: dict[Path, Frame] = {}
 
-    def get(self, file: Path) -> Frame | None:
+    def get(self, file: _File) -> Frame | None:
         """The clip in a cache file; None where the file is missing or damaged."""
-        clip = self._clips.get(file)
-        if clip is None and (clip := _load(file)) is not None:
+        clip = self._clips.get(file.path)
+        if clip is None and (clip := file.load()) is not None:
             if len(self._clips) >= MOST_MAPPED:
                 self._clips.clear()
-            self._clips[file] = clip
+            self._clips[file.path] = clip
         return clip
 
     def __reduce__(self) -> tuple[type[_Mapped], tuple[()]]:

@@ -6,7 +6,7 @@ import io
 import os
 import threading
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 
@@ -39,9 +39,16 @@ class Room:
 
 
 def write_clip(
-    video: Path, file: Path, *, fps: float, short_side: int, room: Room, reserved: int
+    video: Path,
+    file: Path,
+    *,
+    fps: float,
+    short_side: int,
+    every: int = 1,
+    room: Room,
+    reserved: int,
 ) -> None:
-    """Decode a video into `file`, which appears whole or not at all.
+    """Decode a video into `file`, which appears whole or not at all, as `decode` gives it.
 
     `reserved` bytes of the cap are this clip's; what it does not need goes back to `room`, what it
     needs beyond comes from there. Raises BeyondCap and DataError.
@@ -52,7 +59,8 @@ def write_clip(
         with temporary.open("w+b") as out:
             writer = _Writer(out, room, reserved)
             try:
-                decode_to(video, writer.begin, writer.take, fps=fps, short_side=short_side)
+                form: Any = {"fps": fps, "short_side": short_side, "every": every}
+                decode_to(video, writer.begin, writer.take, **form)
                 writer.finish()
             except BaseException:
                 room.take(-writer.reserved)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from expand3d.core.errors import DataError
-from expand3d.data.cache import CachedStore, CacheSpec
+from expand3d.data.cache import CachedStore, CacheSpec, holder, kept
 from expand3d.data.check import Bad, CheckReport, summed_up
 from expand3d.data.decode import VideoInfo
 from expand3d.data.manifest import Manifest, Video
@@ -39,12 +39,13 @@ class Contents:
 
     def store(self, spec: CacheSpec, root: Path) -> CachedStore:
         """The clips in the cache at `root`; DataError where it lacks some."""
-        lacking = [sha for sha in self.shas if not (root / spec.file_name(sha)).is_file()]
+        lacking = [sha for sha in self.shas if holder(root, spec, sha).load() is None]
         if lacking:
             raise DataError(
                 f"{self.manifest.source} is not on this machine, and its cache {root} lacks "
                 f"{len(lacking)} of {len(self.shas)} clips at {spec.fps:g} frames/s and "
-                f"{spec.short_side} pixels; say with --data where the videos are, or copy the cache"
+                f"{spec.short_side} pixels ({kept(spec)}); say with --data where the videos are, "
+                "or copy the cache"
             )
         return CachedStore(self.manifest, spec, root, self.shas, self.bad)
 

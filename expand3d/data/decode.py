@@ -150,13 +150,15 @@ def verify(path: Path) -> VideoInfo:
         return _count(path, stamps, even=True)
 
 
-def decode(path: Path, *, fps: float, short_side: int | None) -> NDArray[np.uint8]:
+def decode(path: Path, *, fps: float, short_side: int | None, every: int = 1) -> NDArray[np.uint8]:
     """All of a video as uint8 T x H x W x 3 (RGB), upright, at `fps` frames per second.
 
-    The short side is brought down to `short_side` pixels (None: left as it is), never up.
+    The short side is brought down to `short_side` pixels (None: left as it is), never up. Of the
+    frames the first and `every` so many-th after it are kept.
     Raises DataError naming the file and its fault.
     """
-    frames: list[Frame | None] = list(decode_frames(path, fps=fps, short_side=short_side))
+    found = decode_frames(path, fps=fps, short_side=short_side, every=every)
+    frames: list[Frame | None] = list(found)
     assert frames[0] is not None
     clip = np.empty((len(frames), *frames[0].shape), dtype=np.uint8)
     for number, frame in enumerate(frames):
@@ -166,14 +168,14 @@ def decode(path: Path, *, fps: float, short_side: int | None) -> NDArray[np.uint
     return clip
 
 
-def decode_frames(path: Path, *, fps: float, short_side: int | None) -> list[Frame]:
+def decode_frames(path: Path, *, fps: float, short_side: int | None, every: int = 1) -> list[Frame]:
     """As `decode`, frame by frame; a frame that is shown longer is one array listed repeatedly."""
     taken: list[Frame] = []
 
     def take(frame: Frame, times: int) -> None:
         taken.extend([frame] * times)
 
-    decode_to(path, taken.clear, take, fps=fps, short_side=short_side)
+    decode_to(path, taken.clear, take, fps=fps, short_side=short_side, every=every)
     return taken
 
 
@@ -184,6 +186,7 @@ def decode_to(
     *,
     fps: float,
     short_side: int | None,
+    every: int = 1,
 ) -> None:
     """Give the frames of `decode` to `take` one by one, each with how often it is shown.
 
@@ -194,7 +197,9 @@ def decode_to(
     for even in (False, True):
         begin()
         try:
-            return _resample(path, stamps, take, fps=fps, short_side=short_side, even=even)
+            return _resample(
+                path, stamps, take, fps=fps, short_side=short_side, every=every, even=even
+            )
         except _Backward:
             continue
 
@@ -231,21 +236,22 @@ def _resample(
     *,
     fps: float,
     short_side: int | None,
+    every: int,
     even: bool,
 ) -> None:
-    """Frames on the grid k / fps; only those that the grid needs are converted to RGB."""
+    """Frames on the grid k / fps, k a multiple of `every`; no others are converted to RGB."""
     taken = 0
     with _opened(path) as (container, stream):
         clock, shown, convert = _Clock(stream, stamps, even=even), None, None
         for frame in _frames(path, container, stream):
-            due = int(np.ceil(clock.tick(frame) * fps - TOLERANCE))
+            due = -(-int(np.ceil(clock.tick(frame) * fps - TOLERANCE)) // every)
             convert = convert or _converter(frame, short_side)
             if shown is not None and due > taken:
                 take(convert(shown), due - taken)
                 taken = due
             shown = frame
         assert shown is not None and convert is not None
-        if (due := frame_count(clock.finish(), fps)) > taken:
+        if (due := -(-frame_count(clock.finish(), fps) // every)) > taken:
             take(convert(shown), due - taken)
 
 

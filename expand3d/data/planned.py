@@ -20,6 +20,7 @@ from expand3d.data.cache import (
     CachedStore,
     CacheSpec,
     estimate_bytes,
+    holder,
     refuse_bad,
 )
 from expand3d.data.check import Bad, attempt
@@ -74,7 +75,7 @@ def planned_store(
     hashes = FileHashes(root / "files.json")
     opened = [video for video in manifest.videos if video.key in infos]
     shas, bad = attempt(opened, _Names(opened, hashes, every=every_hash).of)
-    left = [v for v in shas if not (root / spec.file_name(shas[v])).is_file()]
+    left = [v for v in shas if not holder(root, spec, shas[v]).path.is_file()]
     seconds, damaged = _decoded(_spread(left), spec)
     bad = tuple(sorted({*unopened, *bad, *damaged}))
     refuse_bad(manifest, bad, on_bad=on_bad)

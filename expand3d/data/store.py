@@ -21,7 +21,7 @@ class ClipStore(Protocol):
     `keys` name the clips stably and uniquely (the path as the manifest writes it); they are what
     augmentation and pairing of results hang on. `identities` name what a clip's frames are made of,
     the video's content, frame rate and size: equal ones are equal frames, wherever they are.
-    `groups` holds the scene or person, or None.
+    `groups` holds the scene or person, or None. Of each video every `every`-th frame is kept.
     """
 
     @property
@@ -38,6 +38,9 @@ class ClipStore(Protocol):
 
     @property
     def class_names(self) -> Sequence[str]: ...
+
+    @property
+    def every(self) -> int: ...
 
     def __len__(self) -> int: ...
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from expand3d.core.units import in_bytes
-from expand3d.data.cache import CachedStore, CacheSpec, estimate_bytes
+from expand3d.data.cache import CachedStore, CacheSpec, estimate_bytes, kept
 from expand3d.data.planned import PlannedStore
 from expand3d.run.events import Watch
 from expand3d.run.prepare import Prepared
@@ -84,17 +84,27 @@ def _to_decode(store: CachedStore) -> str:
 
 
 def _sizes(ready: Prepared) -> str:
-    """The size of the decoded clips, and what larger ones take if a network needs them."""
+    """The form of the decoded clips, and what others take if a network needs them."""
     sizes, store = ready.clips.sizes, ready.store
     if sizes.fixed is not None:
         return ""
-    side = store.spec.short_side
+    side, fps = store.spec.short_side, store.spec.fps
     infos = [ready.report.infos[key] for key in store.keys if key in ready.report.infos]
-    more = [
-        f"{in_bytes(estimate_bytes(infos, CacheSpec(store.spec.fps, larger)))} at {larger}"
-        for larger in sizes.ahead(side, ready.space.crop, ready.bench.recipe)
+    specs = [
+        CacheSpec(fps, other, every)
+        for other in (side, *sizes.ahead(side, ready.space.crop, ready.bench.recipe))
+        for every in sizes.choices
+        if other > side or every < store.every
     ]
-    return f" at {side} pixels" + (f" ({', '.join(more)} when a network reads it)" if more else "")
+    sparse = len(sizes.choices) > 1
+    more = ", ".join(
+        in_bytes(estimate_bytes(infos, spec))
+        + (f" of {kept(spec)}" if sparse else "")
+        + f" at {spec.short_side}"
+        for spec in specs
+    )
+    frames = f", {kept(store.spec)}" if sparse else ""
+    return f" at {side} pixels{frames}" + (f" ({more} when a network reads it)" if more else "")
 
 
 def _training(ready: Prepared) -> str:

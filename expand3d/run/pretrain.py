@@ -24,7 +24,7 @@ from expand3d.networks import get_family
 from expand3d.run.events import Watch
 from expand3d.run.prepare.bench import device_for
 from expand3d.run.prepare.data import clip_store, manifest_of, parts_of, tell_films
-from expand3d.run.prepare.sizes import cached_side
+from expand3d.run.prepare.sizes import Form, cached_side
 from expand3d.run.teacher import load_teacher
 from expand3d.study.sections import Data, Execution
 from expand3d.study.session import Session
@@ -181,7 +181,7 @@ def _prepared(wanted: Pretraining, watch: Watch) -> tuple[TransferTask, CachedSt
         watch.note("the student reads single frames: it learns nothing of motion")
     crop = max(plan.crop, teacher.crop)
     side = cached_side(crop, wanted.recipe)
-    store = clip_store(config, manifest, short_side=side, watch=watch)
+    store = clip_store(config, manifest, form=Form(side), watch=watch)
     parts = parts_of(config, store.manifest, seed=wanted.seed)
     tell_films(config, store, parts.part_of(), watch, refuse=False)
     for note in parts.notes:

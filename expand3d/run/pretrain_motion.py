@@ -19,7 +19,7 @@ from expand3d.interop.network import ExportedNetwork
 from expand3d.networks import get_family
 from expand3d.run.events import Watch
 from expand3d.run.prepare.data import clip_store, manifest_of, parts_of, tell_films
-from expand3d.run.prepare.sizes import cached_side
+from expand3d.run.prepare.sizes import Form, cached_side
 from expand3d.run.pretrain import carried_out, described, refuse_other_folder
 from expand3d.study.sections import Data, Execution
 
@@ -94,7 +94,7 @@ def _prepared(wanted: MotionPretraining, watch: Watch) -> tuple[MotionTask, Cach
     manifest = manifest_of(wanted.data, watch)
     plan = family.resolve(wanted.student, num_classes=len(manifest.class_names))
     side = cached_side(plan.crop, wanted.recipe)
-    store = clip_store(wanted.data, manifest, short_side=side, watch=watch)
+    store = clip_store(wanted.data, manifest, form=Form(side), watch=watch)
     parts = parts_of(wanted.data, store.manifest, seed=wanted.seed)
     tell_films(wanted.data, store, parts.part_of(), watch, refuse=False)
     for note in parts.notes:

@@ -31,6 +31,7 @@ from expand3d.run.facts import told
 from expand3d.run.initial import refuse_other, to_json
 from expand3d.run.prepare import Prepared, prepare
 from expand3d.run.prepare.data import refuse_changed_data, sized_store
+from expand3d.run.prepare.sizes import Form
 from expand3d.run.recording import Recording
 from expand3d.run.time_limit import WorkTime, trained_seconds
 from expand3d.search.strategies import (
@@ -231,7 +232,8 @@ class Part(ABC):
         self.ready = dataclasses.replace(ready, strategy=strategy)
         self.executor = executor
         self._stop = stop
-        self._stores = {ready.store.spec.short_side: ready.store}
+        spec = ready.store.spec
+        self._stores = {Form(spec.short_side, spec.every): ready.store}
         self.time: WorkTime | None = None  # until the session begins
 
     @abstractmethod
@@ -295,30 +297,30 @@ class Part(ABC):
         """A bench, the candidates' by default, with the clips that the network reads.
 
         They are decoded now, if they are not there yet, and where it reads optical flow, so is
-        that of all clips. Their size depends on the network, so that equal networks have equal
+        that of all clips. Their form depends on the network, so that equal networks have equal
         scores whoever asked for them and when: a baseline, or a budget that was extended.
         """
         bench = bench or self.ready.bench
         sizes, flow = self.ready.clips.sizes, self.ready.config.flow_spec()
-        side = sizes.side(plan.crop, bench.recipe)
-        bench = dataclasses.replace(bench, store=self._clips(side))
+        form = sizes.form(plan, bench.recipe)
+        bench = dataclasses.replace(bench, store=self._clips(form))
         if plan.sources <= {"frames"}:
             return bench
-        of = self._clips(sizes.flow_side(flow.short_side, side))
+        of = self._clips(Form(sizes.flow_side(flow.short_side, form.side)))
         store = FlowStore(bench.store, flow, flow_root(), of)
         workers = bench.threads * self.ready.config.at_a_time
         store.fill(plan.sources, workers=workers, progress=self.watch.flow)
         return dataclasses.replace(bench, store=store)
 
-    def _clips(self, side: int) -> CachedStore:
-        """The clips at one of the study's sizes, decoded now where they are not there yet."""
-        if side not in self._stores:
+    def _clips(self, form: Form) -> CachedStore:
+        """The clips in one of the study's forms, decoded now where they are not there yet."""
+        if form not in self._stores:
             clips = self.ready.clips
             used = dataclasses.replace(self.ready.videos, manifest=clips.store.manifest)
-            self._stores[side] = sized_store(
-                self.ready.config, used, sizes=clips.sizes, side=side, watch=self.watch
+            self._stores[form] = sized_store(
+                self.ready.config, used, sizes=clips.sizes, form=form, watch=self.watch
             )
-        return self._stores[side]
+        return self._stores[form]
 
     def measure(self, plan: Plan) -> None:
         """Measure the latency of a network, while nothing trains, and keep it in the record."""

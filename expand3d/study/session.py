@@ -64,8 +64,8 @@ class Session:
     def from_json(cls, data: Mapping[str, Any]) -> Session:
         """The session that `to_json` wrote; TypeError where a value is of another kind."""
         session = cls(**data)
-        texts = (session.host, session.started, session.command)
-        texts += tuple(text for text in (session.stopped, session.reason) if text is not None)
+        texts = [session.host, session.started, session.command]
+        texts += [text for text in (session.stopped, session.reason) if text is not None]
         if type(session.pid) is not int or not all(isinstance(text, str) for text in texts):
             raise TypeError("a session is a process number and texts")
         return session

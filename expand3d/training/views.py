@@ -11,7 +11,6 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from expand3d.core.genotype import Plan
 from expand3d.core.inputs import Input
@@ -63,7 +62,7 @@ def _span(store: ClipStore, each: Input) -> int:
     source = each.made_of.source
     apart = step_of(store, source)
     fields = 1 if source != "frames" else 0  # a field of flow reaches to a later frame
-    return (each.frames - 1) * each.stride + (each.reach - 1 + fields) * apart + 1
+    return (each.frames - 1) * _stride(store, each) + (each.reach - 1 + fields) * apart + 1
 
 
 def _starts(
@@ -99,7 +98,8 @@ def _read_input(
     """One input, uint8 T x side x side x C: the pictures of all segments, their stacks in C."""
     kind = each.made_of
     source = pictures(store, index, kind.source)
-    first = np.concatenate([_indices(each, start) for start in starts])
+    stride = _stride(store, each)
+    first = np.concatenate([start + stride * np.arange(each.frames) for start in starts])
     step = step_of(store, kind.source)
     if kind.both_ways:
         source = np.concatenate([source, pictures(store, index, "backward")])
@@ -118,5 +118,8 @@ def _read_input(
     return stacked.permute(0, 2, 3, 1, 4).flatten(3).contiguous()
 
 
-def _indices(each: Input, start: int) -> NDArray[np.intp]:
-    return start + each.stride * np.arange(each.frames)
+def _stride(store: ClipStore, each: Input) -> int:
+    """The stride of an input in frames that the store keeps."""
+    assert store.every == 1 or each.reach == 1, "frames that follow each other are not kept"
+    assert each.frames == 1 or each.stride % store.every == 0, "frames between those that are kept"
+    return each.stride // store.every

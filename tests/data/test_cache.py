@@ -26,6 +26,7 @@ from expand3d.data.store import ClipStore
 from tests.helpers.made_videos import greys, values, write_data_set, write_video
 
 SPEC = CacheSpec(fps=30, short_side=24)
+SPARSE = CacheSpec(fps=30, short_side=24, every=8)
 
 
 @pytest.fixture
@@ -69,7 +70,7 @@ def test_identities_are_of_what_the_frames_are_made_of(manifest: Manifest, tmp_p
     moved = shutil.copytree(manifest.videos[0].path.parent, tmp_path / "moved")
     there = load_manifest(moved / "manifest.csv")
     assert build_store(there, SPEC, tmp_path / "other").identities == here
-    for changed in (CacheSpec(15, SPEC.short_side), CacheSpec(SPEC.fps, 16)):
+    for changed in (CacheSpec(15, SPEC.short_side), CacheSpec(SPEC.fps, 16), SPARSE):
         assert not {*build_store(there, changed, tmp_path / "other").identities} & {*here}
     write_video(moved / "clip2.mp4", greys(range(10)))
     again = build_store(there, SPEC, tmp_path / "other").identities
@@ -93,6 +94,43 @@ def test_nothing_is_decoded_twice(manifest: Manifest, tmp_path: Path, decoded: l
     assert len(decoded) == 6 and len(said) == 1
     build_store(manifest, CacheSpec(fps=15, short_side=24), root)
     assert len(decoded) == 12
+
+
+def test_sparse_clips_are_every_so_many_th_frame_wherever_they_are_read_from(
+    manifest: Manifest, tmp_path: Path, decoded: list[str]
+) -> None:
+    write_video(tmp_path / "data" / "clip5.mp4", greys(range(0, 250, 10)))
+    whole = [decode(video.path, fps=30, short_side=24) for video in manifest.videos]
+    said: list[str] = []
+
+    def built(name: str, *specs: CacheSpec) -> CachedStore:
+        for spec in specs:
+            store = build_store(manifest, spec, tmp_path / name, say=said.append)
+        for clip, all_of_it in zip(map(store.frames, range(6)), whole, strict=True):
+            assert np.array_equal(clip, all_of_it[:: store.every])
+            assert not clip.flags.writeable
+        return store
+
+    alone = built("alone", SPARSE)
+    # Two frames of five clips (0 and 8), four of one of 25; 128 bytes of each file are its header.
+    assert alone.cached_bytes == 14 * 24 * 36 * 3 + 6 * 128
+    assert said[-1].endswith("(6 clips, 30 frames/s, short side 24, every 8th frame)")
+    assert sum(map(len, contents(tmp_path / "alone").values())) == alone.cached_bytes
+    # Where there is more, nothing is decoded, and what a clip is called stays the same.
+    for denser in (SPEC, dataclasses.replace(SPEC, every=2)):
+        root = f"denser {denser.every}"
+        built(root, denser)
+        before, count = contents(tmp_path / root), len(decoded)
+        served = built(root, SPARSE)
+        assert contents(tmp_path / root) == before and len(decoded) == count
+        assert served.identities == alone.identities and served.on_the_fly == 0
+        assert served.cached_bytes == alone.cached_bytes
+    # A sparse one holds nothing for those who need more.
+    count = len(decoded)
+    built("alone", SPEC)
+    assert len(decoded) == count + 6
+    fly = build_store(manifest, SPARSE, tmp_path / "none", cap_bytes=0)
+    assert fly.on_the_fly == 6 and np.array_equal(fly.frames(5), whole[5][::8])
 
 
 def test_changed_content_is_decoded_anew_and_moved_content_is_not(
@@ -374,6 +412,7 @@ def test_estimate_is_frames_times_pixels() -> None:
     info = VideoInfo(frames=300, fps=30.0, width=340, height=256, duration_s=10.0, codec="h264")
     # 10 s at 15 frames/s, 170 x 128 pixels of 3 bytes.
     assert estimate_bytes([info, info], CacheSpec(15, 128)) == 2 * 150 * 170 * 128 * 3
+    assert estimate_bytes([info], CacheSpec(15, 128, every=8)) == 19 * 170 * 128 * 3
 
 
 @pytest.mark.parametrize(

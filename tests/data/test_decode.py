@@ -52,6 +52,18 @@ def test_variable_rate_holds_each_frame_until_the_next(tmp_path: Path, name: str
     assert 6 <= len(found) <= 8
 
 
+@pytest.mark.parametrize("every", [2, 3, 8])
+def test_every_so_many_th_frame_is_one_of_all(tmp_path: Path, every: int) -> None:
+    even = write_video(tmp_path / "a.mp4", greys(range(40, 240, 10)), rate=25)
+    times = [0, 90, 110, 400, 430, 470, 1300, 1310]
+    uneven = write_video(tmp_path / "v.mkv", greys(range(50, 210, 20)), times_ms=times, bf="0")
+    for path in (even, uneven):
+        for fps in (10.0, 24.0, 30.0, 60.0):
+            whole = decode(path, fps=fps, short_side=None)
+            found = decode(path, fps=fps, short_side=None, every=every)
+            assert np.array_equal(found, whole[::every])
+
+
 def test_a_held_frame_takes_memory_once(tmp_path: Path) -> None:
     path = write_video(tmp_path / "v.mkv", greys([50, 100]), times_ms=[0, 60_000], rate=10, bf="0")
     frames = decode_frames(path, fps=10, short_side=None)

@@ -42,6 +42,7 @@ class Moving:
     labels: list[int] = field(default_factory=list)
     class_names: tuple[str, ...] = ("a", "b")
     read: int = 0
+    every: int = 1
 
     def __post_init__(self) -> None:
         self.labels = self.labels or [i % 2 for i in range(len(self.clips))]

@@ -24,6 +24,7 @@ class ArrayStore:
     keys: Sequence[str]
     groups: Sequence[str | None]
     class_names: Sequence[str] = ("dark", "bright")
+    every: int = 1
 
     @property
     def identities(self) -> Sequence[str]:

@@ -38,6 +38,9 @@ class Read:
         self.identities: dict[int, set[tuple[str, ...]]] = {}
         self.pixels: dict[int, list[int]] = {}
         self.on_the_fly: dict[int, int] = {}
+        self.kept: dict[tuple[int, int], set[int]] = {}
+        self.lengths: dict[int, set[int]] = {}
+        self.pictures: dict[tuple[int, int], list[int]] = {}
         self.flow_of: set[int] = set()
 
     def train(self, plan: Any, store: Any, *, eval_indices: Any, **options: Any) -> Training:
@@ -46,6 +49,9 @@ class Read:
         self.sizes.setdefault(plan.crop, set()).add(min(np.shape(frames[0])[1:3]))
         self.identities.setdefault(plan.crop, set()).add(tuple(store.identities))
         self.pixels[plan.crop] = [int(clip.sum()) for clip in frames]
+        self.kept.setdefault((plan.frames, plan.crop), set()).add(store.every)
+        self.lengths.setdefault(store.every, set()).update(map(len, frames))
+        self.pictures[plan.frames, plan.crop] = [int(clip.sum()) for clip in frames]
         self.on_the_fly[plan.crop] = getattr(store, "on_the_fly", 0)
         self.flow_of |= {store.of.spec.short_side} if hasattr(store, "of") else set()
         scores = tuple(ClipScore(store.keys[i], store.labels[i], 0, 0.5) for i in eval_indices)
@@ -70,6 +76,18 @@ def big(config: StudyConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     return dataclasses.replace(config, data=str(tmp_path / "big"), budget=STEP)
 
 
+@pytest.fixture
+def long(config: StudyConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StudyConfig:
+    """Twelve videos of 170 pixels and 57 frames, whose networks need not read all of them."""
+    monkeypatch.setenv("EXPAND3D_CACHE", str(tmp_path / "cache"))
+    for number in range(12):
+        folder = tmp_path / "long" / f"class{number % 2}"
+        folder.mkdir(parents=True, exist_ok=True)
+        pictures = greys([20 + 3 * k + number for k in range(57)], height=170, width=180)
+        write_video(folder / f"{number}.mp4", pictures)
+    return dataclasses.replace(config, data=str(tmp_path / "long"), budget=STEP)
+
+
 def cached(home: Path) -> dict[str, int]:
     return {str(path): path.stat().st_size for path in home.rglob("*.npy")}
 
@@ -84,7 +102,7 @@ def test_small_networks_need_no_large_clips(big: StudyConfig, read: Read, tmp_pa
     assert read.sizes == {112: {160}, 160: {232}}
     assert len(cached(tmp_path)) == 24 and few.items() <= cached(tmp_path).items()
     data = Record.open("tiny", root=big.root).attribute(DATA)
-    assert data["tiers"] == 1 and data["clip_format"] and "short_side" not in data
+    assert data["tiers"] == 2 and data["clip_format"] and "short_side" not in data
 
 
 def test_the_size_is_the_same_in_another_order_and_from_another_cache(
@@ -196,6 +214,52 @@ def test_a_machine_without_the_videos_says_which_size_it_lacks(
     with pytest.raises(DataError, match="lacks 12 of 12 clips at 30 frames/s and 232 pixels"):
         join_study("tiny", **elsewhere)
     assert read.sizes == {112: {160}}
+
+
+def test_networks_read_the_frames_that_they_need_in_any_order(
+    long: StudyConfig, read: Read, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run_study(long) is not None
+    # One picture a view; two that are 14 frames apart; 57 frames at every 8th and every 2nd.
+    assert read.kept == {(1, 112): {8}, (2, 112): {2}, (1, 160): {8}}
+    assert read.lengths == {8: {8}, 2: {29}}
+    first = dict(read.pictures)
+    sparse = CacheSpec(30, 160, 8)
+    for sha in shas(long)[:5]:  # pruned: read from those with more frames
+        (tmp_path / "cache" / sparse.file_name(sha)).unlink()
+    assert run_study(dataclasses.replace(long, root=str(tmp_path / "pruned"))) is not None
+    for sha in shas(long)[:5]:
+        assert not (tmp_path / "cache" / sparse.file_name(sha)).exists()
+    # In another order, from an empty cache: a network that reads all frames goes first.
+    monkeypatch.setenv("EXPAND3D_CACHE", str(tmp_path / "empty"))
+    other = dataclasses.replace(long, root=str(tmp_path / "other"))
+    assert new_baselines(other, Selection(names=("x3d-m",))) is not None
+    assert read.kept.pop((16, 224)) == {1}
+    assert resume_study("tiny", root=other.root).finished
+    del read.pictures[16, 224]
+    assert read.pictures == first
+    assert read.kept == {(1, 112): {8}, (2, 112): {2}, (1, 160): {8}}
+
+
+def test_a_study_that_began_before_frames_were_left_out_reads_all(
+    long: StudyConfig, read: Read
+) -> None:
+    assert run_study(long, stop=lambda: True) is not None
+    record = Record.open("tiny", root=long.root)
+    record.set_attribute(DATA, {**record.attribute(DATA), "tiers": 1})
+    assert resume_study("tiny", root=long.root).finished
+    assert read.kept == {(1, 112): {1}, (2, 112): {1}, (1, 160): {1}}
+    assert Record.open("tiny", root=long.root).attribute(DATA)["tiers"] == 1
+
+
+def test_the_plan_says_which_frames_take_what(long: StudyConfig) -> None:
+    said = dict(facts(prepare(long.called("tiny"), Watch())))["data"]
+    # 12 clips of 57 frames, 160 x 170 and 170 x 180 pixels of 3 bytes: 8, 29 or all of them.
+    assert said.endswith(
+        "; 7.84 MB decoded at 160 pixels, every 8th frame (28.4 MB of every 2nd frame at 160, "
+        "55.8 MB of every frame at 160, 8.81 MB of every 8th frame at 232, "
+        "31.9 MB of every 2nd frame at 232, 62.8 MB of every frame at 232 when a network reads it)"
+    )
 
 
 def shas(config: StudyConfig) -> tuple[str, ...]:

@@ -78,6 +78,7 @@ class FlowStore:
         self.labels: Sequence[int] = clips.labels
         self.groups: Sequence[str | None] = clips.groups
         self.class_names: Sequence[str] = clips.class_names
+        self.every = clips.every
         self._mapped: dict[Path, NDArray[np.uint8]] = {}
 
     def __len__(self) -> int:

@@ -32,7 +32,7 @@ from expand3d.run.prepare.data import (
     cut_clips,
     find_videos,
     known_videos,
-    largest_side,
+    measures,
     tell_films,
 )
 from expand3d.run.prepare.goal import Goal, find_goal
@@ -110,21 +110,24 @@ def prepare(
         if left:
             watch.note(left)
     initial = find_initial(config.init, root=config.root, storage=config.storage)
-    videos = known_videos(config, contents) if contents else find_videos(config, watch, began)
+    videos = (
+        known_videos(config, contents)
+        if contents
+        else find_videos(config, watch, began, write=not plan)
+    )
     config = settle(config)
     space = find_space(config, goal, videos, known=known, watch=watch)
     recipe, infos = config.training_recipe(), videos.report.infos
-    largest = largest_side(videos, infos) if infos else 0
-    sizes = sizes_of(began, largest=largest, crop=space.crop, recipe=recipe)
-    first = goal.base(len(videos.manifest.class_names)).crop
-    side = sizes.fixed or sizes.side(first, recipe)
+    largest, frames = measures(videos, infos, config.fps)
+    sizes = sizes_of(began, largest=largest, frames=frames, crop=space.crop, recipe=recipe)
+    form = sizes.base_form(goal.base(len(videos.manifest.class_names)), recipe)
     rule = RULE if began is None else began.get("split_rule", 1)
     planning = Planning(every_hash=began is not None or initial is not None) if plan else None
     clips = cut_clips(
         config,
         videos,
         sizes=sizes,
-        side=side,
+        form=form,
         seed=config.seed,
         watch=watch,
         rule=rule,

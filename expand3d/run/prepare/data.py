@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import median_low
 from typing import Any
 
 from expand3d.core.errors import DataError, StudyError
@@ -20,7 +21,7 @@ from expand3d.data.same import grouped_by_name, tell_same
 from expand3d.data.source import cache_root, resolve_source
 from expand3d.data.splits import RULE, Splits, make_splits
 from expand3d.run.events import Watch
-from expand3d.run.prepare.sizes import Sizes
+from expand3d.run.prepare.sizes import Form, Sizes
 from expand3d.study.sections import Data
 
 #: Shares of all clips where neither the data nor the user says otherwise.
@@ -40,7 +41,7 @@ class Videos:
 class Clips:
     """The decoded clips, and the parts that train, choose and are only tested.
 
-    `store` has them at the size that the first network reads, `sizes` says which others read.
+    `store` has them in the form that the first network reads, `sizes` says which others read.
     """
 
     store: CachedStore
@@ -69,10 +70,13 @@ class Planning:
     every_hash: bool = False
 
 
-def find_videos(config: Data, watch: Watch, began: Mapping[str, Any] | None = None) -> Videos:
+def find_videos(
+    config: Data, watch: Watch, began: Mapping[str, Any] | None = None, *, write: bool = True
+) -> Videos:
     """The videos that the configuration names; nothing is decoded yet.
 
-    Those of a study that `began` with the same content under other names have its names.
+    Those of a study that `began` with the same content under other names have its names. Hashes
+    are kept in the cache where it may `write`.
     """
     try:
         listed = _listed(config, watch)
@@ -80,7 +84,7 @@ def find_videos(config: Data, watch: Watch, began: Mapping[str, Any] | None = No
         if began is None or Path(config.data).exists():
             raise
         raise DataError(f"{error}; where the videos moved, name them: --data PATH") from None
-    manifest = None if began is None else _with_names_of(began, listed, config, watch)
+    manifest = None if began is None else _with_names_of(began, listed, config, watch, write=write)
     manifest = manifest or _grouped(config, listed)
     _refuse_one_class(manifest)
     return Videos(manifest, check(manifest, fps=config.fps, deep=False))
@@ -101,7 +105,7 @@ def _refuse_one_class(manifest: Manifest) -> None:
 
 
 def _with_names_of(
-    began: Mapping[str, Any], manifest: Manifest, config: Data, watch: Watch
+    began: Mapping[str, Any], manifest: Manifest, config: Data, watch: Watch, *, write: bool
 ) -> Manifest | None:
     """The manifest as the study knows it, where only names differ from what it `began` with."""
     kept = Kept(
@@ -110,7 +114,7 @@ def _with_names_of(
         began["fingerprint"],
         frozenset(began.get("skipped", ())),
     )
-    shas = content_hashes(manifest, cache_root())
+    shas = content_hashes(manifest, cache_root(), keep=write)
     if kept.unchanged(manifest, shas):
         return None
     found = under_kept_names(manifest, shas, kept, group_by_name=config.group_by_name)
@@ -152,40 +156,41 @@ def cut_clips(
     videos: Videos,
     *,
     sizes: Sizes,
-    side: int,
+    form: Form,
     seed: int,
     watch: Watch,
     rule: int = RULE,
     plan: Planning | None = None,
 ) -> Clips:
-    """The clips of the videos with a short side of `side` pixels, from the cache or decoded.
+    """The clips of the videos in one form, from the cache or decoded.
 
     `rule` says how the parts are drawn. For a `plan` only a few are decoded.
     """
     if plan is None:
-        store = sized_store(config, videos, sizes=sizes, side=side, watch=watch)
+        store = sized_store(config, videos, sizes=sizes, form=form, watch=watch)
     else:
-        store = _planned_store(config, videos, side=side, plan=plan, watch=watch)
+        store = _planned_store(config, videos, form=form, plan=plan, watch=watch)
     _refuse_one_class(store.manifest)  # videos that cannot be read are left out by now
     if sizes.fixed is None:  # a machine without the videos knows only those that are used
-        sizes = replace(sizes, largest=largest_side(videos, store.keys))
+        largest, frames = measures(videos, store.keys, config.fps)
+        sizes = replace(sizes, largest=largest, frames=frames)
     return Clips(store, parts_of(config, store.manifest, seed=seed, rule=rule), sizes)
 
 
 def sized_store(
-    config: Data, videos: Videos, *, sizes: Sizes, side: int, watch: Watch
+    config: Data, videos: Videos, *, sizes: Sizes, form: Form, watch: Watch
 ) -> CachedStore:
-    """The clips at one of a study's sizes, from the cache or decoded under its cap."""
+    """The clips in one of a study's forms, from the cache or decoded under its cap."""
     if videos.contents:
-        return videos.contents.store(CacheSpec(fps=config.fps, short_side=side), cache_root())
-    others = sizes.others(side)
-    return clip_store(config, videos.manifest, short_side=side, watch=watch, others=others)
+        return videos.contents.store(CacheSpec(config.fps, *form), cache_root())
+    others = sizes.others(form)
+    return clip_store(config, videos.manifest, form=form, watch=watch, others=others)
 
 
 def _planned_store(
-    config: Data, videos: Videos, *, side: int, plan: Planning, watch: Watch
+    config: Data, videos: Videos, *, form: Form, plan: Planning, watch: Watch
 ) -> CachedStore:
-    spec = CacheSpec(fps=config.fps, short_side=side)
+    spec = CacheSpec(config.fps, *form)
     store = planned_store(
         videos.manifest,
         spec,
@@ -199,32 +204,34 @@ def _planned_store(
     return _told_skipped(config, store, watch)
 
 
-def largest_side(videos: Videos, keys: Iterable[str]) -> int:
-    """The short side in pixels of the largest of some videos, by their headers."""
-    infos = videos.report.infos
-    return max(infos[key].short_side for key in keys if key in infos)
+def measures(videos: Videos, keys: Iterable[str], fps: float) -> tuple[int, int]:
+    """The largest short side in pixels and the median frames of some videos, by their headers."""
+    infos = [videos.report.infos[key] for key in keys if key in videos.report.infos]
+    if not infos:
+        return 0, 1
+    return max(i.short_side for i in infos), median_low(i.frames_at(fps) for i in infos)
 
 
 def clip_store(
     config: Data,
     manifest: Manifest,
     *,
-    short_side: int,
+    form: Form,
     watch: Watch,
-    others: Iterable[int] = (),
+    others: Iterable[Form] = (),
 ) -> CachedStore:
-    """The decoded clips, their short side `short_side` pixels where the videos have as many.
+    """The decoded clips in a form, smaller where the videos are.
 
-    What is decoded at the `others` counts under the cap, too. DataError where a video cannot be
+    What is decoded in the `others` counts under the cap, too. DataError where a video cannot be
     read, unless the configuration says to go on without it.
     """
-    spec = CacheSpec(fps=config.fps, short_side=short_side)
+    spec = CacheSpec(config.fps, *form)
     store = build_store(
         manifest,
         spec,
         cache_root(),
         cap_bytes=config.cache_cap.bytes,
-        beside=[CacheSpec(fps=config.fps, short_side=other) for other in others],
+        beside=[CacheSpec(config.fps, *other) for other in others],
         on_bad="skip" if config.skip_bad else "stop",
         on_same="pass",
         say=watch.note,

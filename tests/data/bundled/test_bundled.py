@@ -224,6 +224,7 @@ class Rendered:
         self.groups: Sequence[str | None] = [f"{name[:5]}-{n}" for name, n, _ in self._clips]
         self.identities = self.keys
         self.class_names = MOTION
+        self.every = 1
 
     def __len__(self) -> int:
         return len(self._clips)
