@@ -312,6 +312,15 @@ RESTRICTIONS = Kind(
     },
 )
 
+#: Codebases whose names of weights some family knows, and of what.
+CODEBASES: Mapping[str, str] = {
+    "pytorchvideo": "X3D, SlowFast, SlowOnly, C2D, I3D-R50, R(2+1)D, CSN",
+    "pyslowfast": "X3D and SlowFast",
+    "mmaction2": "X3D, and SlowFast with BatchNorm in its laterals",
+    "torchvision": "R3D, MC3, R(2+1)D, S3D, DenseNet",
+    "pytorch-i3d": "I3D",
+}
+
 FORMATS = Kind(
     "export target",
     "expand3d.formats",

@@ -250,7 +250,7 @@ class Training(Section):
     final: Flag = _of_training("train the winner once more with profile final", True)
 
     init: Annotated[Text, Example("./x3d-m")] = _of_training(
-        "weights that networks begin with: scratch, ./DIR that convert or export --to json wrote, "
+        "weights that networks begin with: scratch, ./DIR that import or export --to json wrote, "
         "or a study for its winner's",
         SCRATCH,
         "WEIGHTS",
