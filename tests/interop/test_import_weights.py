@@ -58,8 +58,7 @@ def made(family: str, genotype: Genotype, folder: Path) -> ExportedNetwork:
 
 
 def read_again(network: ExportedNetwork, target: str, folder: Path) -> ExportedNetwork:
-    options = {"nearest": True} if "nearest" in FORMATS[target].options else {}
-    export(network, target=target, out=folder / "there", options=options)
+    export(network, target=target, out=folder / "there", nearest=bool(FORMATS[target].speller))
     file = weights_in(folder / "there")
     beside = described(file)
     assert beside is not None
