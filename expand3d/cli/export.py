@@ -60,8 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--nearest",
         action="store_true",
-        default=None,
-        help="write the nearest network that the target builds, and say where it differs",
+        help="where the target cannot build it, write the nearest network that it can, untrained",
     )
     parser.add_argument("--force", action="store_true", help="replace files that are there")
     add_record_flags(parser)
@@ -70,6 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Write the export and print what was written, and of a frontier what was not; 0."""
     from expand3d.interop.formats import export, refuse_occupied
+    from expand3d.interop.nearest import differences, fitted
     from expand3d.interop.verify import can_verify, refuse_unverifiable, verify
 
     out = Path(args.out)
@@ -78,22 +78,33 @@ def main(args: argparse.Namespace) -> int:
     folders = [out / f"trial-{n.trial:03d}" if args.frontier else out for n in networks]
     for folder in folders:  # before anything is written
         refuse_occupied(folder, force=args.force)
-    options = {name: getattr(args, name) for name in ("opset", "pixels", "nearest")}
+    options = {name: getattr(args, name) for name in ("opset", "pixels")}
     options = {name: value for name, value in options.items() if value is not None}
     if args.verify:
         refuse_unverifiable(args.to)
     check = can_verify(FORMATS.row(args.to)) if args.verify is None else args.verify
     written = 0
-    for network, folder in zip(networks, folders, strict=True):
+    for asked, folder in zip(networks, folders, strict=True):
         try:
-            files = export(network, target=args.to, out=folder, force=args.force, options=options)
+            network = fitted(asked, args.to, nearest=args.nearest)
+            files = export(
+                network,
+                target=args.to,
+                out=folder,
+                force=args.force,
+                nearest=args.nearest,
+                options=options,
+            )
         except ExportError as error:
             if not args.frontier:
                 raise
-            print(f"{network.title} is left out: {error}", file=sys.stderr)
+            print(f"{asked.title} is left out: {error}", file=sys.stderr)
             continue
         written += 1
         kept = "with weights" if network.weights else "architecture only: no weights were kept"
+        if network.genotype != asked.genotype:
+            changed = differences(asked.genotype, network.genotype)
+            kept = f"untrained, the nearest that can be built: {changed}"
         print(f"{network.title} ({kept}): {folder}: {', '.join(path.name for path in files)}")
         for found in verify(network, target=args.to, folder=folder) if check else ():
             print(f"  {found}")

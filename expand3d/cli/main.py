@@ -23,7 +23,7 @@ COMMANDS = {
     "report": ("expand3d.cli.report", "frontier as CSV, pictures and a page"),
     "pretrain": ("expand3d.cli.pretrain", "a 3D network taught by a frozen 2D one, without labels"),
     "export": ("expand3d.cli.export", "a network for another codebase, with its weights"),
-    "convert": ("expand3d.cli.convert", "published weights of another codebase, under our names"),
+    "import": ("expand3d.cli.import_", "weights of another codebase, under our names"),
     "cost": ("expand3d.cli.cost", "multiply-adds, parameters and activations of a network"),
     "presets": ("expand3d.cli.presets", "the published networks, computed beside printed"),
     "replay": ("expand3d.cli.replay", "the paper's expansion, re-enacted by the real driver"),

@@ -42,6 +42,14 @@ class ExportError(UserError):
     """A plan that the target codebase cannot express; names field, wanted and nearest."""
 
 
+class Inexpressible(ExportError):
+    """A plan of which a codebase cannot express `field`; another network it may build."""
+
+    def __init__(self, text: str, field: str) -> None:
+        super().__init__(text)
+        self.field = field
+
+
 class WeightsError(UserError):
     """Weights that do not fit a network; lists the names that are unknown, missing or unfit."""
 

@@ -32,8 +32,8 @@ class Row:
     The rest is for export targets. `rebuilds`: it builds a network of its own, whose counts may
     differ from ours. `trained_only`: it refuses a network without weights. `needs`: packages
     without which it writes nothing. `options` are the
-    keywords of its writer. `verifier` compares what was written with our network, by the packages
-    `verified_by`.
+    keywords of its writer. `speller` is what refuses plans; without one it writes every network.
+    `verifier` compares what was written with our network, by the packages `verified_by`.
     """
 
     target: str
@@ -43,8 +43,15 @@ class Row:
     trained_only: bool = False
     needs: tuple[str, ...] = ()
     options: tuple[str, ...] = ()
+    speller: str = ""
     verifier: str = ""
     verified_by: tuple[str, ...] = ()
+
+
+def load_target(target: str) -> Any:
+    """The object that "module:attribute" names."""
+    module, _, attribute = target.partition(":")
+    return getattr(importlib.import_module(module), attribute)
 
 
 @dataclass(frozen=True)
@@ -80,11 +87,11 @@ class Kind(Mapping[str, Row]):
 
     def load(self, name: str) -> Any:
         """The object called `name`; the kind's error says what is missing where it cannot load."""
-        module, _, attribute = self.row(name).target.partition(":")
+        target = self.row(name).target
         if name in self.rows:
-            return getattr(importlib.import_module(module), attribute)
+            return load_target(target)
         try:
-            return getattr(importlib.import_module(module), attribute)
+            return load_target(target)
         except (ImportError, AttributeError, ValueError) as error:
             raise self.error(f"{self.noun} {name!r} cannot be loaded: {error}") from None
 
@@ -298,7 +305,7 @@ RESTRICTIONS = Kind(
     ConfigError,
     {
         "pytorchvideo": Row(
-            "expand3d.interop.pytorchvideo.multipliers:refusal",
+            "expand3d.interop.pytorchvideo.folder:refusal",
             "networks that pytorchvideo can build",
         ),
         "pyslowfast": Row(
@@ -311,6 +318,15 @@ RESTRICTIONS = Kind(
         ),
     },
 )
+
+#: Codebases whose names of weights some family knows, and of what.
+CODEBASES: Mapping[str, str] = {
+    "pytorchvideo": "X3D, SlowFast, SlowOnly, C2D, I3D-R50, R(2+1)D, CSN",
+    "pyslowfast": "X3D and SlowFast",
+    "mmaction2": "X3D, and SlowFast with BatchNorm in its laterals",
+    "torchvision": "R3D, MC3, R(2+1)D, S3D, DenseNet",
+    "pytorch-i3d": "I3D",
+}
 
 FORMATS = Kind(
     "export target",
@@ -325,15 +341,17 @@ FORMATS = Kind(
             "expand3d.interop.pytorchvideo.folder:write",
             "a module that calls create_x3d, weights under its names, and a check",
             rebuilds=True,
+            speller="expand3d.interop.pytorchvideo.folder:spelling",
         ),
         "pyslowfast": Row(
             "expand3d.interop.pyslowfast.folder:write",
             "PySlowFast configs for training and testing, and a checkpoint under its names",
+            speller="expand3d.interop.pyslowfast.folder:spelling",
         ),
         "mmaction2": Row(
             "expand3d.interop.mmaction2.folder:write",
             "MMAction2 configs for training and testing, and a checkpoint under its names",
-            options=("nearest",),
+            speller="expand3d.interop.mmaction2.folder:spelling",
             verifier="expand3d.interop.mmaction2.folder:verify",
             verified_by=("mmaction", "mmengine", "mmcv"),
         ),

@@ -10,6 +10,7 @@ from typing import Any
 from expand3d.core.errors import ExportError, FileError
 from expand3d.core.files import make_folder
 from expand3d.core.plugins import FORMATS
+from expand3d.interop.nearest import fitted
 from expand3d.interop.network import ExportedNetwork
 from expand3d.interop.verify import needed
 
@@ -29,6 +30,7 @@ def export(
     target: str,
     out: str | Path,
     force: bool = False,
+    nearest: bool = False,
     options: Mapping[str, Any] | None = None,
 ) -> list[Path]:
     """Write `network` for `target` into the folder `out` and return its files, sorted.
@@ -37,7 +39,8 @@ def export(
 
     Nothing is left behind where it fails, and a file that is replaced is so as a whole.
     ExportError where the target cannot express the plan, or where `out` has files already;
-    `force` replaces those of the same name. FileError where `out` cannot be written.
+    `force` replaces those of the same name, `nearest` takes the nearest network that can be
+    expressed. FileError where `out` cannot be written.
     """
     write, out, options = get_writer(target), Path(out), options or {}
     known = FORMATS.row(target).options
@@ -47,6 +50,7 @@ def export(
         )
     needed(target)
     refuse_occupied(out, force=force)
+    network = fitted(network, target, nearest=nearest)
     # On the disk of `out`, where a file takes its name by a rename and not by a copy.
     there = next(folder for folder in (out, *out.absolute().parents) if folder.is_dir())
     try:

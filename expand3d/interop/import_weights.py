@@ -1,58 +1,174 @@
-"""Published weights of other codebases as a folder that every command here reads."""
+"""Weights of other codebases as a folder that every command here reads."""
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from expand3d.core.errors import WeightsError
 from expand3d.core.genotype import Genotype
-from expand3d.interop.formats import export
+from expand3d.interop.formats import export, refuse_occupied
+from expand3d.interop.json_folder import load_export
 from expand3d.interop.network import ExportedNetwork
+from expand3d.interop.network_file import NETWORK
 from expand3d.networks import get_family
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from expand3d.networks.weights.checkpoint import Checkpoint
+
+#: Where the numbers of an imported network come from, in its provenance.
+IMPORTED = "imported"
+
+
+@dataclass(frozen=True)
+class Imported:
+    """The files that were written, and what a person should know of them, a line each."""
+
+    files: list[Path]
+    notes: tuple[str, ...]
+
+
+def weights_in(path: Path) -> Path:
+    """The file of weights that `path` is, or that lies in the folder `path` as `weights.*`."""
+    if path.is_file():
+        return path
+    found = sorted(path.glob("weights.*")) if path.is_dir() else []
+    if len(found) != 1:
+        what = f"{len(found)} files weights.*" if path.is_dir() else "no such file"
+        raise WeightsError(f"{path}: there {'are' if len(found) > 1 else 'is'} {what}")
+    return found[0]
+
+
+def of_genotype(genotype: Genotype, *, name: str, num_classes: int) -> ExportedNetwork:
+    """The network of the file called `name`, of which no more is known."""
+    plan = get_family(genotype.family).resolve(genotype, num_classes=num_classes)
+    return ExportedNetwork(study=name, trial=0, genotype=genotype, plan=plan, recipe={})
+
+
+def described(file: Path) -> ExportedNetwork | None:
+    """The network of the network.json that an export wrote beside its weights; None without."""
+    beside = file.parent / NETWORK
+    return load_export(beside) if beside.is_file() else None
 
 
 def import_weights(
     file: Path,
-    genotype: Genotype,
+    network: ExportedNetwork,
     *,
     out: Path,
-    num_classes: int,
+    num_classes: int | None = None,
+    codebase: str | None = None,
     inflated: bool = False,
+    averaged: bool | None = None,
+    seed: int = 0,
     force: bool = False,
-) -> list[Path]:
-    """Write the network of `genotype` with the weights in `file` into `out`; the paths written.
+) -> Imported:
+    """Write `network` with the weights in `file` into the folder `out`, as target `json` does.
 
-    `file` holds the state dict of a codebase whose names the family knows. With `inflated` it is
-    that of a 2D network (`networks.weights.inflate`). WeightsError lists names that are unknown or
-    missing.
+    `file` holds the state dict of a codebase whose names the family knows: of `codebase`, where it
+    is given. Its number of classes becomes the network's; of another `num_classes` the last layer
+    is drawn from `seed`. With `inflated` it is that of a 2D network (`networks.weights.inflate`).
+    `averaged` takes the moving average that a training kept beside its weights. WeightsError lists
+    names that are unknown or missing.
     """
     from safetensors.torch import save_file
 
-    from expand3d.networks.weights.convert import convert, read
-    from expand3d.networks.weights.inflate import inflate
+    from expand3d.networks.weights.checkpoint import checkpoint
 
-    plan = get_family(genotype.family).resolve(genotype, num_classes=num_classes)
-    state = read(file)
+    refuse_occupied(out, force=force)
+    held = checkpoint(file)
     try:
-        weights = inflate(plan, state) if inflated else convert(plan, state)
+        state = held.chosen(averaged=averaged)
+        if inflated:
+            weights, fitting, notes = _inflated(network, state, num_classes)
+        else:
+            weights, fitting, notes = _renamed(network, state, num_classes, codebase, seed)
     except WeightsError as error:
         raise WeightsError(f"{file}: {error}") from None
     with tempfile.TemporaryDirectory(prefix="expand3d-weights-") as scratch:
         ours = Path(scratch) / "weights.safetensors"
         save_file({name: value.contiguous() for name, value in weights.items()}, ours)
-        network = ExportedNetwork(
-            study=file.name,
-            trial=0,
-            genotype=genotype,
-            plan=plan,
-            recipe={},
-            provenance={
-                "made_by": "inflation, arXiv 1705.07750" if inflated else "renaming",
-                "file": str(file),
-                "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
-            },
-            weights=ours,
+        made = {
+            "made_by": "inflation, arXiv 1705.07750" if inflated else "renaming",
+            "file": str(file),
+            "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
+        }
+        whole = dataclasses.replace(
+            fitting, weights=ours, provenance=_origin(fitting.provenance, made)
         )
-        return export(network, target="json", out=out, force=force)
+        files = export(whole, target="json", out=out, force=force)
+    return Imported(files, (*notes, *_of_averages(held, averaged)))
+
+
+Fitted = tuple[Mapping[str, "Tensor"], ExportedNetwork, tuple[str, ...]]
+
+
+def _inflated(
+    network: ExportedNetwork, state: Mapping[str, Tensor], num_classes: int | None
+) -> Fitted:
+    from expand3d.networks.weights.inflate import inflate
+
+    fitting = _with_classes(network, num_classes or network.plan.num_classes)
+    return inflate(fitting.plan, state), fitting, ()
+
+
+def _renamed(
+    network: ExportedNetwork,
+    state: Mapping[str, Tensor],
+    num_classes: int | None,
+    codebase: str | None,
+    seed: int,
+) -> Fitted:
+    """The weights under our names, the network that they fit, and notes."""
+    import torch
+
+    from expand3d.networks.weights.convert import recognise
+
+    found = recognise(network.plan, state, codebase=codebase)
+    fitting = _with_classes(network, found.classes)
+    notes = [f"names: {found.codebase or 'ours'}; {found.classes} classes"]
+    if num_classes in (None, found.classes):
+        return found.weights, fitting, tuple(notes)
+    assert num_classes is not None
+    other = _with_classes(network, num_classes)
+    with torch.random.fork_rng(devices=()):
+        torch.manual_seed(seed)
+        fresh = get_family(other.plan.family).build(other.plan).state_dict()
+    weights = dict(found.weights)
+    # The plan may have had either number of classes: compare with what is wanted now.
+    head = [name for name, value in fresh.items() if value.shape != weights[name].shape]
+    weights |= {name: fresh[name] for name in head}
+    notes.append(
+        f"the last layer had {found.classes} classes: {', '.join(head)} drawn anew for "
+        f"{num_classes} (seed {seed}); all else is kept"
+    )
+    return weights, other, tuple(notes)
+
+
+def _with_classes(network: ExportedNetwork, classes: int) -> ExportedNetwork:
+    """The network of that many classes, whose names are known only where their number stays."""
+    if network.plan.num_classes == classes:
+        return network
+    plan = dataclasses.replace(network.plan, num_classes=classes)
+    return dataclasses.replace(network, plan=plan, classes=(), scores={})
+
+
+def _origin(known: Mapping[str, Any], made: Mapping[str, Any]) -> dict[str, Any]:
+    """The provenance of an imported network: where it is known already, that and the file."""
+    return {**known, IMPORTED: dict(made)} if known else dict(made)
+
+
+def _of_averages(held: Checkpoint, averaged: bool | None) -> tuple[str, ...]:
+    """A line where the file has a moving average, about which of the two was taken."""
+    if held.averaged is None:
+        return ()
+    if averaged or (averaged is None and held.weights is None):
+        return ("the moving average of the weights was taken",)
+    return ("it holds a moving average of the weights too, which was left; --averaged takes it",)

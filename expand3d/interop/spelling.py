@@ -11,7 +11,7 @@ from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from expand3d.core.errors import ExportError
+from expand3d.core.errors import Inexpressible
 
 Integers = tuple[int, ...]
 
@@ -45,11 +45,12 @@ def spell(rule: Rule, wanted: Integers, preferred: float) -> float:
 
 def refused(
     builder: str, field: str, wanted: object, nearest: object, argument: str = "any argument"
-) -> ExportError:
+) -> Inexpressible:
     """The error that names a field which no argument of `builder` gives, and what is nearest."""
-    return ExportError(
+    return Inexpressible(
         f"{builder} cannot express {field} = {wanted} by {argument}; "
-        f"the nearest it builds is {nearest}"
+        f"the nearest it builds is {nearest}",
+        field,
     )
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import import_module, metadata, util
+from importlib import metadata, util
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from expand3d.core.errors import ExportError
-from expand3d.core.plugins import FORMATS, Row
+from expand3d.core.plugins import FORMATS, Row, load_target
 from expand3d.interop.network import ExportedNetwork
 
 if TYPE_CHECKING:
@@ -55,8 +55,7 @@ def verify(network: ExportedNetwork, *, target: str, folder: str | Path) -> list
     ExportError where the target cannot be run here, or gives other logits.
     """
     refuse_unverifiable(target)
-    module, _, attribute = FORMATS.row(target).verifier.partition(":")
-    check: Verifier = getattr(import_module(module), attribute)
+    check: Verifier = load_target(FORMATS.row(target).verifier)
     found = check(network, Path(folder))
     if wrong := [str(each) for each in found if not each.agrees]:
         raise ExportError(f"the export in {folder} is not the network: {'; '.join(wrong)}")

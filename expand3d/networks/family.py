@@ -16,7 +16,7 @@ from expand3d.networks.clip_words import CLIP_WORDS, SEGMENTS
 from expand3d.networks.operators import Cost
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
     from expand3d.networks.remapping.channels import Channels
 
@@ -111,6 +111,7 @@ class Source:
     pairs of a pattern for a whole name and what it becomes here (`re.fullmatch`, `Match.expand`);
     the first that matches counts. Names that match one of `ignored` are left out. `absent` are our
     BatchNorms that this codebase leaves out where it has nothing to scale: they become identities.
+    `turn` gives the tensors, under our names, whose numbers are in another order there.
     """
 
     codebase: str
@@ -118,6 +119,11 @@ class Source:
     rules: tuple[tuple[str, str], ...]
     ignored: tuple[str, ...] = ()
     absent: tuple[str, ...] = ()
+    turn: Callable[[Plan, Mapping[str, Tensor]], Mapping[str, Tensor]] | None = None
+
+    def turned(self, plan: Plan, state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """The renamed weights in our order."""
+        return state if self.turn is None else self.turn(plan, state)
 
     def knows(self, names: Sequence[str]) -> bool:
         """True where these are this codebase's names."""

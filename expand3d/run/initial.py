@@ -20,7 +20,7 @@ from expand3d.study.sections import is_path
 
 
 def find_initial(text: str, *, root: str, storage: str | None = None) -> Initial | None:
-    """The weights that `text` names: a folder of `export` or `convert`, a study, or no weights.
+    """The weights that `text` names: a folder of `export` or `import`, a study, or no weights.
 
     ConfigError where it has none.
     """

@@ -13,7 +13,7 @@ from expand3d.core.genotype import Plan, digest
 from expand3d.interop.json_folder import NETWORK, load_export
 from expand3d.networks import get_family, get_preset
 from expand3d.networks.example import example
-from expand3d.networks.weights.convert import read
+from expand3d.networks.weights.checkpoint import read
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -167,6 +167,9 @@ Jitter = Annotated[
 ]
 NAMES = Legal('a list of names such as ["scene3", "scene7"]')
 Names = Annotated[tuple[Name, ...], BeforeValidator(_names), OrText(), NAMES]
+Targets = Annotated[
+    tuple[Name, ...], BeforeValidator(_devices), OrText(), Legal("names such as pyslowfast")
+]
 DEVICE = Legal("cpu, cuda or cuda:N")
 AnyDevice = Annotated[
     str, Field(strict=True, pattern=r"^(auto|cpu|cuda(:\d+)?)$"), Legal(f"auto, {DEVICE}")

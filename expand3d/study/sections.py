@@ -18,7 +18,7 @@ from pydantic_core import ArgsKwargs
 from typing_extensions import TypedDict
 
 from expand3d.core.errors import ConfigError
-from expand3d.core.plugins import EXECUTORS, FAMILIES, FLOWS, STRATEGIES
+from expand3d.core.plugins import EXECUTORS, FAMILIES, FLOWS, RESTRICTIONS, STRATEGIES
 from expand3d.core.recipe import PROFILES, Recipe, get_profile
 from expand3d.core.trial import SCRATCH
 from expand3d.core.units import Size
@@ -44,6 +44,7 @@ from expand3d.study.rules import (
     Share,
     ShareOrNone,
     StudyName,
+    Targets,
     Text,
     Time,
     TrainingLimit,
@@ -227,6 +228,18 @@ class Search(Section):
         "validation clips, top1 from there on",
         "auto",
     )
+    expressible_in: Targets = _of_search(
+        f"propose only networks that these codebases can build: {', '.join(RESTRICTIONS)}, or "
+        "restrictions of your own, separated by commas",
+        (),
+        "TARGET",
+    )
+
+    @model_validator(mode="after")
+    def _refuse_targets(self) -> Self:
+        for name in self.expressible_in:
+            RESTRICTIONS.row(name)
+        return self
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -250,7 +263,7 @@ class Training(Section):
     final: Flag = _of_training("train the winner once more with profile final", True)
 
     init: Annotated[Text, Example("./x3d-m")] = _of_training(
-        "weights that networks begin with: scratch, ./DIR that convert or export --to json wrote, "
+        "weights that networks begin with: scratch, ./DIR that import or export --to json wrote, "
         "or a study for its winner's",
         SCRATCH,
         "WEIGHTS",

@@ -62,7 +62,7 @@ def test_a_command_that_prints_no_help_loads_no_formatter(name: str) -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-@pytest.mark.parametrize("name", ["cost", "presets", "convert", "replay", "schema", "completion"])
+@pytest.mark.parametrize("name", ["cost", "presets", "import", "replay", "schema", "completion"])
 def test_a_command_that_knows_no_study_loads_no_pydantic(name: str) -> None:
     code = (
         "import sys\n"

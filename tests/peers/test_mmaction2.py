@@ -56,8 +56,8 @@ def test_logits_are_equal(name: str, tmp_path: Path) -> None:
     torch.manual_seed(0)
     save_file(family.build(plan).state_dict(), weights)
     network = ExportedNetwork("heron", 3, genotype, plan, {}, weights=weights)
-    nearest = {"nearest": True} if "slowfast" in name and "one" not in name else {}
-    export(network, target="mmaction2", out=tmp_path / "out", options=nearest)
+    other_frames = "slowfast" in name and "one" not in name
+    export(network, target="mmaction2", out=tmp_path / "out", nearest=other_frames)
     found = verify(network, target="mmaction2", folder=tmp_path / "out")
     assert [each.weights for each in found] == ["exported", "randomised"]
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from expand3d.core.errors import ExportError
+from expand3d.core.errors import ExportError, Inexpressible
 from expand3d.core.genotype import Genotype, Plan
 from expand3d.interop import json_folder
 from expand3d.interop.card import card, integers_table
@@ -37,10 +37,13 @@ Its loader takes files that do not fit without an error: look for `size mismatch
 {notes}"""
 
 
-def write(network: ExportedNetwork, folder: Path, *, nearest: bool = False) -> None:
-    """Write the folder's files; ExportError where MMAction2 cannot express the plan."""
+def write(network: ExportedNetwork, folder: Path) -> None:
+    """Write the folder's files; ExportError where MMAction2 cannot express the plan.
+
+    A SlowFast that reads other slow frames there is written, and the README says so.
+    """
     plan = network.plan
-    spelled = spelling(plan, network.genotype, nearest=nearest)
+    spelled = spelling(plan, network.genotype, nearest=True)
     title = f"expand3d, {network.title}, digest {plan.digest}"
     tests = ""
     for name, views, crops in (
@@ -71,8 +74,8 @@ def spelling(
             return x3d.model(plan, genotype)
         if isinstance(plan, SlowFastPlan):
             return slowfast.model(plan, genotype, nearest=nearest)
-    except ExportError as error:
-        raise ExportError(f"--to mmaction2: {error}") from None
+    except Inexpressible as error:
+        raise Inexpressible(f"--to mmaction2: {error}", error.field) from None
     raise ExportError(
         f"the mmaction2 target builds x3d and slowfast networks, and this one has "
         f"family = {plan.family!r}; --to json writes every family"

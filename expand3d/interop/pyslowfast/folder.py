@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from expand3d.core.errors import ExportError
+from expand3d.core.errors import ExportError, Inexpressible
 from expand3d.core.genotype import Genotype, Plan
 from expand3d.data.crops import test_crop
 from expand3d.interop import json_folder
@@ -44,16 +44,7 @@ Its loader takes files that do not fit without an error: look for `missing` in i
 
 def write(network: ExportedNetwork, folder: Path) -> None:
     """Write the folder's files; ExportError where PySlowFast cannot express the plan."""
-    module = spelling(network.plan)
-    if module is None:
-        raise ExportError(
-            f"the pyslowfast target builds x3d and slowfast networks, and trial {network.trial} "
-            f"has family = {network.plan.family!r}; --to json writes every family"
-        )
-    try:
-        spelled = module.config(network.plan, network.genotype)
-    except ExportError as error:
-        raise ExportError(f"--to pyslowfast: {error}") from None
+    module, spelled = spelling(network.plan, network.genotype)
     full = complete(network, spelled)
     title = f"expand3d, {network.title}, digest {network.plan.digest}"
     (folder / "config.yaml").write_text(yaml(full, title), encoding="utf-8")
@@ -69,21 +60,30 @@ def write(network: ExportedNetwork, folder: Path) -> None:
         save_whole({"model_state": state}, folder / WEIGHTS)
 
 
-def spelling(plan: Plan) -> Any:
-    """The module that spells this family there; None where there is none."""
-    if isinstance(plan, X3DPlan):
-        return x3d
-    return slowfast if isinstance(plan, SlowFastPlan) else None
+def spelling(
+    plan: Plan, genotype: Genotype | None = None, *, nearest: bool = False
+) -> tuple[Any, dict[str, Any]]:
+    """The module that spells this family there, and the keys that build `plan`.
+
+    ExportError where it cannot express it.
+    """
+    module = x3d if isinstance(plan, X3DPlan) else slowfast
+    if not isinstance(plan, X3DPlan | SlowFastPlan):
+        raise ExportError(
+            f"the pyslowfast target builds x3d and slowfast networks, and this one has family = "
+            f"{plan.family!r}; --to json writes every family"
+        )
+    config: Callable[[Plan, Genotype | None], dict[str, Any]] = module.config
+    try:
+        return module, config(plan, genotype)
+    except Inexpressible as error:
+        raise Inexpressible(f"--to pyslowfast: {error}", error.field) from None
 
 
 def refusal(plan: Plan) -> str | None:
     """The reason why PySlowFast cannot build `plan`; None where it can."""
-    module = spelling(plan)
-    if module is None:
-        return f"PySlowFast's configs are written for x3d and slowfast, not {plan.family}"
-    config: Callable[[Plan, Genotype | None], Mapping[str, Any]] = module.config
     try:
-        config(plan, None)
+        spelling(plan)
     except ExportError as error:
         return str(error)
     return None

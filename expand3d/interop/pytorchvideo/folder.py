@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from expand3d.core.errors import ExportError
+from expand3d.core.genotype import Genotype, Plan
 from expand3d.interop import json_folder
 from expand3d.interop.network import ExportedNetwork
 from expand3d.interop.pytorchvideo.files import CHECK, MODEL, TRAINED, UNTRAINED
@@ -26,12 +27,8 @@ TARGET = "pytorchvideo"
 def write(network: ExportedNetwork, folder: Path) -> None:
     """Write the folder's files; ExportError where pytorchvideo cannot express the plan."""
     plan = network.plan
-    if not isinstance(plan, X3DPlan):
-        raise ExportError(
-            f"the pytorchvideo target builds x3d networks only, and trial {network.trial} has "
-            f"family = {plan.family!r}; --to json writes every family"
-        )
-    arguments = create_x3d_arguments(plan, network.genotype)
+    arguments = spelling(plan, network.genotype)
+    assert isinstance(plan, X3DPlan)
     arguments |= {"dropout_rate": network.recipe.get("dropout", 0.0), "head_activation": None}
     (folder / "model.py").write_text(_model_source(network, arguments), encoding="utf-8")
     (folder / "check.py").write_text(_check_source(plan), encoding="utf-8")
@@ -39,6 +36,27 @@ def write(network: ExportedNetwork, folder: Path) -> None:
     json_folder.write_description(network, folder, weights=None)
     if network.weights:
         _write_tensors(network, plan, folder)
+
+
+def spelling(
+    plan: Plan, genotype: Genotype | None = None, *, nearest: bool = False
+) -> dict[str, Any]:
+    """The arguments of `create_x3d` that build `plan`; ExportError where none do."""
+    if not isinstance(plan, X3DPlan):
+        raise ExportError(
+            f"the pytorchvideo target builds x3d networks only, and this one has family = "
+            f"{plan.family!r}; --to json writes every family"
+        )
+    return create_x3d_arguments(plan, genotype)
+
+
+def refusal(plan: Plan) -> str | None:
+    """The reason why pytorchvideo cannot build `plan`; None where it can."""
+    try:
+        spelling(plan)
+    except ExportError as error:
+        return str(error)
+    return None
 
 
 def _model_source(network: ExportedNetwork, arguments: dict[str, Any]) -> str:

@@ -8,8 +8,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from expand3d.core.errors import ExportError
-from expand3d.core.genotype import Genotype, Plan
+from expand3d.core.genotype import Genotype
 from expand3d.interop.spelling import Integers, Rule, refused, spell
 from expand3d.networks.factors import round_width
 from expand3d.networks.families.x3d import SE_RATIO, STAGE_DEPTHS, X3DPlan
@@ -74,17 +73,6 @@ def refuse_what_follows(plan: X3DPlan, builder: str) -> None:
     for field, value in follows.items():
         if getattr(plan, field) != value:
             raise refused(builder, field, getattr(plan, field), value)
-
-
-def refusal(plan: Plan) -> str | None:
-    """The reason why `create_x3d` cannot build `plan`; None where it can."""
-    if not isinstance(plan, X3DPlan):
-        return f"{BUILDER} builds x3d networks, not {plan.family}"
-    try:
-        create_x3d_arguments(plan)
-    except ExportError as error:
-        return str(error)
-    return None
 
 
 def _widths(width_factor: float) -> Integers:

@@ -37,7 +37,8 @@ from expand3d.networks.layers.describe import (
 )
 from expand3d.networks.layers.family import LayeredFamily
 from expand3d.networks.layers.pathways import Join, Pathways, Rates
-from expand3d.networks.weights.pyslowfast_names import SLOWFAST_SOURCE
+from expand3d.networks.weights.mmaction2_names import SLOWFAST_SOURCE as MMACTION2
+from expand3d.networks.weights.pyslowfast_names import SLOWFAST_SOURCE as PYSLOWFAST
 from expand3d.networks.weights.resnet_names import pytorchvideo_bottleneck
 
 #: Frames that the stems' and the blocks' kernels span; the Slow stem reads single frames.
@@ -124,7 +125,7 @@ class SlowFast(LayeredFamily):
             **{"slow_temporal": 4, "temporal_res4": ALL},
         },
     )
-    sources = (PYTORCHVIDEO, SLOWFAST_SOURCE)
+    sources = (PYTORCHVIDEO, PYSLOWFAST, MMACTION2)
 
     def integers(self, genotype: Genotype) -> Mapping[str, Any]:
         stem = round_width(resnet.STEM_WIDTH, genotype["gamma_w"])

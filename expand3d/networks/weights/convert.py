@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from expand3d.core.errors import WeightsError
@@ -13,58 +13,15 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from expand3d.core.genotype import Plan
+    from expand3d.networks.family import Family, Source
 
 #: How many names an error lists.
 LISTED = 8
 COUNTER = ".num_batches_tracked"
 #: The other tensors of a BatchNorm.
 LEAVES = ("weight", "bias", "running_mean", "running_var")
-#: Where checkpoints of trainings keep the weights.
-NESTED = ("state_dict", "model_state", "model")
-#: What wrappers put before every name: DistributedDataParallel, torch.compile, Lightning.
-PREFIXES = ("module.", "_orig_mod.", "model.")
 #: torch's and pytorchvideo's default.
 BN_EPS = 1e-5
-
-
-def read(path: Path) -> Mapping[str, Tensor]:
-    """The state dict in a .safetensors file, or in one that torch.save wrote.
-
-    Of a training's checkpoint the model's part, without the prefixes of wrappers. WeightsError
-    names the file where it holds none.
-    """
-    import pickle
-
-    import torch
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        if path.suffix == ".safetensors":
-            return _unwrapped(load_file(path))
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (
-        *(OSError, EOFError, ValueError, RuntimeError, pickle.UnpicklingError),
-        SafetensorError,
-    ) as error:
-        why = (str(error).splitlines() or [type(error).__name__])[0]
-        raise WeightsError(f"{path} is no file of weights: {why}") from None
-    for key in NESTED:
-        if isinstance(state, Mapping) and isinstance(state.get(key), Mapping):
-            state = state[key]
-    if not isinstance(state, Mapping) or not all(hasattr(v, "shape") for v in state.values()):
-        raise WeightsError(f"{path} holds no state dict")
-    if not state:
-        raise WeightsError(f"{path} holds no weights")
-    return _unwrapped(state)
-
-
-def _unwrapped(state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-    """The same without what stands before every name."""
-    for prefix in PREFIXES:
-        if all(name.startswith(prefix) for name in state):
-            return _unwrapped({name.removeprefix(prefix): state[name] for name in state})
-    return state
 
 
 def state_digest(state: Mapping[str, Tensor]) -> str:
@@ -77,60 +34,104 @@ def state_digest(state: Mapping[str, Tensor]) -> str:
     return found.hexdigest()[:16]
 
 
+@dataclass(frozen=True)
+class Recognised:
+    """The weights of a file under our names, which fit the network but for its classes.
+
+    `codebase` is the one whose names they had, "" for ours. Those of the names in `head` are of
+    `classes` classes, and the network's are not.
+    """
+
+    codebase: str
+    weights: dict[str, Tensor]
+    classes: int
+    head: tuple[str, ...] = ()
+
+
 def convert(plan: Plan, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The weights in `state`, of whichever codebase, under the names of `plan`'s network.
 
+    WeightsError lists the names that are unknown, missing or of another shape, or the number of
+    classes that is another.
+    """
+    found = recognise(plan, state)
+    if found.head:
+        raise WeightsError(
+            f"the last layer has {found.classes} classes, not {plan.num_classes}: import with "
+            f"--num-classes {found.classes}"
+        )
+    return found.weights
+
+
+def recognise(
+    plan: Plan, state: Mapping[str, Tensor], *, codebase: str | None = None
+) -> Recognised:
+    """The weights in `state` under the names of `plan`'s network, whose classes may be others.
+
     A classifier that is a 1x1x1 convolution there becomes the linear layer that it is, and files
-    older than BatchNorm's counters (which no forward pass reads) get fresh ones. WeightsError lists
-    the names that are unknown, missing or of another shape.
+    older than BatchNorm's counters (which no forward pass reads) get fresh ones. `codebase` is the
+    one whose names they are; by default it is found. WeightsError lists the names that are
+    unknown, missing or of another shape.
     """
     from expand3d.networks import get_family
 
     family = get_family(plan.family)
     fresh = family.build(plan).state_dict()
     wanted = {name: tuple(value.shape) for name, value in fresh.items()}
-    if set(state) == set(wanted):
-        renamed, unknown = dict(state), []
+    theirs, unknown = "", []
+    if set(state) == set(wanted) and codebase is None:
+        renamed = dict(state)
     else:
-        source = next((one for one in family.sources if one.knows(list(state))), None)
-        if source is None:
-            known = ", ".join(one.codebase for one in family.sources) or "none"
-            raise WeightsError(
-                f"these are no weights of {family.name} in a naming that is known ({known}); "
-                f"they begin with {_listed(sorted(state))}"
-            )
+        source = _source(family, list(state), codebase)
+        theirs = source.codebase
         pairs = {name: source.rename(name) for name in state if not source.ignores(name)}
         unknown = [name for name, ours in pairs.items() if ours is None]
         renamed = {ours: state[name] for name, ours in pairs.items() if ours is not None}
         counters = {name: fresh[name] for name in wanted if name.endswith(COUNTER)}
         renamed = counters | {
-            name: _linear(value, wanted.get(name)) for name, value in renamed.items()
+            name: _pointwise(value, wanted.get(name)) for name, value in renamed.items()
         }
+        renamed |= source.turned(plan, renamed)
         for norm in source.absent:
             like = fresh.get(f"{norm}.weight")
             if like is not None and not any(f"{norm}.{leaf}" in renamed for leaf in LEAVES):
                 renamed |= identity_norm(norm, like)
-    if not unknown:
-        _refuse_other_classes(plan.num_classes, renamed, wanted)
-    refuse(unknown, renamed, wanted)
-    return {name: renamed[name] for name in wanted}
+    classes, head = plan.num_classes, tuple[str, ...]()
+    if not unknown and renamed.keys() == wanted.keys():
+        classes, head = _other_classes(plan.num_classes, renamed, wanted)
+    refuse(unknown, renamed, {n: (classes, *s[1:]) if n in head else s for n, s in wanted.items()})
+    return Recognised(theirs, {name: renamed[name] for name in wanted}, classes, head)
 
 
-def _refuse_other_classes(
+def _source(family: Family, names: Sequence[str], codebase: str | None) -> Source:
+    """The naming that `names` are in; of the codebase, where one is given."""
+    known = ", ".join(dict.fromkeys(one.codebase for one in family.sources)) or "none"
+    asked = [one for one in family.sources if codebase in (None, one.codebase.lower())]
+    if not asked:
+        raise WeightsError(f"no names of {family.name} in {codebase} are known (known: {known})")
+    found = [one for one in asked if one.knows(names)]
+    if found:
+        return found[0]
+    if codebase is not None:
+        known = codebase
+    raise WeightsError(
+        f"these are no weights of {family.name} in a naming that is known ({known}); "
+        f"they begin with {_listed(sorted(names))}"
+    )
+
+
+def _other_classes(
     classes: int, renamed: Mapping[str, Tensor], wanted: Mapping[str, tuple[int, ...]]
-) -> None:
-    """Raise WeightsError where all fits but for the number of classes."""
-    if renamed.keys() != wanted.keys():
-        return
+) -> tuple[int, tuple[str, ...]]:
+    """The classes of weights that fit but for their number, and the tensors of which it is so."""
     given = {name: tuple(value.shape) for name, value in renamed.items()}
-    unfit = [name for name in wanted if given[name] != wanted[name]]
+    unfit = tuple(name for name in wanted if given[name] != wanted[name])
     theirs = {given[name][:1] for name in unfit}
     last = all((classes, *given[name][1:]) == wanted[name] for name in unfit)
     if len(theirs) == 1 and last and all(theirs):
         ((found,),) = theirs
-        raise WeightsError(
-            f"the last layer has {found} classes, not {classes}: convert with --num-classes {found}"
-        )
+        return found, unfit
+    return classes, ()
 
 
 def identity_norm(name: str, like: Tensor) -> dict[str, Tensor]:
@@ -146,10 +147,13 @@ def identity_norm(name: str, like: Tensor) -> dict[str, Tensor]:
     }
 
 
-def _linear(value: Tensor, wanted: tuple[int, ...] | None) -> Tensor:
-    """The weight of a 1x1x1 convolution as a linear layer's, where one is wanted."""
-    pointwise = wanted is not None and len(wanted) == 2 and value.shape[2:] == (1, 1, 1)
-    return value.flatten(1) if pointwise else value
+def _pointwise(value: Tensor, wanted: tuple[int, ...] | None) -> Tensor:
+    """A linear layer's weight as a 1x1x1 convolution's, or the other way, where it is wanted."""
+    if wanted is None or value.ndim < 2 or {value.ndim, len(wanted)} != {2, 5}:
+        return value
+    if (*value.shape[2:], *wanted[2:]) != (1, 1, 1):
+        return value
+    return value.reshape(*value.shape[:2], *wanted[2:])
 
 
 def refuse(

@@ -1,4 +1,4 @@
-"""The names of X3D's weights in pytorchvideo and PySlowFast, in terms of `x3d_net.py`; no torch."""
+"""The names of X3D's weights in other codebases, in terms of `x3d_net.py`; no torch."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import re
 from collections.abc import Mapping
 
 from expand3d.networks.family import Source
-from expand3d.networks.weights.pyslowfast_names import X3D_SOURCE
+from expand3d.networks.weights.mmaction2_names import X3D_SOURCE as MMACTION2
+from expand3d.networks.weights.pyslowfast_names import X3D_SOURCE as PYSLOWFAST
 
 #: Our module -> pytorchvideo's. Its stem names its spatial convolution conv_t and the temporal
 #: one conv_xy.
@@ -62,4 +63,4 @@ PYTORCHVIDEO = _source(
     {stage: rf"blocks\.{stage - 1}\.res_blocks\.(\d+)" for stage in STAGES},
     absent=("res2.0.shortcut_bn",),
 )
-SOURCES = (PYTORCHVIDEO, X3D_SOURCE)
+SOURCES = (PYTORCHVIDEO, PYSLOWFAST, MMACTION2)

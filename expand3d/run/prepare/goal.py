@@ -8,7 +8,7 @@ from expand3d.core.budget import Budget
 from expand3d.core.errors import ConfigError
 from expand3d.core.genotype import Genotype, Plan
 from expand3d.networks import get_family
-from expand3d.networks.family import Family
+from expand3d.networks.family import Family, Limits
 from expand3d.run.budget import overshooting, refuse_small
 from expand3d.run.start import find_start
 from expand3d.study.config import StudyConfig
@@ -51,5 +51,8 @@ def find_goal(config: StudyConfig, start: Genotype | None = None) -> Goal:
     reach = budget if config.schedule == "fit" else overshooting(budget, config.ratio)
     goal = Goal(budget, reach, family, start)
     # One class is the cheapest head: what is refused here no data could save, so none is made.
-    goal.base(1)
+    base = goal.base(1)
+    if (reason := Limits(restrictions=config.expressible_in).refusal(base)) is not None:
+        names = ", ".join(config.expressible_in)
+        raise ConfigError(f"expressible_in = {names} refuses the first network: {reason}")
     return goal

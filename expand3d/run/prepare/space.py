@@ -56,14 +56,16 @@ def find_space(
         watch=watch,
         flow=config.flow_spec(),
     )
-    limits = _limits(videos.report, goal, config.first_clip)
+    limits = _limits(videos.report, goal, config)
     crop = largest_crop(goal.family, goal.start, base, limits, goal.reach, afforded.price)
     limits = held_to(limits, crop, afforded.price)
     return Space(limits, afforded.price, crop, afforded.latencies)
 
 
-def _limits(report: CheckReport, goal: Goal, first_clip: tuple[int, int]) -> Limits:
+def _limits(report: CheckReport, goal: Goal, config: StudyConfig) -> Limits:
     """The limits of the data: its median short side (on a grid of 8) and its median duration.
+
+    Beside them what the configuration restricts.
 
     What the start needs is always allowed, enlarged or padded if it must be.
     """
@@ -72,7 +74,8 @@ def _limits(report: CheckReport, goal: Goal, first_clip: tuple[int, int]) -> Lim
     return Limits(
         crop=max(plan.crop, side),
         duration=max(plan.duration, int(report.frames or 0)),
-        first_clip=first_clip,
+        first_clip=config.first_clip,
+        restrictions=config.expressible_in,
     )
 
 

@@ -16,7 +16,8 @@ from expand3d.networks import all_presets, get_family
 from expand3d.networks.families.slowfast import SlowFastPlan
 from expand3d.networks.families.x3d_plan import X3DPlan
 from expand3d.networks.weights import pyslowfast_names as names
-from expand3d.networks.weights.convert import convert, read
+from expand3d.networks.weights.checkpoint import read
+from expand3d.networks.weights.convert import convert
 from expand3d.networks.weights.names import inverse, renamed
 from expand3d.networks.weights.x3d_names import from_pytorchvideo
 from tests.helpers.peers import assert_logits, filled, golden, tuples

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from expand3d.core.errors import WeightsError
 from expand3d.networks.families.x3d import FAMILY, PRESETS, X3DPlan
-from expand3d.networks.weights.convert import convert, read
+from expand3d.networks.weights.checkpoint import read
+from expand3d.networks.weights.convert import convert
 from expand3d.networks.weights.remap import remap
 from tests.helpers.networks import SMALL, logits, randomised
 
