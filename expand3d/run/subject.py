@@ -43,7 +43,7 @@ class Subject:
 
     @property
     def data(self) -> Mapping[str, Any] | None:
-        """What its study's record says of the data."""
+        """The facts of the data as its study's record has them."""
         return None if self.record is None else self.record.attribute(DATA)
 
     @property

@@ -12,7 +12,7 @@ TRAINED = "trained"
 
 
 def trained(record: Record) -> dict[int, dict[str, Any]]:
-    """What `put_trained` has kept, by the number of the trial."""
+    """The values that `put_trained` has kept, by the number of the trial."""
     found = {value["trial"]: value for value in record.attributes(TRAINED)}
     return dict(sorted(found.items()))
 
