@@ -15,14 +15,14 @@ examples:
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from expand3d.cli.flags import add_config_flags, config_values, recipe_field
+from expand3d.cli.flags import add_config_flags, recipe_field
 from expand3d.cli.parser import number, whole
+from expand3d.cli.sections import DATA_KEYS, given_keys, section_of
 from expand3d.core.errors import ConfigError
 from expand3d.core.extras import BALANCES, Extras
 from expand3d.core.recipe import PROFILES, Recipe, get_profile
@@ -34,11 +34,6 @@ if TYPE_CHECKING:
     from expand3d.run.subject import Subject
     from expand3d.run.train import Wanted
 
-#: Keys of a study that say which data it is, and where the training runs.
-DATA_KEYS = (
-    *("data", "prefix", "val_data", "group_by_name", "fps", "val", "test", "val_groups"),
-    *("test_groups", "skip_bad", "allow_same", "cache_cap"),
-)
 KEYS = (*DATA_KEYS, "seed", "device", "threads", "root", "storage")
 #: The recipe of the papers.
 PROFILE = "paper"
@@ -172,25 +167,19 @@ def _wanted(args: argparse.Namespace, subject: Subject) -> Wanted:
     from expand3d.run.train import Wanted
     from expand3d.study.sections import Data, Execution, Training
 
-    keys = {key: value for key, value in config_values(args).items() if key in KEYS}
+    given = given_keys(args, KEYS)
     study = subject.config
-    own = study is not None and not any(key in keys for key in DATA_KEYS)
-
-    def of(section: Any, base: Any = None) -> Any:
-        given = {f.name: keys[f.name] for f in dataclasses.fields(section) if f.name in keys}
-        kept = {} if base is None else _values(section, base)
-        return section(**{**kept, **given})
-
+    own = study is not None and not any(key in given for key in DATA_KEYS)
     out = args.out or subject.folder
     if out is None:
         raise ConfigError(f"--out DIR is needed to train {args.network}")
-    seed = of(Training).seed if "seed" in keys or study is None else study.seed
+    seed = section_of(Training, given).seed if "seed" in given or study is None else study.seed
     flip = study.training_recipe().flip if own and study is not None else None
     return Wanted(
         title=subject.title,
         genotype=subject.genotype,
-        data=of(Data, study if own else None),
-        execution=of(Execution),
+        data=section_of(Data, given, study if own else None),
+        execution=section_of(Execution, given),
         out=out,
         recipe=recipe_of(args, flip=flip),
         extras=Extras(args.mixup, args.balance, args.ema, args.precise_bn),
@@ -202,10 +191,6 @@ def _wanted(args: argparse.Namespace, subject: Subject) -> Wanted:
         tensorboard=args.tensorboard,
         known=subject.data if own else None,
     )
-
-
-def _values(section: Any, config: Any) -> dict[str, Any]:
-    return {item.name: getattr(config, item.name) for item in dataclasses.fields(section)}
 
 
 def recipe_of(args: argparse.Namespace, *, flip: bool | None) -> Recipe:
