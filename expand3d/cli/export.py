@@ -1,6 +1,7 @@
 """A network of a study for another codebase, with its weights where they were kept.
 
-Weights are kept of the winner's last training; every other trial exports its architecture alone.
+Weights are kept of the winner's last training and of those by `expand3d train`; every other trial
+exports its architecture alone.
 Of a frontier, networks that the target cannot express are named and left out. What was written is
 loaded by the target's own code, where that is installed, and compared with the network's logits.
 
@@ -156,13 +157,13 @@ def chosen(view: StudyView, *, number: int | None, frontier: bool) -> tuple[Tria
 
 
 def as_exported(view: StudyView, trial: Trial) -> ExportedNetwork:
-    """A trial as it is exported: with the final weights if it is the one that was trained again."""
+    """A trial as it is exported: with the weights of `train`, or of the winner's last training."""
     from expand3d.interop.network import TRAINING_CLIPS, ExportedNetwork
 
     measured = {"choosing": view.scores.get(trial.number)}
     extra: dict[str, Any] = {}
-    final = view.final
-    if final is not None and final.trial == trial.number:
+    final = view.last_training(trial.number)
+    if final is not None:
         measured["final"] = final.score
         provenance = {**trial.provenance, TRAINING_CLIPS: list(final.clips)}
         extra = {

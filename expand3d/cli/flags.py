@@ -122,7 +122,7 @@ def config_values(args: argparse.Namespace) -> dict[str, Any]:
     values = {key: value for key, value in given.items() if value is not None}
     for table in TABLES:
         if table in values:
-            values[table] = dict(_field(text) for text in values[table])
+            values[table] = dict(recipe_field(text) for text in values[table])
     return values
 
 
@@ -152,7 +152,7 @@ def _pair(text: str) -> tuple[Any, ...]:
     return tuple(_number(part) for part in text.lower().replace(",", "x").split("x"))
 
 
-def _field(text: str) -> tuple[str, Any]:
+def recipe_field(text: str) -> tuple[str, Any]:
     """FIELD=VALUE with the value as TOML would read it, or as text."""
     name, equals, value = text.partition("=")
     if not equals:

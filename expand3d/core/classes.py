@@ -60,6 +60,21 @@ def mean_class_accuracy(counts: ByClass) -> float:
     return math.fsum(count.right / count.clips for count in counts.values()) / len(counts)
 
 
+def mean_class_interval(counts: ByClass) -> tuple[float, float]:
+    """The 95% interval of the mean class accuracy, whose classes are drawn each by itself.
+
+    The normal one around the mean, with each class's variance after two more clips right and two
+    wrong (Agresti and Coull, 1998), so that a class that is all right has one too.
+    """
+    mean, spread = mean_class_accuracy(counts), 0.0
+    for count in counts.values():
+        clips = count.clips + 4
+        share = (count.right + 2) / clips
+        spread += share * (1 - share) / clips
+    half = 1.959963984540054 * math.sqrt(spread) / len(counts)
+    return max(0.0, mean - half), min(1.0, mean + half)
+
+
 def largest_share(counts: ByClass) -> float:
     """The share of the largest class, above 0 to 1: the accuracy of always saying it.
 

@@ -46,6 +46,26 @@ def visits(seed: int, clips: int, *, start: int, count: int) -> list[Visit]:
     return [Visit(epoch, int(orders[epoch][place])) for epoch, place in wanted]
 
 
+def balanced_visits(seed: int, labels: Sequence[int], *, start: int, count: int) -> list[Visit]:
+    """As `visits`, with every class equally often: each is there once in as many visits as classes.
+
+    `labels` are those of the training clips. A class passes through its clips in orders of its own,
+    so `epoch` counts how often a clip was seen.
+    """
+    members: dict[int, list[int]] = {}
+    for position, label in enumerate(labels):
+        members.setdefault(label, []).append(position)
+    classes, found = sorted(members), []
+    for number in range(start, start + count):
+        turn, place = divmod(number, len(classes))
+        among = int(generator("class order", seed, turn).permutation(len(classes))[place])
+        of = members[classes[among]]
+        epoch, place = divmod(turn, len(of))
+        order = generator("order in class", seed, classes[among], epoch).permutation(len(of))
+        found.append(Visit(epoch, of[int(order[place])]))
+    return found
+
+
 def last_start(length: int, frames: int, stride: int) -> int:
     """The last frame at which `frames` frames, `stride` apart, may start within `length` frames.
 

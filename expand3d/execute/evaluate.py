@@ -20,6 +20,8 @@ from expand3d.networks.weights.initial import Initial
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from expand3d.training.full import Full
+
 
 class CannotStart(Exception):
     """A network that the given weights cannot start; others may still be."""
@@ -172,8 +174,12 @@ def train_once(
     on_progress: Callable[..., None],
     weights_out: Path | None = None,
     visits: int | None = None,
+    full: Full | None = None,
 ) -> Training:
-    """One training of `plan`, up to `visits` where given; `weights_out` receives its weights."""
+    """One training of `plan`, up to `visits` where given; `weights_out` receives its weights.
+
+    `full` is what a training in full does beside its steps.
+    """
     from expand3d.data.crops import test_crop
     from expand3d.training.tasks.classify import train
 
@@ -197,4 +203,5 @@ def train_once(
         until=visits,
         on_progress=on_progress,
         initial=bench.weights(plan, job),
+        full=full,
     )

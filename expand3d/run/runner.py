@@ -17,8 +17,6 @@ from expand3d.core.trial import SCRATCH, Candidate, Trial
 from expand3d.core.units import Duration
 from expand3d.data.cache import CachedStore
 from expand3d.data.contents import Contents
-from expand3d.data.flow.store import FlowStore
-from expand3d.data.source import flow_root
 from expand3d.data.splits import RULE
 from expand3d.execute import get_executor
 from expand3d.execute.base import Assignment, Executor, Setting
@@ -30,7 +28,7 @@ from expand3d.run.extend import growth
 from expand3d.run.facts import told
 from expand3d.run.initial import refuse_other, to_json
 from expand3d.run.prepare import Prepared, prepare
-from expand3d.run.prepare.data import refuse_changed_data, sized_store
+from expand3d.run.prepare.data import refuse_changed_data, sized_store, with_flow
 from expand3d.run.prepare.sizes import Form
 from expand3d.run.recording import Recording
 from expand3d.run.time_limit import WorkTime, trained_seconds
@@ -307,9 +305,8 @@ class Part(ABC):
         if plan.sources <= {"frames"}:
             return bench
         of = self._clips(Form(sizes.flow_side(flow.short_side, form.side)))
-        store = FlowStore(bench.store, flow, flow_root(), of)
         workers = bench.threads * self.ready.config.at_a_time
-        store.fill(plan.sources, workers=workers, progress=self.watch.flow)
+        store = with_flow(self._clips(form), plan, flow, of=of, workers=workers, watch=self.watch)
         return dataclasses.replace(bench, store=store)
 
     def _clips(self, form: Form) -> CachedStore:

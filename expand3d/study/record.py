@@ -269,6 +269,10 @@ class Record:
         """A JSON value of the study as a whole, or None."""
         return self._attributes.get(key)
 
+    def attributes(self, kind: str) -> list[Any]:
+        """The values of all keys `kind`/..., in the order of the record."""
+        return [v for key, v in self._attributes.items() if key.startswith(f"{kind}/")]
+
     def set_attribute(self, key: str, value: Any) -> None:
         """Keep a JSON value of the study as a whole, in place of an older one under that key."""
         clean = without_nan(value)
@@ -293,8 +297,7 @@ class Record:
 
     def latencies(self) -> tuple[Latency, ...]:
         """Everything that was measured in this study."""
-        keys = [key for key in self._attributes if key.startswith(f"{LATENCY}/")]
-        return tuple(Latency.from_json(self._attributes[key]) for key in keys)
+        return tuple(Latency.from_json(value) for value in self.attributes(LATENCY))
 
     def extend(self, changes: Mapping[str, Any]) -> None:
         """Give keys of the configuration larger values; what they were is kept with the time."""
@@ -363,8 +366,7 @@ class Record:
 
     def worked(self) -> list[dict[str, Any]]:
         """The values that `put_worked` has kept; older sessions have nothing."""
-        keys = [key for key in self._attributes if key.startswith(f"{WORKED}/")]
-        return [self._attributes[key] for key in keys]
+        return self.attributes(WORKED)
 
     def put_worked(self, session: int, value: Mapping[str, Any]) -> None:
         """Keep how many "seconds" a session has been at its "part", in place of what was kept.

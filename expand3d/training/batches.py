@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
+from expand3d.core.extras import PLAIN, Extras
 from expand3d.core.genotype import Plan
 from expand3d.core.recipe import Recipe
 from expand3d.data import frames as sampling
@@ -20,10 +21,15 @@ T = TypeVar("T")
 
 
 class ClipBatch(NamedTuple):
-    """Views of N clips, uint8 N x T x H x W x C for each input, and their N labels (int64)."""
+    """Views of N clips, uint8 N x T x H x W x C for each input, and their N labels (int64).
+
+    `share` is what of each clip and its label stays where they are mixed with those at the other
+    end of the batch; 1 mixes nothing.
+    """
 
     views: Views
     labels: Tensor
+    share: float = 1.0
 
 
 def train_batch(
@@ -35,14 +41,24 @@ def train_batch(
     seed: int,
     start: int,
     count: int,
+    extras: Extras = PLAIN,
 ) -> ClipBatch:
     """The `count` training views from clip visit number `start` on."""
-    chosen = sampling.visits(seed, len(indices), start=start, count=count)
+    if extras.balance == "resample":
+        labels = [store.labels[index] for index in indices]
+        chosen = sampling.balanced_visits(seed, labels, start=start, count=count)
+    else:
+        chosen = sampling.visits(seed, len(indices), start=start, count=count)
     views = [
         train_view(store, indices[place], plan=plan, recipe=recipe, seed=seed, epoch=epoch)
         for epoch, place in chosen
     ]
-    return _stacked(views, [store.labels[indices[visit.position]] for visit in chosen])
+    batch = _stacked(views, [store.labels[indices[visit.position]] for visit in chosen])
+    if not extras.mixup:
+        return batch
+    drawn = float(sampling.generator("mixup", seed, start).beta(extras.mixup, extras.mixup))
+    # Of each pair both mixtures are in the batch, so that the larger share can stand first.
+    return batch._replace(share=max(drawn, 1 - drawn))
 
 
 def test_batch(

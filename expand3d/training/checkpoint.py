@@ -14,7 +14,7 @@ from typing import IO, Any
 import torch
 
 from expand3d.core import files
-from expand3d.core.errors import WeightsError
+from expand3d.core.errors import FileError, WeightsError
 from expand3d.training.finite import describe, not_finite
 
 #: Free space that a checkpoint must leave on the disk, in bytes.
@@ -55,10 +55,15 @@ def save_weights(model: torch.nn.Module, path: Path) -> None:
 
 
 class Checkpointer:
-    """Writes the checkpoints of one training; without a path it never does."""
+    """Writes the checkpoints of one training; without a path it never does.
 
-    def __init__(self, path: Path | None, *, seconds: float) -> None:
+    A training that `must` have them raises FileError where one cannot be written; the last good one
+    stays.
+    """
+
+    def __init__(self, path: Path | None, *, seconds: float, must: bool = False) -> None:
         self.path = path
+        self._must = must
         self._seconds = seconds
         self._written = time.monotonic()
         self._cost = 0.0
@@ -79,6 +84,8 @@ class Checkpointer:
             note = self._write(self.path, state)
         except (OSError, MemoryError) as error:
             note = f"checkpoint {self.path.name} could not be written: {first_line(error)}"
+        if note and self._must:
+            raise FileError(f"{self.path.parent}: {note}; the last good checkpoint stays")
         self._written = time.monotonic()
         self._cost = self._written - started
         return note

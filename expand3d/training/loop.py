@@ -22,7 +22,7 @@ from expand3d.training import checkpoint as checkpoints
 from expand3d.training.batches import ahead
 from expand3d.training.finite import require_finite
 from expand3d.training.placement import Placement
-from expand3d.training.progress import Meter, Phase, Progress, Reporter, StepLog
+from expand3d.training.progress import Meter, Phase, Progress, Reporter
 from expand3d.training.step import (
     Ended,
     Pass,
@@ -93,6 +93,47 @@ class Task(Protocol[N, B, S]):
         """
 
 
+class Log(Protocol):
+    """A log of steps, kept in step with the checkpoint."""
+
+    def keep(self, steps: int) -> None:
+        """Drop what was logged of later steps, which will be taken again."""
+
+    def add(self, *, step: int, visits: int, loss: float, accuracy: float, lr: float) -> None:
+        """Log a step."""
+
+    def sync(self) -> None:
+        """Put what was logged on the disk: it has to be there before the checkpoint is."""
+
+
+class Beside(Protocol):
+    """State beside network and optimiser that checkpoints keep, such as an average of weights.
+
+    It depends on the network's steps alone, so that an interrupted training goes on to the same
+    bits.
+    """
+
+    def begin(self, network: nn.Module) -> None:
+        """Step 0: the network has its first weights."""
+
+    def stepped(self, network: nn.Module) -> None:
+        """The optimiser has taken a step."""
+
+    def epoch_ended(
+        self, network: nn.Module, row: dict[str, float], stop: Callable[[], bool]
+    ) -> None:
+        """Add to the row of the curve; Interrupted, with nothing kept, once `stop` says so."""
+
+    def finish(self, network: nn.Module) -> None:
+        """Turn the network into the one that is tested and kept."""
+
+    def state(self) -> dict[str, Any]:
+        """The state as a checkpoint keeps it."""
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take what a checkpoint kept; the network has its weights of then."""
+
+
 @dataclass(frozen=True)
 class Stopping:
     """The ways in which a training may end early, and the listener that is told how it goes.
@@ -124,10 +165,12 @@ class Loop(Generic[N, B, S]):
         stopping: Stopping,
         look: Callable[[], None] = lambda: None,
         *,
-        log: StepLog | None = None,
+        log: Log | None = None,
+        beside: Beside | None = None,
     ) -> None:
         self.task, self.recipe, self.placement = task, task.recipe, placement
         self.writer, self.stopping, self.look, self.log = writer, stopping, look, log
+        self.beside = beside
         self.steps = self.recipe.steps_for(task.clips)
         self.last = self.steps
         if stopping.until is not None:
@@ -150,6 +193,8 @@ class Loop(Generic[N, B, S]):
         self.meter = Meter()
         self.waited = self.tested = 0.0
         self._seconds_before = 0.0
+        if self.beside is not None:
+            self.beside.begin(self.network)
 
     @property
     def visits(self) -> int:
@@ -182,6 +227,7 @@ class Loop(Generic[N, B, S]):
             "curve": self.curve,
             "epoch": dataclasses.asdict(self.meter),
             "notes": self.notes,
+            **({} if self.beside is None else {"beside": self.beside.state()}),
         }
 
     def _save(self) -> None:
@@ -219,6 +265,8 @@ class Loop(Generic[N, B, S]):
         self.notes = list(dict.fromkeys(notes))
         self.meter, self.step, self.curve = meter, state["step"], state["curve"]
         self._seconds_before, self.waited = state["seconds"], state.get("waited", 0.0)
+        if self.beside is not None:
+            self.beside.restore(state["beside"])
 
     # Training
 
@@ -264,6 +312,8 @@ class Loop(Generic[N, B, S]):
             self.meter.add(loss=loss, correct=correct, clips=clips)
         self.optimiser.step()
         self.step += 1
+        if self.beside is not None:
+            self.beside.stepped(self.network)
         if self.log is not None:
             self.log.add(
                 step=self.step,
@@ -279,16 +329,16 @@ class Loop(Generic[N, B, S]):
         before = (self.visits - self.recipe.batch) // clips
         if self.visits // clips == before and self.step < self.steps:
             return False
-        self.curve.append(
-            {
-                # A batch that ends an epoch may have begun the next one.
-                "epoch": self._epochs if self.step == self.steps else self.visits // clips,
-                "loss": self.meter.loss,
-                "accuracy": self.meter.accuracy,
-                "lr": lr,
-                "seconds": round(self.seconds(), 3),
-            }
-        )
+        row = {
+            # A batch that ends an epoch may have begun the next one.
+            "epoch": self._epochs if self.step == self.steps else self.visits // clips,
+            "loss": self.meter.loss,
+            "accuracy": self.meter.accuracy,
+            "lr": lr,
+        }
+        if self.beside is not None:
+            self.beside.epoch_ended(self.network, row, self.stopping.stop)
+        self.curve.append({**row, "seconds": round(self.seconds(), 3)})
         self.meter = Meter()
         return True
 
@@ -315,6 +365,8 @@ class Loop(Generic[N, B, S]):
             reporter.tell(done, epoch=self._epochs, accuracy=accuracy)
             self._check_limits()
 
+        if self.beside is not None:
+            self.beside.finish(self.network)
         self.network.eval()
         started = time.monotonic()
         try:

@@ -104,3 +104,13 @@ def test_rank_and_predicted_class_agree(data: st.DataObject, classes: int) -> No
     score = clip_score(np.array(values), key="a", label=label)
     assert (score.predicted == label) == (score.rank == 0)
     assert score.predicted is not None and values[score.predicted] == max(values)
+
+
+def test_the_interval_of_the_mean_class_accuracy_is_wider_than_its_parts_say() -> None:
+    """By hand: 8 of 10 and 2 of 2, with two more right and wrong each."""
+    from expand3d.core.classes import ClassCount, mean_class_interval
+
+    low, high = mean_class_interval({0: ClassCount(10, 8), 3: ClassCount(2, 2)})
+    first, second = 10 / 14, 4 / 6
+    half = 1.96 * (first * (1 - first) / 14 + second * (1 - second) / 6) ** 0.5 / 2
+    assert low == pytest.approx(0.9 - half, abs=1e-4) and high == 1.0

@@ -29,6 +29,7 @@ from expand3d.study.damaged import reading
 from expand3d.study.folder import DEFAULT_ROOT
 from expand3d.study.record import BASELINES, DATA, STRATEGY, Record
 from expand3d.study.session import Session
+from expand3d.study.trained import trained
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,8 @@ class StudyView:
     config: StudyConfig | None = None
     fingerprint: str | None = None
     stuck: bool = False
+    #: The trainings in full of `expand3d train`, by the trial's number.
+    trained: Mapping[int, Final] = field(default_factory=dict)
 
     @property
     def chance(self) -> float:
@@ -198,6 +201,11 @@ class StudyView:
         """The trial of that number, which is there."""
         return next(trial for trial in self.trials if trial.number == number)
 
+    def last_training(self, number: int) -> Final | None:
+        """The training of a trial whose weights count: by `train`, else the winner's last one."""
+        final = self.final if self.final is not None and self.final.trial == number else None
+        return self.trained.get(number, final)
+
     def origin(self, trial: Trial) -> str:
         """The origin of a network: its step and axis, or the baseline that it is, or both."""
         text, name = standing(trial.candidate), self.names.get(trial.number)
@@ -259,6 +267,7 @@ def _view(record: Record) -> StudyView:
         best=best,
         stuck=best is None and bool(trials) and isinstance(strategy.ask(trials), Done),
         final=_final(record),
+        trained={number: _in_full(record, kept) for number, kept in trained(record).items()},
         fps=config.fps,
         recipe=config.training_recipe(),
         published=record.attribute(BASELINES) or {},
@@ -285,6 +294,18 @@ def _final(record: Record) -> Final | None:
         else "no clips: there is no test part",
         weights=weights if weights and weights.is_file() else None,
         clips=record.clips_of_last(),
+    )
+
+
+def _in_full(record: Record, kept: Mapping[str, Any]) -> Final:
+    weights = record.folder.path / kept["weights"]
+    return Final(
+        trial=kept["trial"],
+        training=Training.from_json(kept["training"]),
+        recipe=Recipe.from_json(kept["recipe"]),
+        measured_on=kept["measured_on"],
+        weights=weights if weights.is_file() else None,
+        clips=tuple(kept["clips"]),
     )
 
 

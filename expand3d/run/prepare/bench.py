@@ -39,7 +39,7 @@ class Benches:
 
 def settle(config: Config) -> Config:
     """The configuration with the device and the threads that it leaves to this machine."""
-    device, threads = device_for(config.device), _threads(config)
+    device, threads = device_for(config.device), threads_for(config)
     last = last_threads(config, device=device, threads=threads)
     return dataclasses.replace(config, device=device, threads=threads, final_threads=last)
 
@@ -53,7 +53,7 @@ def device_for(wanted: str) -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def _threads(config: Execution) -> int:
+def threads_for(config: Execution) -> int:
     """CPU threads of one training: what was said, or all cores shared among the workers."""
     return config.threads or max(1, cores() // config.at_a_time)
 

@@ -10,15 +10,17 @@ from statistics import median_low
 from typing import Any
 
 from expand3d.core.errors import DataError, StudyError
+from expand3d.core.genotype import Plan
 from expand3d.data.cache import FIRST_BAD, CachedStore, CacheSpec, build_store, content_hashes
 from expand3d.data.check import CheckReport, check
 from expand3d.data.contents import Contents
+from expand3d.data.flow.store import FlowSpec, FlowStore
 from expand3d.data.layouts.folders import printable
 from expand3d.data.manifest import Manifest, load_manifest
 from expand3d.data.moved import KEPT_DIGITS, Kept, under_kept_names
 from expand3d.data.planned import planned_store
 from expand3d.data.same import grouped_by_name, tell_same
-from expand3d.data.source import cache_root, resolve_source
+from expand3d.data.source import cache_root, flow_root, resolve_source
 from expand3d.data.splits import RULE, Splits, make_splits
 from expand3d.run.events import Watch
 from expand3d.run.prepare.sizes import Form, Sizes
@@ -247,6 +249,15 @@ def _told_skipped(config: Data, store: CachedStore, watch: Watch) -> CachedStore
         more = len(store.bad) - FIRST_BAD
         watch.note(f"skipped {more} more; `expand3d data check {config.data}` lists them all")
     return store
+
+
+def with_flow(
+    store: CachedStore, plan: Plan, spec: FlowSpec, *, of: CachedStore, workers: int, watch: Watch
+) -> FlowStore:
+    """The clips with the optical flow that a network reads, which is computed from `of` by now."""
+    found = FlowStore(store, spec, flow_root(), of)
+    found.fill(plan.sources, workers=workers, progress=watch.flow)
+    return found
 
 
 def tell_films(

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
+import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.optim import Optimizer
 
 from expand3d.core.errors import DataError
+from expand3d.core.extras import PLAIN, Extras
 from expand3d.core.genotype import Plan, digest
 from expand3d.core.inputs import RGB
 from expand3d.core.recipe import Recipe
@@ -20,6 +23,7 @@ from expand3d.networks import get_family
 from expand3d.networks.weights.convert import state_digest
 from expand3d.training import checkpoint as checkpoints
 from expand3d.training.batches import ClipBatch, train_batch
+from expand3d.training.full import Besides, Full
 from expand3d.training.loop import Loop, Stopping
 from expand3d.training.placement import Placement, place
 from expand3d.training.progress import Progress
@@ -39,6 +43,7 @@ class ClassifyTask:
     seed: int
     #: The weights that the network begins with; None draws them.
     initial: Mapping[str, Tensor] | None = None
+    extras: Extras = PLAIN
 
     @property
     def clips(self) -> int:
@@ -56,9 +61,10 @@ class ClassifyTask:
         clips = [(self.store.keys[i], self.store.labels[i]) for i in self.train_indices]
         # Within a name that checkpoints have always had: one that lacks a name is never continued.
         begun = "" if self.initial is None else f" from {state_digest(self.initial)}"
+        extras = [] if self.extras == PLAIN else [self.extras.to_json()]
         return {
             "plan": self.plan.digest + begun,
-            "recipe": digest(self.recipe.to_json()),
+            "recipe": digest(self.recipe.to_json(), *extras),
             "seed": str(self.seed),
             "training clips": digest(clips),
             FRAMES: digest([self.store.identities[i] for i in self.train_indices]),
@@ -82,11 +88,28 @@ class ClassifyTask:
             seed=self.seed,
             start=number * self.recipe.bn_batch,
             count=self.recipe.bn_batch,
+            extras=self.extras,
         )
 
     def forward(self, network: nn.Module, batch: ClipBatch, placement: Placement) -> Pass:
-        kinds = self.plan.kinds
-        return classify(network, batch, kinds=kinds, recipe=self.recipe, placement=placement)
+        return classify(
+            network,
+            batch,
+            kinds=self.plan.kinds,
+            recipe=self.recipe,
+            placement=placement,
+            weights=self.class_weights,
+        )
+
+    @cached_property
+    def class_weights(self) -> Tensor | None:
+        """The weight of each class's loss, of mean 1 over the training clips; None without any."""
+        if self.extras.balance != "weights":
+            return None
+        labels = [self.store.labels[i] for i in self.train_indices]
+        clips = torch.bincount(torch.tensor(labels), minlength=self.plan.num_classes)
+        present = int((clips > 0).sum())
+        return len(labels) / (present * clips.clamp(min=1).float())
 
     def test(
         self,
@@ -118,18 +141,33 @@ def classify(
     recipe: Recipe,
     placement: Placement,
     kinds: Sequence[str] = (RGB,),
+    weights: Tensor | None = None,
 ) -> Pass:
     """The cross-entropy of a batch, and how many of its views have the true class on top.
 
     A network of several streams returns logits of each. Their losses are added: streams share no
-    weights, so that each learns as if it were trained apart.
+    weights, so that each learns as if it were trained apart. `weights` are those of the classes. Of
+    a mixed clip the class with the larger share is the true one.
     """
-    labels = batch.labels.to(placement.device)
+    labels, share = batch.labels.to(placement.device), batch.share
+    inputs = placement.inputs(batch.views, kinds)
+    if share < 1:
+        inputs = tuple(share * each + (1 - share) * each.flip(0) for each in inputs)
     with placement.autocast():
-        found = network(*placement.inputs(batch.views, kinds))
+        found = network(*inputs)
     streams = found if isinstance(found, tuple) else (found,)
     smoothing = recipe.label_smoothing
-    losses = [cross_entropy(each.float(), labels, label_smoothing=smoothing) for each in streams]
+
+    def loss(logits: Tensor, of: Tensor) -> Tensor:
+        if weights is None:
+            return cross_entropy(logits, of, label_smoothing=smoothing)
+        each = cross_entropy(logits, of, label_smoothing=smoothing, reduction="none")
+        return (each * weights.to(each.device)[of]).mean()
+
+    losses = [loss(each.float(), labels) for each in streams]
+    if share < 1:
+        others = [loss(each.float(), labels.flip(0)) for each in streams]
+        losses = [share * a + (1 - share) * b for a, b in zip(losses, others, strict=True)]
     return Pass(sum(losses[1:], losses[0]), (_best(streams) == labels).sum())
 
 
@@ -161,6 +199,7 @@ def train(
     until: int | None = None,
     on_progress: Callable[[Progress], None] | None = None,
     initial: Mapping[str, Tensor] | None = None,
+    full: Full | None = None,
 ) -> Training:
     """The outcome of training `plan`'s network on some clips and testing it on others.
 
@@ -173,18 +212,29 @@ def train(
     later call with the same checkpoint trains on to the bits of one that was never divided. The
     learning rate is always that of the whole recipe. `weights_out` receives the
     trained weights (safetensors). `initial` is the state dict that the network begins with; without
-    one its weights are drawn from the seed. Divergence, exhausted memory and the time-out are
-    outcomes; every other exception is raised, DataError where there is no clip to train on.
+    one its weights are drawn from the seed. `full` is what a training in full does beside.
+    Divergence, exhausted memory and the time-out are outcomes; every other exception is raised,
+    DataError where there is no clip to train on.
     """
     if not train_indices:
         raise DataError("the training part holds no clip")
     placement = place(recipe, device=device, threads=threads)
     with placement.active() as memory:
         parts = tuple(train_indices), tuple(eval_indices)
-        task = ClassifyTask(plan, store, *parts, recipe, seed, initial)
-        writer = checkpoints.Checkpointer(checkpoint, seconds=checkpoint_seconds)
+        extras = PLAIN if full is None else full.extras
+        task = ClassifyTask(plan, store, *parts, recipe, seed, initial, extras)
+        # A long training alone has to end where it cannot be continued from.
+        writer = checkpoints.Checkpointer(
+            checkpoint, seconds=checkpoint_seconds, must=full is not None
+        )
         run = Loop(
-            task, placement, writer, Stopping(stop, timeout, until, on_progress), memory.look
+            task,
+            placement,
+            writer,
+            Stopping(stop, timeout, until, on_progress),
+            memory.look,
+            log=None if full is None else full.log,
+            beside=None if full is None else Besides(task, placement, full),
         )
         run.resume()
         status, reason, scores = _outcome(run)

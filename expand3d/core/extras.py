@@ -1,0 +1,51 @@
+"""The choices of a training in full that a search's trainings do not have."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from expand3d.core.errors import ConfigError, nearest
+
+#: `none` takes clips as they are; `weights` weighs the loss of each class, `resample` visits all
+#: classes equally often.
+Balance = Literal["none", "weights", "resample"]
+BALANCES: tuple[str, ...] = get_args(Balance)
+
+
+@dataclass(frozen=True)
+class Extras:
+    """Choices beside the recipe; the defaults change nothing.
+
+    `mixup` is the a of the Beta(a, a) by which two clips and their labels are mixed (arXiv
+    1710.09412). `ema` is the share of the average of the weights that each step keeps. `precise_bn`
+    is the number of passes from which BatchNorm's statistics are taken anew in the end.
+    """
+
+    mixup: float = 0.0
+    balance: str = "none"
+    ema: float = 0.0
+    precise_bn: int = 0
+
+    def __post_init__(self) -> None:
+        if self.balance not in BALANCES:
+            raise ConfigError(f"unknown balance {self.balance!r}{nearest(self.balance, BALANCES)}")
+        if not 0 <= self.mixup < float("inf"):
+            raise ConfigError(f"mixup = {self.mixup!r} must be a number from 0, for example 0.2")
+        if not 0 <= self.ema < 1:
+            raise ConfigError(f"ema = {self.ema!r} must lie in [0, 1), for example 0.999")
+        if self.precise_bn < 0:
+            raise ConfigError(f"precise_bn = {self.precise_bn!r} must be a whole number from 0")
+
+    def to_json(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Extras:
+        return cls(**data)
+
+
+#: A training as a search's are.
+PLAIN = Extras()
