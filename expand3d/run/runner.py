@@ -350,7 +350,7 @@ class Part(ABC):
         """
         for candidate in candidates:
             plan = candidate.plan
-            bench = self.bench(plan)
+            bench = self.bench(plan).only(candidate.repeat)
             begun = self.record.running(candidate.digest) or self._begin(candidate, bench)
             assignment = Assignment(
                 begun.number,

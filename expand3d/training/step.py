@@ -14,6 +14,9 @@ from expand3d.core.result import Status
 
 B = TypeVar("B")
 
+#: The part of a branch's steps in which its learning rate goes down to zero (arXiv 2405.18392,
+#: section 3: 20% are as good as a cosine over the whole length).
+COOLDOWN = 0.2
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
@@ -61,12 +64,27 @@ def make_optimiser(groups: list[dict[str, Any]], recipe: Recipe) -> torch.optim.
     )
 
 
-def lr_at(step: int, *, steps: int, recipe: Recipe) -> float:
-    """The learning rate of step `step` (from 0): linear warm-up, then a cosine down to zero."""
+def lr_at(step: int, *, steps: int, recipe: Recipe, last: int | None = None) -> float:
+    """The learning rate of step `step` (from 0) in a training of `steps`.
+
+    Linear warm-up, then a cosine down to zero, or a constant rate where the recipe's `anneal` says
+    so. `last` is the step at which a branch is tested; its cool-down to zero goes by 1 - sqrt
+    (arXiv 2405.18392, section 3).
+    """
     warmup = round(recipe.warmup * steps)
+    if recipe.anneal == "branch" and last is not None and step >= (trunk := trunk_of(last)):
+        left = 1 - math.sqrt((step - trunk + 1) / (last - trunk + 1))
+        return left * lr_at(trunk - 1, steps=steps, recipe=recipe)
     if step < warmup:
         return recipe.lr * (step + 1) / (warmup + 1)
+    if recipe.anneal != "cosine":
+        return recipe.lr
     return recipe.lr * 0.5 * (1 + math.cos(math.pi * (step - warmup) / (steps - warmup)))
+
+
+def trunk_of(last: int) -> int:
+    """The step from which a branch leaves that is tested at step `last`."""
+    return max(1, last - max(1, round(COOLDOWN * last)))
 
 
 def set_lr(optimiser: torch.optim.Optimizer, lr: float) -> None:
