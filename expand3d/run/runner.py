@@ -87,8 +87,11 @@ def new_study(config: StudyConfig, watch: Watch) -> Iterator[Prepared]:
 
 def create_record(ready: Prepared) -> Record:
     """The record of a new study, which knows its data and its strategy from the beginning."""
+    data = {**ready.clips.identity(), "split_rule": RULE}
+    if ready.config.score_test:  # whoever reads the scores has to tell them apart
+        data["test"] = [ready.store.keys[clip] for clip in ready.clips.parts.test]
     began = {
-        DATA: {**ready.clips.identity(), "split_rule": RULE},
+        DATA: data,
         STRATEGY: strategy_to_json(ready.strategy, ready.config.strategy),
         **{f"{LATENCY}/{name}": latency.to_json() for name, latency in ready.latencies.items()},
     }
