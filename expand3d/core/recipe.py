@@ -13,6 +13,10 @@ from expand3d.core.errors import ConfigError, nearest
 #: The ways in which the learning rate ends, as `Recipe` says.
 Anneal = Literal["cosine", "branch", "average"]
 
+#: The part of a branch's steps in which its learning rate goes down to zero (arXiv 2405.18392,
+#: section 3: 20% are as good as a cosine over the whole length).
+COOLDOWN = 0.2
+
 
 def _count(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 1
@@ -131,6 +135,12 @@ class Recipe:
     def steps_for(self, clips: int) -> int:
         """Optimiser steps over a training set of `clips` clips: whole batches, rounded up."""
         return math.ceil(self.visits_for(clips) / self.batch)
+
+    def trunk(self, last: int) -> int:
+        """The step from which the branch leaves that is tested at step `last`; else `last`."""
+        if self.anneal != "branch":
+            return last
+        return max(1, last - max(1, round(COOLDOWN * last)))
 
     def to_json(self) -> dict[str, Any]:
         """All fields; `anneal` where it is another than that of earlier versions' recipes."""

@@ -32,7 +32,6 @@ from expand3d.training.step import (
     forward_backward,
     lr_at,
     set_lr,
-    trunk_of,
 )
 
 N = TypeVar("N", bound=nn.Module)
@@ -142,7 +141,7 @@ class Loop(Generic[N, B, S]):
         self.last = self.steps
         if stopping.until is not None:
             self.last = min(self.steps, math.ceil(stopping.until / self.recipe.batch))
-        self.trunk = trunk_of(self.last) if self.recipe.anneal == "branch" else self.last
+        self.trunk = self.recipe.trunk(self.last)
         # The last batch may run over the end of what the recipe asks for.
         visits = min(self.last * self.recipe.batch, self.recipe.visits_for(task.clips))
         self._epochs = math.ceil(visits / task.clips)

@@ -14,9 +14,6 @@ from expand3d.core.result import Status
 
 B = TypeVar("B")
 
-#: The part of a branch's steps in which its learning rate goes down to zero (arXiv 2405.18392,
-#: section 3: 20% are as good as a cosine over the whole length).
-COOLDOWN = 0.2
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
@@ -72,7 +69,7 @@ def lr_at(step: int, *, steps: int, recipe: Recipe, last: int | None = None) -> 
     (arXiv 2405.18392, section 3).
     """
     warmup = round(recipe.warmup * steps)
-    if recipe.anneal == "branch" and last is not None and step >= (trunk := trunk_of(last)):
+    if last is not None and step >= (trunk := recipe.trunk(last)):
         left = 1 - math.sqrt((step - trunk + 1) / (last - trunk + 1))
         return left * lr_at(trunk - 1, steps=steps, recipe=recipe)
     if step < warmup:
@@ -80,11 +77,6 @@ def lr_at(step: int, *, steps: int, recipe: Recipe, last: int | None = None) -> 
     if recipe.anneal != "cosine":
         return recipe.lr
     return recipe.lr * 0.5 * (1 + math.cos(math.pi * (step - warmup) / (steps - warmup)))
-
-
-def trunk_of(last: int) -> int:
-    """The step from which a branch leaves that is tested at step `last`."""
-    return max(1, last - max(1, round(COOLDOWN * last)))
 
 
 def set_lr(optimiser: torch.optim.Optimizer, lr: float) -> None:

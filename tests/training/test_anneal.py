@@ -16,7 +16,7 @@ from expand3d.core.recipe import Recipe
 from expand3d.core.result import Interrupted, Training
 from expand3d.training.averaged import GAMMA, Averaged
 from expand3d.training.checkpoint import load
-from expand3d.training.step import lr_at, trunk_of
+from expand3d.training.step import lr_at
 from expand3d.training.tasks.classify import train
 from tests.helpers.train_toys import make_plan, make_recipe, make_store
 
@@ -76,7 +76,9 @@ def test_stopped_anywhere_it_goes_on_to_the_same_bits(anneal: str, tmp_path: Pat
 
 def test_branches_are_thrown_away_and_paid_for(tmp_path: Path) -> None:
     """Of 5 steps one cools down, of 10 two, of 20 four."""
-    assert [trunk_of(last) for last in (1, 2, 5, 10, 20)] == [1, 1, 4, 8, 16]
+    recipe = make_recipe(anneal="branch")
+    assert [recipe.trunk(last) for last in (1, 2, 5, 10, 20)] == [1, 1, 4, 8, 16]
+    assert make_recipe().trunk(20) == 20
     spent = []
     for until, trunk in ((40, 4), (80, 8), (None, 16)):
         training = run(tmp_path, anneal="branch", until=until)
