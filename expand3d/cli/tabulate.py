@@ -4,6 +4,7 @@ examples:
   expand3d tabulate --budget 0.15GFLOPs --study table
   expand3d tabulate --budget 0.15GFLOPs --study table --draws 40 --repeats 3 --repeated 60
   expand3d resume table                         goes on where it was stopped or killed
+  expand3d tabulate --from table --out table/   what is there by now, as Parquet
 
 A table is a study like any other: `status` shows it, and Ctrl-C stops it cleanly. It may take days.
 """
@@ -15,8 +16,10 @@ from typing import get_args
 
 from expand3d.cli.flags import add_config_flags, config_values
 from expand3d.cli.parser import whole
+from expand3d.core.errors import ConfigError
 from expand3d.core.recipe import Anneal
 from expand3d.study.config import StudyConfig
+from expand3d.study.folder import DEFAULT_ROOT
 
 #: The keys of a study that a table uses.
 KEYS = (
@@ -51,12 +54,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "learning rate down and goes on from before, average tests the last weights' average "
         "(default: branch)",
     )
+    parser.add_argument(
+        "--from", dest="study", metavar="STUDY", help="write what this study's record has by now"
+    )
+    parser.add_argument("--out", metavar="DIR", help="folder of the table that --from writes")
     add_config_flags(parser, KEYS)
     parser.add_argument("--plan", action="store_true", help="show the plan and stop")
     parser.add_argument("--json", action="store_true", help="print the outcome as JSON")
 
 
 def main(args: argparse.Namespace) -> int:
+    if args.study is not None or args.out is not None:
+        return _write(args)
     config = _config(args)
     from expand3d.cli.live import watch_for
     from expand3d.cli.outcome import SignalStop, print_outcome
@@ -72,6 +81,18 @@ def main(args: argparse.Namespace) -> int:
         return 0
     print_outcome(outcome, as_json=args.json)
     return 0 if outcome.finished else 130
+
+
+def _write(args: argparse.Namespace) -> int:
+    if args.study is None or args.out is None:
+        raise ConfigError("--from and --out belong together, as in --from table --out table/")
+    from expand3d.report.tabular.write import write_table
+    from expand3d.study.record import Record
+
+    root = DEFAULT_ROOT if args.root is None else args.root
+    for path in write_table(Record.open(args.study, root=root, storage=args.storage), args.out):
+        print(path)
+    return 0
 
 
 def _config(args: argparse.Namespace) -> StudyConfig:
