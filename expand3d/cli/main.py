@@ -15,6 +15,8 @@ from expand3d.core.version import __version__
 COMMANDS = {
     "run": ("expand3d.cli.run", "find the best network inside a budget"),
     "resume": ("expand3d.cli.resume", "continue a study that was stopped or killed"),
+    "tabulate": ("expand3d.cli.tabulate", "train all that a search may come to into a table"),
+    "compare": ("expand3d.cli.compare", "strategies on a table, many times over"),
     "worker": ("expand3d.cli.worker", "join a study as one of many workers"),
     "baselines": ("expand3d.cli.baselines", "published networks, trained into a study's record"),
     "status": ("expand3d.cli.status", "one study: its state, best network and trials"),

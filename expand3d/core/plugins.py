@@ -177,6 +177,7 @@ MOTION_FAMILY = "hidden_twostream"
 #: networks. What the chosen strategy does not use must not be set: it would promise something.
 _OF_EXPANSION = ("schedule", "beam", "growth", "ratio")
 _OF_SAMPLERS = ("trials", "batch", "training_limit")
+_OF_TABLES = ("rungs", "draws", "repeated", "only_first", "score_test")
 
 
 def _sampler(help: str) -> Row:
@@ -200,6 +201,11 @@ STRATEGIES = Kind(
         "qmc": _sampler("points of a Sobol sequence"),
         "random": _sampler("random points"),
         "grid": _sampler("the finest regular grid"),
+        "tabulate": Row(
+            "expand3d.search.tabular.tabulation:Tabulation",
+            "decides nothing: trains all that an expansion may come to into a table",
+            _OF_TABLES,
+        ),
     },
 )
 

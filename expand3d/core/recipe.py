@@ -6,9 +6,16 @@ import dataclasses
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
 from expand3d.core.errors import ConfigError, nearest
+
+#: The ways in which the learning rate ends, as `Recipe` says.
+Anneal = Literal["cosine", "branch", "average"]
+
+#: The part of a branch's steps in which its learning rate goes down to zero (arXiv 2405.18392,
+#: section 3: 20% are as good as a cosine over the whole length).
+COOLDOWN = 0.2
 
 
 def _count(value: Any) -> bool:
@@ -54,19 +61,28 @@ _RULES: Mapping[str, tuple[Callable[[Any], bool], str, str]] = {
     "test_crops": (lambda value: value in (1, 3), "be 1 or 3", "1"),
     "amp": (_switch, "be 'auto', 'on' or 'off'", "'auto'"),
     "channels_last": (_switch, "be 'auto', 'on' or 'off'", "'auto'"),
+    "anneal": (
+        lambda value: value in get_args(Anneal),
+        "be 'cosine', 'branch' or 'average'",
+        "'branch'",
+    ),
 }
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """SGD with Nesterov momentum, linear warm-up, cosine decay to zero.
+    """SGD with Nesterov momentum, linear warm-up, and an end of the learning rate.
 
     The length is `clip_visits` (training clips seen, repeats counted) or, where that is None,
     `epochs`. `lr` is for a batch of `batch` clips; a batch is made of passes of `bn_batch` clips,
     which is what BatchNorm sees, the same for every candidate. `jitter` is the range of the short
     side that a clip is resized to, relative to the crop (the paper's 182-228 for 160). Test views
-    are uniform in time; one crop is the centre, three are left, centre and right. ConfigError
-    where a value is illegal.
+    are uniform in time; one crop is the centre, three are left, centre and right.
+
+    `anneal` "cosine" decays to zero over the whole length, so that a network which is tested on the
+    way is not at its end. The others keep the rate, and a test on the way is that of a training of
+    this length: "branch" cools down before each test, and goes on from before the cool-down;
+    "average" tests an average of the last weights. ConfigError where a value is illegal.
     """
 
     profile: str
@@ -86,6 +102,7 @@ class Recipe:
     test_crops: int = 1
     amp: str = "auto"
     channels_last: str = "auto"
+    anneal: Anneal = "cosine"
 
     def __post_init__(self) -> None:
         if isinstance(self.jitter, list):  # as TOML and JSON write it
@@ -119,8 +136,18 @@ class Recipe:
         """Optimiser steps over a training set of `clips` clips: whole batches, rounded up."""
         return math.ceil(self.visits_for(clips) / self.batch)
 
+    def trunk(self, last: int) -> int:
+        """The step from which the branch leaves that is tested at step `last`; else `last`."""
+        if self.anneal != "branch":
+            return last
+        return max(1, last - max(1, round(COOLDOWN * last)))
+
     def to_json(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
+        """All fields; `anneal` where it is another than that of earlier versions' recipes."""
+        data = dataclasses.asdict(self)
+        if self.anneal == "cosine":
+            del data["anneal"]
+        return data
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Recipe:

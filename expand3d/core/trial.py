@@ -23,8 +23,10 @@ BASELINE = "baseline"
 SCRATCH = "scratch"
 
 
-def identity(plan: Plan, start: str = SCRATCH) -> str:
-    """16 hex digits that name a network together with the weights that it starts from."""
+def identity(plan: Plan, start: str = SCRATCH, repeat: int | None = None) -> str:
+    """16 hex digits that name a network, the weights that it starts from, and a seed of its own."""
+    if repeat is not None:
+        return digest(plan.to_json(), start, repeat)
     return plan.digest if start == SCRATCH else digest(plan.to_json(), start)
 
 
@@ -40,7 +42,8 @@ class Candidate:
     `start` is what its weights start from: SCRATCH, the hash of a weight file, or the digest of a
     parent's candidate. `parent` is the digest of the candidate that an expansion grew or
     contracted. It names one trial, as the number would, but workers side by side do not change it.
-    Where the expansion kept several of a step, `label` says which one it is.
+    Where the expansion kept several of a step, `label` says which one it is. `repeat` is the seed
+    of the study with which alone it is trained, None for all of them.
     """
 
     genotype: Genotype
@@ -56,11 +59,12 @@ class Candidate:
     latency: Latency | None = None
     parent: str | None = None
     start: str = SCRATCH
+    repeat: int | None = None
 
     @cached_property
     def digest(self) -> str:
         """16 hex digits of `identity`: equal plans from unequal weights are two candidates."""
-        return identity(self.plan, self.start)
+        return identity(self.plan, self.start, self.repeat)
 
     @property
     def cost(self) -> int:
@@ -69,8 +73,10 @@ class Candidate:
 
     def to_json(self) -> dict[str, Any]:
         data = {item.name: getattr(self, item.name) for item in dataclasses.fields(self)}
-        started = {} if self.start == SCRATCH else {"start": self.start}
-        del data["start"]
+        started: dict[str, Any] = {} if self.start == SCRATCH else {"start": self.start}
+        if self.repeat is not None:
+            started["repeat"] = self.repeat
+        del data["start"], data["repeat"]
         return {
             **data,
             "genotype": self.genotype.to_json(),

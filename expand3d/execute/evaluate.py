@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -54,6 +54,12 @@ class Bench:
     timeout: float | None = None
     #: The weights that networks of its family begin with; None draws them.
     initial: Initial | None = None
+
+    def only(self, repeat: int | None) -> Bench:
+        """The same with the trainings of one seed alone; all of them for None."""
+        if repeat is None:
+            return self
+        return replace(self, jobs=tuple(job for job in self.jobs if job.key.repeat == repeat))
 
     def start(self, plan: Plan) -> str:
         """The hash of the weights that `plan`'s trainings begin with, or SCRATCH."""

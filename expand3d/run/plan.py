@@ -221,23 +221,31 @@ def _row(
     memory: bool,
     at_a_time: int = 1,
 ) -> PlannedStep:
-    clips = sum(len(job.held_out) for job in bench.jobs)
-    views = clips * bench.recipe.test_views * bench.recipe.test_crops
     plans = [c.plan for c in candidates]
+    # A candidate with a seed of its own has its own trainings.
+    benches = [bench.only(c.repeat) for c in candidates]
+    visits = [each.visits for each in benches]
     seconds = [
-        pace.seconds(plan, visits=bench.visits, views=views, trainings=len(bench.jobs))
-        for plan in plans
+        pace.seconds(plan, visits=each.visits, views=_views(each), trainings=len(each.jobs))
+        for plan, each in zip(plans, benches, strict=True)
     ]
+    macs = (c.macs * count for c, count in zip(candidates, visits, strict=True))
     return PlannedStep(
         step=step,
         candidates=len(candidates),
         target=target,
-        clip_visits=bench.visits * len(candidates),
-        training_macs=sum(TRAINING_FACTOR * c.macs * bench.visits for c in candidates),
+        clip_visits=sum(visits),
+        training_macs=TRAINING_FACTOR * sum(macs),
         seconds=side_by_side(seconds, at_a_time),
         # Memory goes with the activations.
         memory=bench.memory(max(plans, key=activations)) if memory else None,
     )
+
+
+def _views(bench: Bench) -> int:
+    """Views that the tests of one candidate read."""
+    clips = sum(len(job.held_out) for job in bench.jobs)
+    return clips * bench.recipe.test_views * bench.recipe.test_crops
 
 
 def side_by_side(seconds: Sequence[float], workers: int) -> float:

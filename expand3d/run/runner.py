@@ -91,8 +91,11 @@ def named_config(config: StudyConfig) -> NamedConfig:
 
 def create_record(ready: Prepared) -> Record:
     """The record of a new study, which knows its data and its strategy from the beginning."""
+    data = {**ready.clips.identity(), "split_rule": RULE}
+    if ready.config.score_test:  # whoever reads the scores has to tell them apart
+        data["test"] = [ready.store.keys[clip] for clip in ready.clips.parts.test]
     began = {
-        DATA: {**ready.clips.identity(), "split_rule": RULE},
+        DATA: data,
         STRATEGY: strategy_to_json(ready.strategy, ready.config.strategy),
         **{f"{LATENCY}/{name}": latency.to_json() for name, latency in ready.latencies.items()},
     }
@@ -362,7 +365,7 @@ class Part(ABC):
         """
         for candidate in candidates:
             plan = candidate.plan
-            bench = self.bench(plan)
+            bench = self.bench(plan).only(candidate.repeat)
             begun = self.record.running(candidate.digest) or self._begin(candidate, bench)
             assignment = Assignment(
                 begun.number,

@@ -48,6 +48,7 @@ STORED = (
 LATER = (
     *("flow", "flow_size", "flow_distance", "flow_bound", "val_data", "group_by_name"),
     *("allow_same", "init", "expressible_in"),
+    *("rungs", "draws", "repeated", "only_first", "score_test"),
 )
 
 

@@ -146,6 +146,11 @@ def _devices(value: Any) -> Any:
 
 Whole = Annotated[int, Field(strict=True, ge=0)]
 Count = Annotated[int, Field(strict=True, ge=1)]
+Counts = Annotated[
+    tuple[Count, ...],
+    BeforeValidator(_tuple),
+    Legal("a list of whole numbers of at least 1 such as [250, 500]"),
+]
 Number = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
 Positive = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
 Ratio = Annotated[float, Field(strict=True, gt=1, allow_inf_nan=False)]

@@ -19,7 +19,7 @@ from typing_extensions import TypedDict
 
 from expand3d.core.errors import ConfigError
 from expand3d.core.plugins import EXECUTORS, FAMILIES, FLOWS, RESTRICTIONS, STRATEGIES
-from expand3d.core.recipe import PROFILES, Recipe, get_profile
+from expand3d.core.recipe import PROFILES, Anneal, Recipe, get_profile
 from expand3d.core.trial import SCRATCH
 from expand3d.core.units import Size
 from expand3d.data.source import BUNDLED
@@ -31,6 +31,7 @@ from expand3d.study.rules import (
     Clip,
     Cost,
     Count,
+    Counts,
     Devices,
     Example,
     Flag,
@@ -67,6 +68,7 @@ _FIELD_TYPES: Mapping[str, Any] = {
     "bool": Flag,
     "str": Annotated[Text, WithJsonSchema({"enum": ["auto", "on", "off"]}), Example("auto")],
     "tuple[float, float]": Jitter,
+    "Anneal": Anneal,
 }
 _FIELDS = {
     item.name: _FIELD_TYPES[str(item.type)]
@@ -223,6 +225,12 @@ class Search(Section):
     first_clip: Clip = _of_search(
         "frames and stride when time is first expanded", (2, 14), "FRAMESxSTRIDE"
     )
+    rungs: Counts = _of_search(
+        "clip visits after which the networks of a table are tested on their way", ()
+    )
+    draws: Whole = _of_search("random networks at the budget that a table holds too", 0)
+    repeated: Whole = _of_search("networks of a table that are trained with all repeats", 0)
+    only_first: Count | None = _of_search("trainings that a table ends after", None)
     select: Literal["auto", "top1", "mean_class", "nll"] = _of_search(
         "what decides a step: top-1, mean class accuracy, or log-loss; auto: nll below 1000 "
         "validation clips, top1 from there on",
@@ -260,6 +268,9 @@ class Training(Section):
     seed: Whole = _of_training("seed of splits, weights and augmentation", 0)
     folds: Count = _of_training("folds of cross-validation; 1 is a single split", 1)
     repeats: Count = _of_training("seeds that each candidate is trained with", 1)
+    score_test: Flag = _of_training(
+        "test the networks of a table on the test part too, which then is no test of them", False
+    )
     final: Flag = _of_training("train the winner once more with profile final", True)
 
     init: Annotated[Text, Example("./x3d-m")] = _of_training(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import math
 import time
@@ -19,9 +20,11 @@ from expand3d.core.recipe import Recipe
 from expand3d.core.result import Interrupted
 from expand3d.data.frames import derived_seed
 from expand3d.training import checkpoint as checkpoints
+from expand3d.training.averaged import Averaged
 from expand3d.training.batches import ahead
 from expand3d.training.finite import require_finite
 from expand3d.training.placement import Placement
+from expand3d.training.precise_norm import reestimate
 from expand3d.training.progress import Meter, Phase, Progress, Reporter
 from expand3d.training.step import (
     Ended,
@@ -34,6 +37,10 @@ from expand3d.training.step import (
 N = TypeVar("N", bound=nn.Module)
 B = TypeVar("B")
 S = TypeVar("S", covariant=True)
+
+#: Training clips that give BatchNorm's statistics anew before a test, where `anneal` is not cosine.
+#: Few steps leave the running ones near where they began.
+PRECISE = 64
 
 
 class Task(Protocol[N, B, S]):
@@ -153,6 +160,8 @@ class Loop(Generic[N, B, S]):
 
     To be used where the placement is active: `resume`, then `fit`, then `test`. `steps` is the
     number of the whole recipe, by which the learning rate goes; `last` is where this call ends.
+    `trunk` is where a branch leaves, whose steps a later call does not go on from; else it is
+    `last`.
     `look` is called between batches. `notes` say what was adjusted on the way; `curve` has a row
     per epoch.
     """
@@ -175,6 +184,7 @@ class Loop(Generic[N, B, S]):
         self.last = self.steps
         if stopping.until is not None:
             self.last = min(self.steps, math.ceil(stopping.until / self.recipe.batch))
+        self.trunk = self.recipe.trunk(self.last)
         # The last batch may run over the end of what the recipe asks for.
         visits = min(self.last * self.recipe.batch, self.recipe.visits_for(task.clips))
         self._epochs = math.ceil(visits / task.clips)
@@ -195,11 +205,21 @@ class Loop(Generic[N, B, S]):
         self._seconds_before = 0.0
         if self.beside is not None:
             self.beside.begin(self.network)
+        self.averaged = Averaged() if self.recipe.anneal == "average" else None
+        #: Steps of the branches so far, by the step at which each was tested.
+        self.branches: dict[int, int] = {}
+        self._left: dict[str, Any] | None = None
 
     @property
     def visits(self) -> int:
-        """Clip visits so far."""
+        """Clip visits so far, of the weights as they are."""
         return self.step * self.recipe.batch
+
+    @property
+    def all_visits(self) -> int:
+        """Clip visits so far, those of earlier branches included."""
+        others = sum(steps for last, steps in self.branches.items() if last != self.last)
+        return (self.step + others) * self.recipe.batch
 
     def seconds(self) -> float:
         """Time spent on this training so far, earlier processes included."""
@@ -216,7 +236,13 @@ class Loop(Generic[N, B, S]):
     # Checkpoints
 
     def _state(self) -> dict[str, Any]:
+        more: dict[str, Any] = {}
+        if self.recipe.anneal == "branch":
+            more["branches"] = self.branches
+        if self.averaged is not None:
+            more["averaged"] = self.averaged.state
         return {
+            **more,
             "belongs": self.task.belongs(),
             "environment": self.placement.environment(),
             "model": self.network.state_dict(),
@@ -233,7 +259,11 @@ class Loop(Generic[N, B, S]):
     def _save(self) -> None:
         if self.log is not None:
             self.log.sync()
-        note = self.writer.write(self._state())
+        state = self._state()
+        if self._left is not None:  # a branch is thrown away
+            spent = {key: state[key] for key in ("seconds", "waited", "branches", "notes")}
+            state = {**self._left, **spent}
+        note = self.writer.write(state)
         if note and note not in self.notes:
             self.notes.append(note)
 
@@ -267,6 +297,9 @@ class Loop(Generic[N, B, S]):
         self._seconds_before, self.waited = state["seconds"], state.get("waited", 0.0)
         if self.beside is not None:
             self.beside.restore(state["beside"])
+        self.branches = dict(state.get("branches", {}))
+        if self.averaged is not None:
+            self.averaged = Averaged(state["averaged"])
 
     # Training
 
@@ -283,7 +316,9 @@ class Loop(Generic[N, B, S]):
         with closing(ahead(self.task.batch, left, workers=workers)) as batches:
             while self.step < self.last:
                 self._check_limits()
-                lr = lr_at(self.step, steps=self.steps, recipe=self.recipe)
+                if self.step == self.trunk:
+                    self._left = copy.deepcopy(self._state())
+                lr = lr_at(self.step, steps=self.steps, recipe=self.recipe, last=self.last)
                 asked = time.monotonic()
                 chosen = [next(batches) for _ in range(passes)]
                 self.waited += time.monotonic() - asked
@@ -291,9 +326,21 @@ class Loop(Generic[N, B, S]):
                 epoch, loss, accuracy = self._epoch(), self.meter.loss, self.meter.accuracy
                 reporter.tell(self.visits, epoch=epoch, accuracy=accuracy, loss=loss, lr=lr)
                 epoch_end = self._close_epoch(lr)
-                if self.step == self.last or self.writer.due(epoch_end=epoch_end):
+                due = self._left is None and self.writer.due(epoch_end=epoch_end)
+                if due or self.step in (self.trunk, self.last):
                     self._save()
         require_finite(self.network)
+        if self.recipe.anneal != "cosine":
+            self._settle()
+
+    def _settle(self) -> None:
+        """Make the network what is tested: the average, and BatchNorm's statistics taken anew."""
+        if self.averaged is not None:
+            self.averaged.put(self.network)
+        end, count = self.step * self.task.passes, math.ceil(PRECISE / self.recipe.bn_batch)
+        forward = partial(self.task.forward, placement=self.placement)
+        batches = (self.task.batch(number) for number in range(max(0, end - count), end))
+        reestimate(self.network, batches, forward)
 
     def _one_step(self, batches: list[B], lr: float) -> None:
         # Dropout is a function of (seed, step), so that no random state has to be carried over.
@@ -314,6 +361,10 @@ class Loop(Generic[N, B, S]):
         self.step += 1
         if self.beside is not None:
             self.beside.stepped(self.network)
+        if self.averaged is not None:
+            self.averaged.add(self.network, self.step)
+        if self.step > self.trunk:
+            self.branches[self.last] = self.step - self.trunk
         if self.log is not None:
             self.log.add(
                 step=self.step,

@@ -61,11 +61,21 @@ def make_optimiser(groups: list[dict[str, Any]], recipe: Recipe) -> torch.optim.
     )
 
 
-def lr_at(step: int, *, steps: int, recipe: Recipe) -> float:
-    """The learning rate of step `step` (from 0): linear warm-up, then a cosine down to zero."""
+def lr_at(step: int, *, steps: int, recipe: Recipe, last: int | None = None) -> float:
+    """The learning rate of step `step` (from 0) in a training of `steps`.
+
+    Linear warm-up, then a cosine down to zero, or a constant rate where the recipe's `anneal` says
+    so. `last` is the step at which a branch is tested; its cool-down to zero goes by 1 - sqrt
+    (arXiv 2405.18392, section 3).
+    """
     warmup = round(recipe.warmup * steps)
+    if last is not None and step >= (trunk := recipe.trunk(last)):
+        left = 1 - math.sqrt((step - trunk + 1) / (last - trunk + 1))
+        return left * lr_at(trunk - 1, steps=steps, recipe=recipe)
     if step < warmup:
         return recipe.lr * (step + 1) / (warmup + 1)
+    if recipe.anneal != "cosine":
+        return recipe.lr
     return recipe.lr * 0.5 * (1 + math.cos(math.pi * (step - warmup) / (steps - warmup)))
 
 

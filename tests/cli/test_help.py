@@ -24,7 +24,7 @@ def test_run_shows_groups_values_and_defaults(monkeypatch: pytest.MonkeyPatch) -
     assert heads == ["data", "search", "training", "running"]
     words = " ".join(text.split())
     for said in (
-        "--strategy {expand,tpe,nsga2,nsga3,gp,qmc,random,grid}",
+        "--strategy {expand,tpe,nsga2,nsga3,gp,qmc,random,grid,tabulate}",
         "or a sampler (default: expand)",
         "--beam N",
         "(a whole number of at least 1; default: 1)",

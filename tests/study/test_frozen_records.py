@@ -127,6 +127,13 @@ def test_what_was_killed_is_resumed_to_its_end(root: str) -> None:
     assert found["final"]["status"] == "ok"
 
 
+def test_a_sampler_goes_on_in_the_space_that_it_began_with(root: str) -> None:
+    changes = {"data": str(FROZEN / "videos/manifest.csv")}
+    assert resume_study("sampled", root=root, changes=changes).finished
+    trials = Record.open("sampled", root=root).trials()
+    assert [trial.candidate.digest for trial in trials] == expected("sampled")
+
+
 def test_what_is_finished_has_nothing_left_to_train(root: str) -> None:
     changes = {"data": str(FROZEN / "videos/manifest.csv")}
     before = stored_scores(Record.open("finished", root=root))

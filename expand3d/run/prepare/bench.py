@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from expand3d.core.genotype import digest
 from expand3d.core.process import cores
@@ -41,7 +40,7 @@ def settle(config: Config) -> Config:
     """The configuration with the device and the threads that it leaves to this machine."""
     device, threads = device_for(config.device), threads_for(config)
     last = last_threads(config, device=device, threads=threads)
-    return dataclasses.replace(config, device=device, threads=threads, final_threads=last)
+    return replace(config, device=device, threads=threads, final_threads=last)
 
 
 def device_for(wanted: str) -> str:
@@ -76,7 +75,7 @@ def set_up(config: StudyConfig, clips: Clips, initial: Initial | None = None) ->
 
     `initial` are the weights that trainings begin with; without them they are drawn.
     """
-    search = dataclasses.replace(_search_bench(config, clips), initial=initial)
+    search = replace(_search_bench(config, clips), initial=initial)
     scored = sum(len(job.held_out) for job in search.jobs) // config.repeats
     return Benches(search, _last_bench(search, config, clips), scored)
 
@@ -94,16 +93,19 @@ def _search_bench(config: StudyConfig, clips: Clips) -> Bench:
         if config.folds > 1
         else ()
     )
+    jobs = make_jobs(
+        train=parts.train,
+        val=parts.val,
+        folds=held_out,
+        repeats=config.repeats,
+        seed=config.seed,
+    )
+    if config.score_test:
+        jobs = tuple(replace(job, held_out=(*job.held_out, *parts.test)) for job in jobs)
     return Bench(
         store=store,
         recipe=config.training_recipe(),
-        jobs=make_jobs(
-            train=parts.train,
-            val=parts.val,
-            folds=held_out,
-            repeats=config.repeats,
-            seed=config.seed,
-        ),
+        jobs=jobs,
         device=config.device,
         threads=config.threads or 1,
         fingerprint=store.fingerprint,
@@ -121,7 +123,7 @@ def _last_bench(search: Bench, config: StudyConfig, clips: Clips) -> Bench:
         repeats=1,
         seed=int(digest(config.seed, "final")[:8], 16),
     )
-    return dataclasses.replace(
+    return replace(
         search,
         recipe=config.last_recipe(),
         jobs=(job,),

@@ -49,7 +49,7 @@ def compound(
     not shared. Never over `ceiling`, nor then over the limits beside it; Exhausted where less than
     5% is added to the price of `genotype`. `price` counts what arithmetic knows.
     """
-    reach = _Reach(family, limits, num_classes, ceiling, price)
+    reach = Reach(family, limits, num_classes, ceiling, price)
     now = _shared(reach, axes, genotype, target)
     if reach.cost(now) < LEAST_GROWTH * reach.cost(genotype):
         only = f"all axes together come only to {price.quantity.text(reach.cost(now))}"
@@ -61,7 +61,7 @@ def compound(
 
 
 @dataclass(frozen=True)
-class _Reach:
+class Reach:
     """The settings of an axis that arithmetic and restrictions allow, and what they cost."""
 
     family: Family
@@ -110,7 +110,7 @@ class _Reach:
         return min(around, key=lambda setting: self.away(setting, aim))
 
 
-def _shared(reach: _Reach, axes: tuple[str, ...], genotype: Genotype, target: int) -> Genotype:
+def _shared(reach: Reach, axes: tuple[str, ...], genotype: Genotype, target: int) -> Genotype:
     """Every axis grown by its share of what is left when its turn comes."""
     now = genotype
     half = math.log(target / reach.cost(genotype)) / 2
@@ -124,10 +124,10 @@ def _shared(reach: _Reach, axes: tuple[str, ...], genotype: Genotype, target: in
                 return now
         else:
             now = reach.nearest(axis, now, cost * math.exp(left / (len(axes) - place)))
-    return _mended(reach, axes, now, target)
+    return mended(reach, axes, now, target)
 
 
-def _mended(reach: _Reach, axes: tuple[str, ...], now: Genotype, target: int) -> Genotype:
+def mended(reach: Reach, axes: Sequence[str], now: Genotype, target: int) -> Genotype:
     """`now` with single axes grown for as long as that comes nearer to the target."""
     while True:
         options = [reach.nearest(axis, now, target) for axis in axes]

@@ -187,6 +187,10 @@ class Expansion(StrategyBase):
             offer = self._offer(offer.step + 1, kept)
         return tuple(offers)
 
+    def after(self, current: Candidate) -> tuple[Candidate, ...]:
+        """The networks of the step that follows where `current` alone is kept; () at the end."""
+        return getattr(self._offer((current.step or 0) + 1, (current,)), "candidates", ())
+
     def limits_text(self) -> str:
         """One line: where the data ends."""
         frames, stride = self.limits.first_clip

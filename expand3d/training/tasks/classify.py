@@ -246,7 +246,7 @@ def train(
             reason=reason,
             scores=scores,
             clip_visits=run.visits,
-            training_macs=TRAINING_FACTOR * forward_macs * run.visits,
+            training_macs=TRAINING_FACTOR * forward_macs * run.all_visits,
             seconds=run.seconds(),
             peak_memory=memory.peak(),
             curve=tuple(run.curve),

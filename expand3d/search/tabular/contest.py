@@ -1,0 +1,144 @@
+"""Strategies run against a table: what each trained, in its order, what it saw and what it paid.
+
+A repetition stands for another study of the same kind: it draws one seed per network and draws the
+groups of validation clips again. Where a network has one seed, the spread that others have between
+theirs is added. Only the networks of the table are there; nothing is guessed of others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Protocol
+
+import numpy as np
+
+from expand3d.core.errors import ConfigError, nearest
+from expand3d.core.result import Training, TrainingKey
+from expand3d.core.scores import PackedScores
+from expand3d.core.trial import Candidate, Trial
+from expand3d.search.strategy import Ask, Batch
+from expand3d.search.tabular.rows import SAMPLERS, RowSampling
+from expand3d.search.tabular.table import Table
+
+#: The strategy that expands.
+EXPAND = "expand"
+
+
+class Asks(Protocol):
+    """A strategy as far as a contest needs one."""
+
+    def ask(self, history: Sequence[Trial]) -> Ask: ...
+
+
+@dataclass(frozen=True)
+class Entrant:
+    """A strategy with its name: `expand`, or `tpe@250`, which trains all to 250 visits alone."""
+
+    name: str
+    strategy: str
+    visits: int
+
+    @classmethod
+    def named(cls, text: str, table: Table) -> Entrant:
+        """The entrant whose name this is; ConfigError where the table has none such."""
+        strategy, at, visits = text.partition("@")
+        known = (EXPAND, *SAMPLERS)
+        if strategy not in known:
+            raise ConfigError(f"strategies = {text!r}: no such strategy{nearest(strategy, known)}")
+        if at and visits not in map(str, table.visits):
+            there = ", ".join(map(str, table.visits))
+            raise ConfigError(f"strategies = {text!r}: the table has tests after {there} visits")
+        return cls(text, strategy, int(visits) if at else table.whole)
+
+    def made(self, table: Table, seed: int, batch: int) -> Asks:
+        if self.strategy == EXPAND:
+            return replace(table.expansion, seed=seed)
+        return RowSampling(table, self.strategy, seed, batch)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A training of a course: `spent` are the multiply-adds of all so far, scoring included."""
+
+    candidate: Candidate
+    nll: float
+    top1: float
+    spent: int
+
+
+@dataclass(frozen=True)
+class Course:
+    """One repetition of an entrant: its trainings in order.
+
+    `missing` is a network that it asked for and the table lacks, where it ended for that.
+    """
+
+    entrant: Entrant
+    seed: int
+    seen: tuple[Seen, ...]
+    missing: Candidate | None = None
+
+
+class Repetition:
+    """What a study with this seed sees of each network: one seed's scores on clips drawn again."""
+
+    def __init__(self, table: Table, seed: int) -> None:
+        self.table, rng = table, np.random.default_rng([seed, 19])
+        groups = int(table.groups.max()) + 1
+        counts = np.bincount(rng.integers(groups, size=groups), minlength=groups)
+        self._weights = counts[table.groups] / counts[table.groups].sum()
+        self._lots = {
+            name: (float(rng.random()), float(rng.standard_normal())) for name in table.rows
+        }
+
+    def seen(self, candidate: Candidate, visits: int) -> tuple[float, float]:
+        """Log-loss and top-1 of a network of the table after so many visits."""
+        row = self.table.rows[candidate.digest]
+        lot, normal = self._lots[candidate.digest]
+        seeds = row.seeds(visits)
+        cell = row.cells[seeds[int(lot * len(seeds))], visits]
+        nll = float(cell.val_nll @ self._weights)
+        if len(seeds) == 1:
+            nll = max(0.0, nll + normal * self.table.spread[visits])
+        return nll, float(cell.val_right @ self._weights)
+
+    @cached_property
+    def clips(self) -> int:
+        return len(self.table.groups)
+
+    def trial(self, number: int, candidate: Candidate, visits: int) -> Trial:
+        """The finished trial of a network as its study would have it."""
+        nll, top1 = self.seen(candidate, visits)
+        means = {"top1": top1, "top5": top1, "nll": nll}
+        classes = [[0, self.clips, top1 * self.clips]]
+        scores = PackedScores({"clips": self.clips, "means": means, "classes": classes})
+        training = Training("ok", None, scores, visits, 0, 0.0, 0)
+        cost = {"macs": candidate.macs}
+        return Trial(number, "complete", candidate, cost, {TrainingKey(): training})
+
+
+def run(entrant: Entrant, table: Table, seed: int, *, limit: float, batch: int = 1) -> Course:
+    """The course of an entrant, until it is done or has spent `limit` multiply-adds."""
+    repetition = Repetition(table, seed)
+    strategy = entrant.made(table, seed, batch)
+    history: list[Trial] = []
+    seen: list[Seen] = []
+    spent, missing = 0, None
+    while missing is None and spent < limit and isinstance(ask := strategy.ask(history), Batch):
+        for candidate in _new(ask, history):
+            if candidate.digest not in table.rows:
+                missing = candidate
+                break
+            trial = repetition.trial(len(history), candidate, entrant.visits)
+            history.append(trial)
+            assert trial.means is not None
+            spent += table.cost(candidate, entrant.visits)
+            seen.append(Seen(candidate, trial.means.nll, trial.means.top1, spent))
+    return Course(entrant, seed, tuple(seen), missing)
+
+
+def _new(batch: Batch, history: Sequence[Trial]) -> Iterator[Candidate]:
+    known = {trial.candidate.digest for trial in history}
+    return (candidate for candidate in batch.candidates if candidate.digest not in known)

@@ -1,0 +1,167 @@
+"""A table's files, and strategies run against it."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as parquet
+import pytest
+
+from expand3d.cli.main import main
+from expand3d.core.errors import ConfigError, StudyError
+from expand3d.report.tabular.contest import hold
+from expand3d.report.tabular.write import write_table
+from expand3d.search.tabular.columns import OF_CLIPS, OF_SCORES
+from expand3d.search.tabular.contest import Entrant, Repetition, run
+from expand3d.search.tabular.table import Table, read_table
+from expand3d.study.config import NamedConfig
+from expand3d.study.record import Record
+from tests.helpers.made_table import BUDGET, CLIPS, VISITS, made_record
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("made")
+    write_table(made_record(root), root / "table")
+    return root / "table"
+
+
+@pytest.fixture(scope="module")
+def table(folder: Path) -> Table:
+    return read_table(folder)
+
+
+def test_every_column_says_what_it_holds_and_every_test_is_a_row(folder: Path) -> None:
+    for file, columns in (("scores.parquet", OF_SCORES), ("clips.parquet", OF_CLIPS)):
+        schema = parquet.read_schema(folder / file)
+        assert schema.names == list(columns)
+        for name in schema.names:
+            help = schema.field(name).metadata[b"description"].decode()
+            assert help == columns[name][1]
+            assert (
+                f"| `{name}` | {columns[name][0]} | {help} |"
+                in (folder / "dictionary.md").read_text()
+            )
+    rows = parquet.read_table(folder / "scores.parquet").to_pylist()
+    assert len(rows) == (28 + 3 + 6) * 3
+    assert [row["visits"] for row in rows[:3]] == [160, 320, 640]
+    assert {(len(row["val_nll"]), len(row["test_class"])) for row in rows} == {(CLIPS, CLIPS)}
+    clips = parquet.read_table(folder / "clips.parquet").to_pylist()
+    assert [clip["part"] for clip in clips] == ["val"] * CLIPS + ["test"] * CLIPS
+
+
+def test_the_same_record_gives_the_same_files(folder: Path, tmp_path: Path) -> None:
+    record = Record.open("table", root=folder.parent)
+    for path in write_table(record, tmp_path):
+        assert path.read_bytes() == (folder / path.name).read_bytes()
+
+
+def test_what_was_recorded_is_what_is_read(folder: Path, table: Table) -> None:
+    record = Record.open("table", root=folder.parent)
+    assert len(table.rows) == 31 and table.visits == (160, 320, 640)
+    for trial in record.trials():
+        row = table.rows[trial.candidate.plan.digest]
+        assert row.candidate.genotype == trial.candidate.genotype
+        for key, training in trial.trainings.items():
+            cell = row.cells[key.repeat, VISITS if key.visits is None else key.visits]
+            val = [score for score in training.scores if score.key.startswith("val")]
+            test = [score for score in training.scores if score.key.startswith("test")]
+            assert cell.val_nll == pytest.approx([score.nll for score in val])
+            assert list(cell.val_right) == [score.rank == 0 for score in val]
+            assert cell.test_nll == pytest.approx(np.mean([score.nll for score in test]))
+            assert cell.test_top1 == np.mean([score.rank == 0 for score in test])
+
+
+def test_a_study_without_a_table_is_refused(tmp_path: Path) -> None:
+    Record.create(NamedConfig(budget="0.04GFLOPs", name="other", root=str(tmp_path)))
+    with pytest.raises(StudyError, match="tabulate makes one"):
+        write_table(Record.open("other", root=tmp_path), tmp_path / "out")
+
+
+def test_costs_are_those_of_training_and_of_scoring_validation_clips(table: Table) -> None:
+    base = table.expansion.base()
+    views = 2 * CLIPS
+    assert table.cost(base, 320) == base.macs * (3 * 320 + views)
+    # Of 10 steps to 160 visits 2 cool down, and are thrown away.
+    assert table.further(base, 160, 320) == base.macs * (3 * (320 - 128) + views)
+
+
+def test_a_repetition_draws_seeds_and_groups_and_judges_nothing_by_them(table: Table) -> None:
+    several = [row.candidate for row in table.rows.values() if len(row.seeds(VISITS)) == 2]
+    assert len(several) == 6 and table.spread[VISITS] > 0
+    first, again = (Repetition(table, 3).seen(c, VISITS) for c in (several[0], several[0]))
+    assert first == again
+    seen = {Repetition(table, seed).seen(several[0], VISITS) for seed in range(30)}
+    assert len(seen) == 30
+    row = table.rows[several[0].digest]
+    mean = np.mean([row.cells[seed, VISITS].val_nll.mean() for seed in (0, 1)])
+    assert np.mean([nll for nll, _ in seen]) == pytest.approx(mean, abs=0.05)
+
+
+@pytest.mark.parametrize("name", ["expand", "expand@160", "tpe", "nsga2", "qmc", "random@320"])
+def test_strategies_train_networks_of_the_table_each_once(name: str, table: Table) -> None:
+    entrant = Entrant.named(name, table)
+    limit = 4e12 if entrant.visits == VISITS else 1e12
+    course = run(entrant, table, 0, limit=limit)
+    digests = [seen.candidate.digest for seen in course.seen]
+    assert len(set(digests)) == len(digests) and set(digests) <= set(table.rows)
+    assert digests[0] == table.expansion.base().digest and course.missing is None
+    costs = [table.cost(seen.candidate, entrant.visits) for seen in course.seen]
+    assert [seen.spent for seen in course.seen] == list(np.cumsum(costs))
+    again = run(entrant, table, 0, limit=limit)
+    assert again == course
+    assert run(entrant, table, 1, limit=limit) != course
+    if name == "expand":
+        assert {seen.candidate.step for seen in course.seen} == {0, 1, 2}
+        assert all(seen.candidate.macs <= BUDGET for seen in course.seen)
+
+
+def test_an_expansion_ends_where_the_table_does(table: Table) -> None:
+    early = {name: row for name, row in table.rows.items() if row.candidate.step in (0, 1)}
+    course = run(Entrant.named("expand", table), replace(table, rows=early), 0, limit=1e15)
+    assert course.missing is not None and course.missing.step == 2
+    assert {seen.candidate.step for seen in course.seen} == {0, 1}
+
+
+def test_standings_are_of_the_test_clips(table: Table) -> None:
+    entrants = [Entrant.named(name, table) for name in ("expand", "random", "expand@160")]
+    contest = hold(table, entrants, seeds=dict.fromkeys(("expand", "random", "expand@160"), 6))
+    expand, _, short = contest.standings
+    for each in contest.standings:
+        means = [found.mean for found in each.hypervolume]
+        assert means[-1] > 0 and all(f.low <= f.mean <= f.high for f in each.hypervolume)
+    truths = [row.truth(VISITS)[0] for row in table.rows.values()]
+    assert min(truths) <= expand.best[BUDGET][-1].mean <= max(truths)
+    # An eighth of the visits, and the same scoring, is spent early.
+    assert short.hypervolume[8].mean > expand.hypervolume[8].mean
+    agreement = {found.score: found.tau for found in contest.agreements}
+    assert agreement["640 visits"] > 0.3 and set(agreement) >= {"160 visits", "multiply-adds"}
+
+
+def test_the_command_writes_and_compares(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = f"tabulate --from table --root {folder.parent} --out {tmp_path / 'table'}"
+    assert main(words.split()) == 0
+    out = tmp_path / "out"
+    words = f"compare --table {tmp_path / 'table'} --strategies expand random --seeds 3 --out {out}"
+    assert main(words.split()) == 0
+    shown = capsys.readouterr().out
+    assert "31 networks" in shown and "Kendall" in shown
+    rows = list(csv.DictReader((out / "contest.csv").open()))
+    assert {row["strategy"] for row in rows} == {"expand", "random"}
+    assert (out / "contest.png").stat().st_size > 1000
+    assert main([*words.split(), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert len(found) == len(rows) and found[0]["seeds"] == 3
+
+
+def test_what_a_table_lacks_is_refused_by_name(table: Table) -> None:
+    with pytest.raises(ConfigError, match="tpee"):
+        Entrant.named("tpee", table)
+    with pytest.raises(ConfigError, match="160, 320, 640"):
+        Entrant.named("expand@100", table)
