@@ -17,9 +17,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from expand3d.cli.flags import setting
+from expand3d.cli.flags import add_force_flag, setting
 from expand3d.cli.parser import whole
 from expand3d.core.errors import ConfigError
+from expand3d.core.files import refuse_occupied, refuse_unwritable
 from expand3d.networks import get_family, get_preset
 
 
@@ -42,8 +43,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="the weights are a 2D network's: repeat each kernel over time, and rescale it",
     )
-    parser.add_argument("--out", required=True, metavar="DIR", type=Path, help="folder to write")
-    parser.add_argument("--force", action="store_true", help="replace what is in DIR")
+    parser.add_argument(
+        "--out", required=True, metavar="DIR", type=Path, help="folder to write, new or empty"
+    )
+    add_force_flag(parser)
 
 
 def main(args: argparse.Namespace) -> int:
@@ -52,6 +55,8 @@ def main(args: argparse.Namespace) -> int:
 
     if not args.file.is_file():
         raise ConfigError(f"{args.file}: there is no such file")
+    refuse_occupied(args.out, force=args.force)
+    refuse_unwritable(args.out)
     preset = get_preset(args.preset)
     family = get_family(preset.genotype.family)
     genotype = preset.genotype.replace(**dict(setting(family, text) for text in args.set))
