@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 import threading
@@ -79,9 +80,12 @@ def _made(path: Path) -> list[Path]:
     made: list[Path] = []
     try:
         for each in reversed((path, *path.parents)):
-            if not each.is_dir():
-                each.mkdir(exist_ok=True)
-                made.append(each)
+            if each.is_dir():
+                continue
+            if each != path and each.exists():
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(each))
+            each.mkdir(exist_ok=True)
+            made.append(each)
     except BaseException:
         _removed(made)
         raise

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from expand3d.core.errors import StudyError, UserError
-from expand3d.core.files import new_folder
 from expand3d.core.genotype import Plan
 from expand3d.core.result import Interrupted
 from expand3d.core.trial import SCRATCH, Candidate, Trial
@@ -45,6 +44,7 @@ from expand3d.study.changes import check_resume, continued
 from expand3d.study.claims import DRIVER, ClaimLost
 from expand3d.study.config import NamedConfig, StudyConfig
 from expand3d.study.folder import (
+    begun_whole,
     made_up_name,
     resume_command,
     study_command,
@@ -87,15 +87,9 @@ def new_study(config: StudyConfig, watch: Watch) -> Iterator[Prepared]:
     """A new study, prepared, while its lock is held; StudyError where the name is taken."""
     name = config.name or made_up_name(study_names(config.root))
     named = config.called(name).absolute()
-    folder = study_folder(name, config.root)
-    with new_folder(folder.path):
-        try:
-            with StudyLock(folder.make()):
-                Record.refuse_existing(named)
-                yield told(prepare(named, watch), watch)
-        except BaseException:
-            folder.empty()
-            raise
+    with begun_whole(study_folder(name, config.root)) as folder, StudyLock(folder):
+        Record.refuse_existing(named)
+        yield told(prepare(named, watch), watch)
 
 
 def create_record(ready: Prepared) -> Record:
@@ -192,12 +186,8 @@ def _refuse_beside(record: Record) -> None:
     if others:
         first = next((claim for claim in others if claim.name == DRIVER), others[0])
         role = "run by" if first.name == DRIVER else "trained by a worker,"
-        look = study_command(
-            "status",
-            record.name,
-            root=record.folder.path.parent,
-            storage=record.config().storage,
-        )
+        root, storage = record.folder.path.parent, record.config().storage
+        look = study_command("status", record.name, root=root, storage=storage)
         raise StudyError(
             f"study {record.name!r} is being {role} {first.text}; stop that one first, or look "
             f"with: {look}"

@@ -108,6 +108,7 @@ def open_storage(folder: StudyFolder, url: str | None) -> RDBStorage:
             made = database.with_name(f"{database.name}.new")
             try:
                 made.unlink(missing_ok=True)
+                made.touch()  # as the umask says; SQLite would keep a group from writing
                 optuna_inside.engine(_sqlite(made)).dispose()
                 made.replace(database)
             except BaseException:

@@ -10,13 +10,13 @@ import os
 import random
 import re
 import shlex
-from collections.abc import Collection
-from contextlib import suppress
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from expand3d.core.errors import ConfigError, FileError, StudyError, nearest
-from expand3d.core.files import make_folder
+from expand3d.core.files import make_folder, new_folder
 
 DEFAULT_ROOT = "studies"
 MAX_NAME = 64
@@ -87,11 +87,25 @@ class StudyFolder:
 
     def empty(self) -> None:
         """Take away what `make`, and a lock, have left of a start that failed before all else."""
-        with suppress(OSError):
-            if {each.name for each in self.path.iterdir()} <= {"checkpoints", "weights", "lock"}:
-                self.checkpoints.rmdir()
-                self.weights.rmdir()
+        with suppress(OSError, ValueError, FileError):
+            for made in (self.checkpoints, self.weights):
+                with suppress(OSError):
+                    made.rmdir()
+            if {each.name for each in self.path.iterdir()} <= {self.lock.name}:
                 self.lock.unlink(missing_ok=True)
+            else:
+                self.make()
+
+
+@contextmanager
+def begun_whole(folder: StudyFolder) -> Iterator[StudyFolder]:
+    """The folder, made for a start, which takes it away again where it fails before all else."""
+    with new_folder(folder.path):
+        try:
+            yield folder.make()
+        except BaseException:
+            folder.empty()
+            raise
 
 
 def study_folder(name: str, root: str | Path = DEFAULT_ROOT) -> StudyFolder:

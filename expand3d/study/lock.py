@@ -34,7 +34,7 @@ class StudyLock:
 
     def __enter__(self) -> StudyLock:
         make_folder(self._folder.path)
-        handle = os.open(self._folder.lock, os.O_RDWR | os.O_CREAT, 0o644)
+        handle = os.open(self._folder.lock, os.O_RDWR | os.O_CREAT, 0o666)
         deadline = time.monotonic() + PATIENCE_SECONDS
         while not _try(handle, fcntl.LOCK_EX):
             if time.monotonic() > deadline:
