@@ -21,7 +21,7 @@ run: install
 	  $(BIN)/expand3d run studies/quickstart.toml; \
 	fi
 	$(BIN)/expand3d pareto quickstart
-	$(BIN)/expand3d report quickstart --out studies/quickstart/report
+	$(BIN)/expand3d report quickstart --out studies/quickstart/report --force
 
 lint: install
 	$(BIN)/ruff check .

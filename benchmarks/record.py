@@ -84,7 +84,7 @@ open_storage(record.folder, None)  # for what it writes
 """),
             "status": _expand3d("status", name, "--root", str(root)),
             "studies": _listing(name, root),
-            "report": _expand3d("report", name, "--root", str(root), "--out", out),
+            "report": _expand3d("report", name, "--root", str(root), "--out", out, "--force"),
             "open": open_seconds,
             "ask": _timed(lambda: strategy.ask(record.trials()))[0],
             "frontier": _frontier(view),

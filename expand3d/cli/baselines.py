@@ -22,7 +22,7 @@ from expand3d.cli.flags import add_config_flags, config_values
 from expand3d.core.errors import ConfigError, StudyError
 from expand3d.core.plugins import FAMILIES
 from expand3d.study.config import StudyConfig
-from expand3d.study.folder import DEFAULT_ROOT, hide_password
+from expand3d.study.folder import DEFAULT_ROOT, study_command
 
 if TYPE_CHECKING:
     from expand3d.report.study.view import StudyView
@@ -85,7 +85,8 @@ def main(args: argparse.Namespace) -> int:
     if outcome.reason in (STOPPED, TIME_LIMIT):
         print(f"{outcome.reason}; continue with: {_again(args, outcome.name, root, storage)}")
         return 130
-    print(f"look:   expand3d report {outcome.name} --out {outcome.name}-report")
+    out = f"--out {outcome.name}-report"
+    print(f"look:   {study_command('report', outcome.name, out, root=root, storage=storage)}")
     return 0
 
 
@@ -115,13 +116,12 @@ def _is_there(values: dict[str, Any], root: str, storage: str | None) -> bool:
 
 
 def _again(args: argparse.Namespace, name: str, root: str, storage: str | None) -> str:
-    words = ["expand3d", "baselines", "--study", name]
-    words += ["--root", root] if root != DEFAULT_ROOT else []
-    words += ["--storage", hide_password(storage)] if storage else []
+    words = []
     words += ["--presets", *args.presets] if args.presets else []
     words += ["--families", *args.families] if args.families != list(FAMILIES) else []
     words += ["--max-budget", args.max_budget] if args.max_budget else []
-    return shlex.join(words)
+    more = [shlex.join(words)] if words else []
+    return study_command("baselines --study", name, *more, root=root, storage=storage)
 
 
 def print_baselines(view: StudyView) -> None:

@@ -21,9 +21,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from expand3d.cli.flags import add_force_flag
 from expand3d.cli.parser import number, whole
 from expand3d.core.errors import ConfigError, DataError
-from expand3d.core.files import make_folder, write_whole
+from expand3d.core.files import make_folder, refuse_present, refuse_unwritable, write_whole
 
 if TYPE_CHECKING:
     from expand3d.data.check import CheckReport
@@ -60,6 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     _add_source(show)
     show.add_argument("--out", type=Path, required=True, metavar="FILE.png")
+    add_force_flag(show)
     show.add_argument(
         "--classes", type=whole(1), default=12, metavar="N", help="rows (default: 12)"
     )
@@ -77,6 +79,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     _add_source(split)
     split.add_argument("--out", type=Path, required=True, metavar="FILE.csv")
+    add_force_flag(split)
     split.add_argument(
         "--seed", type=whole(0), metavar="N", default=0, help="of the draw (default: 0)"
     )
@@ -121,6 +124,9 @@ def main(args: argparse.Namespace) -> int:
     from expand3d.data.manifest import load_manifest
     from expand3d.data.source import resolve_source
 
+    if args.action != "check":
+        refuse_present(args.out, force=args.force)
+        refuse_unwritable(args.out.absolute().parent)
     source = resolve_source(_named(args), say=lambda line: print(line, file=sys.stderr))
     manifest = load_manifest(source, prefix=args.prefix, val=args.val_data)
     return {"check": _check, "show": _show, "split": _split}[args.action](manifest, args)

@@ -21,7 +21,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from expand3d.cli.flags import add_record_flags
+from expand3d.cli.flags import add_force_flag, add_record_flags
 from expand3d.cli.parser import whole
 from expand3d.core.errors import ConfigError, ExportError
 from expand3d.core.plugins import FORMATS
@@ -63,18 +63,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="where the target cannot build it, write the nearest network that it can, untrained",
     )
-    parser.add_argument("--force", action="store_true", help="replace files that are there")
+    add_force_flag(parser)
     add_record_flags(parser)
 
 
 def main(args: argparse.Namespace) -> int:
     """Write the export and print what was written, and of a frontier what was not; 0."""
+    from expand3d.core.files import refuse_unwritable
     from expand3d.interop.formats import export, refuse_occupied
     from expand3d.interop.nearest import differences, fitted
     from expand3d.interop.verify import can_verify, refuse_unverifiable, verify
 
     out = Path(args.out)
     refuse_occupied(out, force=args.force)
+    refuse_unwritable(out)
     networks = asked_for(args)
     folders = [out / f"trial-{n.trial:03d}" if args.frontier else out for n in networks]
     for folder in folders:  # before anything is written

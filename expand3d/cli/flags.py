@@ -113,6 +113,11 @@ def add_record_flags(parser: argparse.ArgumentParser, *, storage: bool = True) -
         )
 
 
+def add_force_flag(parser: argparse.ArgumentParser) -> None:
+    """The flag without which no command replaces what is there."""
+    parser.add_argument("--force", action="store_true", help="replace files that are there")
+
+
 def config_values(args: argparse.Namespace) -> dict[str, Any]:
     """The keys that were given as flags, ready for StudyConfig."""
     from expand3d.study.config import keys

@@ -24,9 +24,10 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from expand3d.cli.flags import setting
+from expand3d.cli.flags import add_force_flag, setting
 from expand3d.cli.parser import whole
 from expand3d.core.errors import ConfigError
+from expand3d.core.files import refuse_occupied, refuse_unwritable
 from expand3d.core.plugins import CODEBASES
 
 if TYPE_CHECKING:
@@ -74,14 +75,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="the weights are a 2D network's: repeat each kernel over time, and rescale it",
     )
-    parser.add_argument("--out", required=True, metavar="DIR", type=Path, help="folder to write")
-    parser.add_argument("--force", action="store_true", help="replace what is in DIR")
+    parser.add_argument(
+        "--out", required=True, metavar="DIR", type=Path, help="folder to write, new or empty"
+    )
+    add_force_flag(parser)
 
 
 def main(args: argparse.Namespace) -> int:
     """Write the folder, print its files and what was done; 0."""
     from expand3d.interop.import_weights import import_weights, weights_in
 
+    refuse_occupied(args.out, force=args.force)
+    refuse_unwritable(args.out)
     if not args.file.exists():
         raise ConfigError(f"{args.file}: there is no such file")
     file = weights_in(args.file)

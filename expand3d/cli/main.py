@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import importlib
+import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
 from expand3d.cli.parser import Parser
 from expand3d.core.errors import UserError, nearest
@@ -61,24 +64,31 @@ def parser_for(name: str) -> Parser:
     return parser
 
 
+#: What the system says of a place that is full, forbidden or none, not of a mistake of ours.
+PLACES = {
+    getattr(errno, name)
+    for name in ("ENOSPC", "EDQUOT", "EROFS", "EACCES", "EPERM", "EFBIG", "EIO", "ENAMETOOLONG")
+    if hasattr(errno, name)
+}
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit status: 0 done, 2 a user's mistake (one line on stderr), 130 stopped by Ctrl-C."""
     # What a command reads stays until it ends: looking for garbage in it took a third of the time.
     gc.set_threshold(100_000, 50, 50)
     words = list(sys.argv[1:] if argv is None else argv)
-    if not words or words[0] in ("-h", "--help", "help"):
-        print(_help())
-        return 0
-    if words[0] == "--version":
-        print(f"expand3d {__version__}")
-        return 0
-    name = words[0]
+    name = words[0] if words else "--help"
     try:
+        if name in ("-h", "--help", "help", "--version"):
+            print(f"expand3d {__version__}" if name == "--version" else _help(), flush=True)
+            return 0
         if name not in COMMANDS:
             kind, known = ("flag", FLAGS) if name.startswith("-") else ("command", COMMANDS)
             raise UserError(f"unknown {kind} {name!r}{nearest(name, known)}")
         args = parser_for(name).parse_args(words[1:])
-        return int(importlib.import_module(COMMANDS[name][0]).main(args))
+        status = int(importlib.import_module(COMMANDS[name][0]).main(args))
+        sys.stdout.flush()
+        return status
     except UserError as error:
         about = f"expand3d {name}" if name in COMMANDS else "expand3d"
         print(f"{about}: {error}", file=sys.stderr)
@@ -88,3 +98,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stderr.close()
         return 0
+    except OSError as error:
+        if error.errno not in PLACES:
+            raise
+        about = f"expand3d {name}" if name in COMMANDS else "expand3d"
+        print(f"{about}: {_unwritten(error)}", file=sys.stderr)
+        return 2
+
+
+def _unwritten(error: OSError) -> str:
+    """The words of an error about a place; standard output, where that is it, is given up."""
+    if error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    with suppress(OSError), open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())  # or its end would fail as well
+    return f"what it says or writes has no place: {error.strerror}"

@@ -19,6 +19,7 @@ from expand3d.report.study.status import final_text, status_json
 from expand3d.report.study.view import StudyView, load_view
 from expand3d.run.events import Overview, Watch
 from expand3d.run.runner import Outcome
+from expand3d.study.folder import study_command
 
 #: The export target of every network.
 OWN = "json"
@@ -82,12 +83,13 @@ def print_outcome(outcome: Outcome, *, as_json: bool) -> None:
         console.print(f"  {last}")
     console.print(f"trainings: {spent(view.trials).text}")
     if outcome.finished:
-        console.print(
-            f"look:   expand3d report {view.name} --out {view.name}-report\n"
-            f"export: expand3d export {view.name} --to {_target(view)} --out {view.name}-export"
-        )
+        where: dict[str, Any] = {"root": outcome.root, "storage": outcome.storage}
+        report = study_command("report", view.name, f"--out {view.name}-report", **where)
+        to = f"--to {_target(view)} --out {view.name}-export"
+        export = study_command("export", view.name, to, **where)
+        console.print(f"look:   {report}\nexport: {export}", markup=False)
     else:
-        console.print(f"{outcome.reason}; continue with: {outcome.resume}")
+        console.print(f"{outcome.reason}; continue with: {outcome.resume}", markup=False)
 
 
 def _target(view: StudyView) -> str:

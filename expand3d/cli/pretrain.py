@@ -28,7 +28,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from expand3d.cli.flags import add_config_flags, config_values, setting
+from expand3d.cli.flags import add_config_flags, add_force_flag, config_values, setting
 from expand3d.cli.parser import number, whole
 from expand3d.core.errors import ConfigError, DataError
 from expand3d.core.genotype import Genotype
@@ -96,6 +96,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="X",
         help="highest learning rate (default: 0.1; 0.001 of flow)",
     )
+    add_force_flag(parser)
     add_config_flags(parser, only=KEYS)
     parser.add_argument("--json", action="store_true", help="print the outcome as JSON")
 
@@ -120,7 +121,7 @@ def main(args: argparse.Namespace) -> int:
     with SignalStop(watch) as stop:
         scores = pretrain(wanted, watch=watch, stop=stop)
     if scores is None:
-        watch.note("the same command goes on from here")
+        watch.note(_goes_on(args))
         return 130
     if args.json:
         print(json.dumps({"out": str(wanted.out), **scores[SCORE]}, indent=2))
@@ -155,13 +156,14 @@ def _motion(args: argparse.Namespace) -> int:
         seed=Training(**of(Training)).seed,
         student=_student(get_family(MOTION_FAMILY), args),
         out=args.out,
+        force=args.force,
         recipe=dataclasses.replace(motion.RECIPE, **_recipe(args)),
     )
     watch = Lines(every=2 if sys.stderr.isatty() else 10)
     with SignalStop(watch) as stop:
         found = motion.pretrain_motion(wanted, watch=watch, stop=stop)
     if found is None:
-        watch.note("the same command goes on from here")
+        watch.note(_goes_on(args))
         return 130
     score = found.scores
     _draw(wanted, found, watch)
@@ -175,10 +177,15 @@ def _motion(args: argparse.Namespace) -> int:
     return 0
 
 
+def _goes_on(args: argparse.Namespace) -> str:
+    """The way on from where a pretraining was stopped."""
+    return f"the same command{', without --force,' if args.force else ''} goes on from here"
+
+
 def _draw(wanted: MotionPretraining, found: MotionPretrained, watch: PlainWatch) -> None:
     """Write the picture where there is none; without OpenCV say why not."""
     picture = wanted.out / PICTURE
-    if picture.is_file():
+    if picture.is_file() and not wanted.force:
         return
     from expand3d.report.flow import draw_flow
 
@@ -222,6 +229,7 @@ def _wanted(args: argparse.Namespace) -> Pretraining:
         teacher=args.teacher,
         teacher_preset=args.teacher_preset,
         out=args.out,
+        force=args.force,
         recipe=dataclasses.replace(RECIPE, **_recipe(args)),
     )
 

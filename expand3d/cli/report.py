@@ -21,15 +21,17 @@ import argparse
 import json
 import sys
 
-from expand3d.cli.flags import add_record_flags
+from expand3d.cli.flags import add_force_flag, add_record_flags
 from expand3d.core.errors import ConfigError
+from expand3d.core.files import refuse_occupied, refuse_unwritable
 from expand3d.study.damaged import reading
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags of `expand3d report`."""
     parser.add_argument("names", metavar="NAME", nargs="*", help="the study, or several to compare")
-    parser.add_argument("--out", metavar="DIR", help="folder for the files")
+    parser.add_argument("--out", metavar="DIR", help="folder for the files, new or empty")
+    add_force_flag(parser)
     parser.add_argument(
         "--json",
         action="store_true",
@@ -48,6 +50,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Write the report and print its files; 0."""
+    if args.out is not None:
+        refuse_occupied(args.out, force=args.force)
+        refuse_unwritable(args.out)
     if args.published:
         return _published(args)
     if not args.names:

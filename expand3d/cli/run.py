@@ -19,7 +19,7 @@ from expand3d.cli.flags import add_config_flags, config_values
 from expand3d.core.recipe import PROFILES
 from expand3d.core.result import TRAINING_FACTOR
 from expand3d.study.config import StudyConfig, read_toml
-from expand3d.study.folder import DEFAULT_ROOT, hide_password
+from expand3d.study.folder import study_command
 from expand3d.study.sections import TABLES
 
 if TYPE_CHECKING:
@@ -88,9 +88,8 @@ def _create(config: StudyConfig, watch: PlainWatch) -> int:
         name = create_study(config, watch=watch)
     finally:
         watch.close()
-    storage = f" --storage {hide_password(config.storage)}" if config.storage else ""
-    root = f" --root {config.root}" if config.root != DEFAULT_ROOT else ""
-    print(f"study {name} is there; train it with: expand3d worker {name}{root}{storage}")
+    worker = study_command("worker", name, root=config.root, storage=config.storage)
+    print(f"study {name} is there; train it with: {worker}")
     return 0
 
 

@@ -22,7 +22,7 @@ from expand3d.cost.price import cost_text
 from expand3d.search.statistics import label
 from expand3d.study.damaged import reading
 from expand3d.study.failures import advice
-from expand3d.study.folder import resume_command
+from expand3d.study.folder import resume_command, study_command
 
 HEAD = ("trial", "step", "axis", "network", "cost", "time", "result")
 
@@ -67,7 +67,8 @@ def _print(args: argparse.Namespace) -> None:
     if last:
         console.print(last, soft_wrap=True)
     if view.state != "running" and any(trial.state == "running" for trial in view.baselines):
-        console.print(f"go on with the baselines: expand3d baselines --study {view.name}")
+        again = study_command("baselines --study", view.name, root=args.root, storage=args.storage)
+        console.print(f"go on with the baselines: {again}", markup=False, soft_wrap=True)
     if view.state not in ("running", "finished"):
         again = resume_command(args.name, root=args.root, storage=args.storage)
         told = advice(view.trials, resume=again) if view.stuck else None

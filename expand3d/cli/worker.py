@@ -16,7 +16,7 @@ import argparse
 
 from expand3d.cli.flags import add_config_flags, config_values
 from expand3d.core.units import parse_duration
-from expand3d.study.folder import DEFAULT_ROOT, hide_password
+from expand3d.study.folder import DEFAULT_ROOT, study_command
 
 HERE = ("data", "prefix", "device", "threads", "final_threads", "cache_cap", "storage", "root")
 
@@ -53,11 +53,10 @@ def main(args: argparse.Namespace) -> int:
             watch=watch,
             stop=stop,
         )
-    where = (f" --root {root}" if root != DEFAULT_ROOT else "") + (
-        f" --storage {hide_password(storage)}" if storage else ""
-    )
     if outcome.finished:
-        print(f"finished; look: expand3d status {study}{where}")
+        look = study_command("status", study, root=root, storage=storage)
+        print(f"finished; look: {look}")
         return 0
-    print(f"{outcome.reason}; join again with: expand3d worker {study}{where}")
+    again = study_command("worker", study, root=root, storage=storage)
+    print(f"{outcome.reason}; join again with: {again}")
     return 130

@@ -86,7 +86,7 @@ def content(path: Path) -> str:
 def _hold(path: Path, flags: int, patience: float) -> HeldFile | None:
     from filelock import lock_descriptor  # takes longer to load than some commands to answer
 
-    handle = os.open(path, flags, 0o644)
+    handle = os.open(path, flags, 0o666)
     deadline = time.monotonic() + patience
     try:
         while not lock_descriptor(handle, blocking=False):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
+
+from expand3d.core.files import make_folder, unique_temporary, writing
 
 #: The data that a study has where none is named.
 BUNDLED = "bundled"
@@ -40,7 +41,9 @@ def resolve_source(
     from expand3d.data.bundled import make as bundled
 
     home = (root or cache_root()) / f"{BUNDLED}-{bundled.VERSION}"
-    if not (home / bundled.MANIFEST).is_file():
+    with writing(home):
+        there = (home / bundled.MANIFEST).is_file()
+    if not there:
         if say:
             say(f"generating the bundled clips in {home}")
         _generate(home)
@@ -51,15 +54,17 @@ def _generate(home: Path) -> None:
     """Make the bundled clips beside `home` and rename them into place, whole or not at all."""
     from expand3d.data.bundled import make as bundled
 
-    home.parent.mkdir(parents=True, exist_ok=True)
-    making = Path(tempfile.mkdtemp(prefix=f".{home.name}-", dir=home.parent))
-    try:
-        bundled.generate(making)
+    make_folder(home.parent)
+    making = unique_temporary(home)
+    with writing(home):
+        making.mkdir()
         try:
-            making.rename(home)
-        except OSError:
-            # Another process was first; what both made is the same.
-            if not (home / bundled.MANIFEST).is_file():
-                raise
-    finally:
-        shutil.rmtree(making, ignore_errors=True)
+            bundled.generate(making)
+            try:
+                making.rename(home)
+            except OSError:
+                # Another process was first; what both made is the same.
+                if not (home / bundled.MANIFEST).is_file():
+                    raise
+        finally:
+            shutil.rmtree(making, ignore_errors=True)

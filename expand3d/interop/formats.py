@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from expand3d.core import files
 from expand3d.core.errors import ExportError, FileError
-from expand3d.core.files import make_folder
 from expand3d.core.plugins import FORMATS
 from expand3d.interop.nearest import fitted
 from expand3d.interop.network import ExportedNetwork
@@ -51,20 +50,15 @@ def export(
     needed(target)
     refuse_occupied(out, force=force)
     network = fitted(network, target, nearest=nearest)
-    # On the disk of `out`, where a file takes its name by a rename and not by a copy.
-    there = next(folder for folder in (out, *out.absolute().parents) if folder.is_dir())
-    try:
-        with tempfile.TemporaryDirectory(prefix=".expand3d-export-", dir=there) as scratch:
-            write(network, Path(scratch), **options)
-            make_folder(out)
-            return [path.replace(out / path.name) for path in sorted(Path(scratch).iterdir())]
-    except OSError as error:
-        raise FileError(f"{out} cannot be written: {error}") from None
+    with files.filled(out) as scratch:
+        write(network, scratch, **options)
+        names = sorted(path.name for path in scratch.iterdir())
+    return [out / name for name in names]
 
 
 def refuse_occupied(out: Path, *, force: bool) -> None:
     """Raise ExportError where `out` is a file, or a folder that has something in it."""
-    if out.exists() and not out.is_dir():
-        raise ExportError(f"--out {out} is a file; it must be a folder, new or empty")
-    if not force and out.is_dir() and any(out.iterdir()):
-        raise ExportError(f"--out {out} is not empty; choose a new folder, or add --force")
+    try:
+        files.refuse_occupied(out, force=force)
+    except FileError as error:
+        raise ExportError(str(error)) from None

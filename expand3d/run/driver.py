@@ -266,9 +266,11 @@ class Expanding(Part):
             self._clear_checkpoints()
         self.watch.final(training)
         if training.status != "ok":
+            config = self.ready.config
+            resume = resume_command(config.name, root=config.root, storage=config.storage)
             raise StudyError(
                 f"the winner's last training gave nothing: {training.status}: {training.reason}; "
-                f"expand3d resume {self.record.name} tries again"
+                f"{resume} tries again"
             )
 
     def _weights_of_last(self, winner: Trial) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from expand3d.core.errors import ExportError
+from expand3d.core.files import refuse_unwritable, writing
 from expand3d.core.genotype import Genotype
 from expand3d.core.recipe import Recipe
 from expand3d.core.result import Interrupted
@@ -43,7 +44,10 @@ SCORE = "held-out pairs"
 
 @dataclass(frozen=True)
 class Pretraining:
-    """The pretraining that is wanted; `seed` is that of splits, weights and augmentation."""
+    """The pretraining that is wanted; `seed` is that of splits, weights and augmentation.
+
+    With `force` it begins anew in a folder that holds something, and replaces its files.
+    """
 
     data: Data
     execution: Execution
@@ -53,6 +57,7 @@ class Pretraining:
     seed: int = 0
     recipe: Recipe = RECIPE
     teacher_preset: str | None = None
+    force: bool = False
 
 
 def pretrain(
@@ -67,7 +72,7 @@ def pretrain(
     call goes on. ExportError where the folder holds something else.
     """
     watch = watch or Watch()
-    refuse_other_folder(wanted.out)
+    refuse_other_folder(wanted)
     task, store = _prepared(wanted, watch)
     from expand3d.training.tasks.transfer import transfer
 
@@ -106,6 +111,9 @@ class Wanted(Protocol):
     @property
     def recipe(self) -> Recipe: ...
 
+    @property
+    def force(self) -> bool: ...
+
 
 class Learned(Protocol):
     """The facts of a pretraining beside its scores."""
@@ -124,10 +132,13 @@ T = TypeVar("T", bound=Learns)
 R = TypeVar("R")
 
 
-def refuse_other_folder(out: Path) -> None:
-    """ExportError where the folder holds something that no pretraining has begun."""
-    if not (out / LOG).is_file():
-        refuse_occupied(out, force=False)
+def refuse_other_folder(wanted: Wanted) -> None:
+    """An error where the folder holds something that no pretraining has begun, or cannot be."""
+    with writing(wanted.out):
+        begun = (wanted.out / LOG).is_file()
+    if not begun:
+        refuse_occupied(wanted.out, force=wanted.force)
+    refuse_unwritable(wanted.out)
 
 
 def carried_out(
@@ -147,6 +158,9 @@ def carried_out(
     from expand3d.training.checkpoint import discard
 
     out, execution = wanted.out, wanted.execution
+    if wanted.force:
+        for name in (NETWORK, WEIGHTS, LOG, CHECKPOINT):
+            discard(out / name)
     if (out / NETWORK).is_file():
         return _finished(out, task, store, watch)
     try:
@@ -205,7 +219,8 @@ def _finished(out: Path, task: Learns, store: CachedStore, watch: Watch) -> Mapp
     other = [name for name, value in now.items() if before.get(name) != value]
     if other:
         raise ExportError(
-            f"--out {out} holds the result of another {', '.join(other)}; choose a new folder"
+            f"--out {out} holds the result of another {', '.join(other)}; choose a new folder, or "
+            "add --force"
         )
     watch.note(f"{out} is finished; nothing is left to do")
     return kept.scores

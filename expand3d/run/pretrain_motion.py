@@ -38,7 +38,10 @@ RECIPE = Recipe(
 
 @dataclass(frozen=True)
 class MotionPretraining:
-    """The pretraining that is wanted; `seed` is that of splits, weights and augmentation."""
+    """The pretraining that is wanted; `seed` is that of splits, weights and augmentation.
+
+    With `force` it begins anew in a folder that holds something, and replaces its files.
+    """
 
     data: Data
     execution: Execution
@@ -46,6 +49,7 @@ class MotionPretraining:
     out: Path
     seed: int = 0
     recipe: Recipe = RECIPE
+    force: bool = False
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,7 @@ def pretrain_motion(
         raise ConfigError(
             f"flow is learned by a network of {MOTION_FAMILY}, not {wanted.student.family}"
         )
-    refuse_other_folder(wanted.out)
+    refuse_other_folder(wanted)
     task, store = _prepared(wanted, watch)
     from expand3d.training.tasks.motion import learn_motion
 

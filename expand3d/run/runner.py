@@ -42,7 +42,14 @@ from expand3d.study.catalog import FINISHED
 from expand3d.study.changes import check_resume, continued
 from expand3d.study.claims import DRIVER, ClaimLost
 from expand3d.study.config import NamedConfig, StudyConfig
-from expand3d.study.folder import made_up_name, resume_command, study_folder, study_names
+from expand3d.study.folder import (
+    begun_whole,
+    made_up_name,
+    resume_command,
+    study_command,
+    study_folder,
+    study_names,
+)
 from expand3d.study.lock import StudyLock, place
 from expand3d.study.record import DATA, INITIAL, LATENCY, STRATEGY, Record
 from expand3d.study.session import versions
@@ -78,7 +85,7 @@ class Outcome:
 def new_study(config: StudyConfig, watch: Watch) -> Iterator[Prepared]:
     """A new study, prepared, while its lock is held; StudyError where the name is taken."""
     named = named_config(config)
-    with StudyLock(study_folder(named.name, config.root).make()):
+    with begun_whole(study_folder(named.name, config.root)) as folder, StudyLock(folder):
         Record.refuse_existing(named)
         yield told(prepare(named, watch), watch)
 
@@ -194,9 +201,11 @@ def _refuse_beside(record: Record) -> None:
     if others:
         first = next((claim for claim in others if claim.name == DRIVER), others[0])
         role = "run by" if first.name == DRIVER else "trained by a worker,"
+        root, storage = record.folder.path.parent, record.config().storage
+        look = study_command("status", record.name, root=root, storage=storage)
         raise StudyError(
             f"study {record.name!r} is being {role} {first.text}; stop that one first, or look "
-            f"with: expand3d status {record.name}"
+            f"with: {look}"
         )
 
 

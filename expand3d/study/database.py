@@ -106,11 +106,17 @@ def open_storage(folder: StudyFolder, url: str | None) -> RDBStorage:
             # Whole or not at all: who opens a file without tables makes them too, and one of two
             # processes then finds that a table already exists.
             made = database.with_name(f"{database.name}.new")
-            made.unlink(missing_ok=True)
-            optuna_inside.engine(_sqlite(made)).dispose()
-            made.replace(database)
+            try:
+                made.unlink(missing_ok=True)
+                made.touch()  # as the umask says; SQLite would keep a group from writing
+                optuna_inside.engine(_sqlite(made)).dispose()
+                made.replace(database)
+            except BaseException:
+                with contextlib.suppress(OSError):
+                    made.unlink()
+                raise
         return _sqlite(database)
-    except (SQLAlchemyError, StorageInternalError, ImportError, RuntimeError) as error:
+    except (SQLAlchemyError, StorageInternalError, ImportError, RuntimeError, OSError) as error:
         cause = error.__cause__ or error
         hint = "; install it with: pip install 'expand3d[postgresql]'"
         missing = isinstance(cause, ImportError) and "psycopg" in str(cause)

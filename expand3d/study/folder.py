@@ -6,16 +6,22 @@ weights/.
 
 from __future__ import annotations
 
+import os
 import random
 import re
-from collections.abc import Collection
+import shlex
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from expand3d.core.errors import ConfigError, StudyError, nearest
+from expand3d.core.errors import ConfigError, FileError, StudyError, nearest
+from expand3d.core.files import make_folder, new_folder
 
 DEFAULT_ROOT = "studies"
 MAX_NAME = 64
+#: Stands for a password in a URL.
+HIDDEN = "***"
 #: Names that Windows keeps for devices; a study folder may be copied there.
 RESERVED = {"con", "prn", "aux", "nul"} | {f"{d}{n}" for d in ("com", "lpt") for n in range(1, 10)}
 ADJECTIVES = ("amber", "brisk", "calm", "eager", "gentle", "keen", "quiet", "rapid", "steady")
@@ -76,8 +82,30 @@ class StudyFolder:
     def make(self) -> StudyFolder:
         """The same folder, now there with checkpoints/ and weights/."""
         for path in (self.checkpoints, self.weights):
-            path.mkdir(parents=True, exist_ok=True)
+            make_folder(path)
         return self
+
+    def empty(self) -> None:
+        """Take away what `make`, and a lock, have left of a start that failed before all else."""
+        with suppress(OSError, ValueError, FileError):
+            for made in (self.checkpoints, self.weights):
+                with suppress(OSError):
+                    made.rmdir()
+            if {each.name for each in self.path.iterdir()} <= {self.lock.name}:
+                self.lock.unlink(missing_ok=True)
+            else:
+                self.make()
+
+
+@contextmanager
+def begun_whole(folder: StudyFolder) -> Iterator[StudyFolder]:
+    """The folder, made for a start, which takes it away again where it fails before all else."""
+    with new_folder(folder.path):
+        try:
+            yield folder.make()
+        except BaseException:
+            folder.empty()
+            raise
 
 
 def study_folder(name: str, root: str | Path = DEFAULT_ROOT) -> StudyFolder:
@@ -87,7 +115,10 @@ def study_folder(name: str, root: str | Path = DEFAULT_ROOT) -> StudyFolder:
 
 def study_names(root: str | Path = DEFAULT_ROOT) -> list[str]:
     """Names of the studies whose record lies under `root`, sorted."""
-    return sorted(path.parent.name for path in Path(root).glob("*/study.db"))
+    try:
+        return sorted(path.parent.name for path in Path(root).glob("*/study.db"))
+    except (OSError, ValueError) as error:  # a name that no folder can have
+        raise FileError(f"--root {str(root)!r} cannot be read: {error}") from None
 
 
 def find_study(name: str, root: str | Path = DEFAULT_ROOT) -> StudyFolder:
@@ -103,18 +134,42 @@ def find_study(name: str, root: str | Path = DEFAULT_ROOT) -> StudyFolder:
     return folder
 
 
+def study_command(
+    verb: str, name: str, *more: str, root: str | Path = DEFAULT_ROOT, storage: str | None = None
+) -> str:
+    """The command `expand3d VERB NAME`, with where the study lives as any working folder finds it.
+
+    A password is hidden, so that who has one puts it in.
+    """
+    words = ["expand3d", verb, name]
+    if str(root) != DEFAULT_ROOT:
+        words += ["--root", _quoted(os.path.abspath(root))]
+    if storage is not None:
+        words += ["--storage", _quoted(hide_password(_from_anywhere(storage)))]
+    return " ".join([*words, *more])
+
+
 def resume_command(
     name: str, *, root: str | Path = DEFAULT_ROOT, storage: str | None = None
 ) -> str:
     """The command that continues the study."""
-    words = ["expand3d resume", name]
-    if str(root) != DEFAULT_ROOT:
-        words.append(f"--root {root}")
-    if storage is not None:
-        words.append(f"--storage {hide_password(storage)}")
-    return " ".join(words)
+    return study_command("resume", name, root=root, storage=storage)
+
+
+def _quoted(word: str) -> str:
+    """A word as a shell takes it; the stars of a hidden password need no quotes."""
+    plain = word.replace(HIDDEN, "hidden")
+    return word if shlex.quote(plain) == plain else shlex.quote(word)
+
+
+def _from_anywhere(url: str) -> str:
+    """The URL of a record, its file independent of the working folder where it is SQLite's."""
+    kind, slashes, path = url.partition(":///")
+    if kind.partition("+")[0] != "sqlite" or not slashes or path.startswith(("/", ":", "file:")):
+        return url
+    return f"{kind}{slashes}{os.path.abspath(path)}" if path else url
 
 
 def hide_password(url: str) -> str:
     """The URL, or a text with URLs in it, with *** for a password."""
-    return re.sub(r"(://[^:/@\s]*:)[^/\s]*@", r"\1***@", url)
+    return re.sub(r"(://[^:/@\s]*:)[^/\s]*@", rf"\1{HIDDEN}@", url)

@@ -8,8 +8,9 @@ from pathlib import Path
 from types import TracebackType
 
 from expand3d.core.errors import StudyError
+from expand3d.core.files import make_folder
 from expand3d.core.locks import HeldFile, content, hold, is_held
-from expand3d.study.folder import StudyFolder
+from expand3d.study.folder import StudyFolder, study_command
 from expand3d.study.session import Session
 
 #: A look at a lock (`holder`) takes it for an instant; a driver waits that long and no longer.
@@ -30,7 +31,7 @@ class StudyLock:
         self._held: HeldFile | None = None
 
     def __enter__(self) -> StudyLock:
-        self._folder.path.mkdir(parents=True, exist_ok=True)
+        make_folder(self._folder.path)
         held = hold(self._folder.lock, patience=PATIENCE_SECONDS)
         if held is None:
             raise StudyError(_refusal(self._folder))
@@ -75,5 +76,5 @@ def _refusal(folder: StudyFolder) -> str:
     return (
         f"study {folder.name!r} is being run by process {session.pid} on {session.host} "
         f"(started {session.started}); stop that one first, or look with: "
-        f"expand3d status {folder.name}"
+        f"{study_command('status', folder.name, root=folder.path.parent)}"
     )

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from expand3d.core.files import make_folder, writing
 from expand3d.training.checkpoint import written_whole
 
 Phase = Literal["train", "test"]
@@ -107,14 +108,14 @@ class StepLog:
     def keep(self, steps: int) -> None:
         """Drop the lines of later steps, which will be taken again."""
         lines = self.path.read_bytes().splitlines(keepends=True) if self.path.exists() else []
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with written_whole(self.path) as file:
+        make_folder(self.path.parent)
+        with writing(self.path), written_whole(self.path) as file:
             file.writelines(lines[:steps])
 
     def add(self, *, step: int, visits: int, loss: float, accuracy: float, lr: float) -> None:
         """Write the line of a step: its mean loss in nats, and its learning rate."""
         row = {"step": step, "clip_visits": visits, "loss": loss, self._accuracy: accuracy}
-        with open(self.path, "a", encoding="utf-8") as file:
+        with writing(self.path), open(self.path, "a", encoding="utf-8") as file:
             file.write(json.dumps({**row, "lr": lr}) + "\n")
 
     def sync(self) -> None:

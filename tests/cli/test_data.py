@@ -92,7 +92,7 @@ def test_split_by_named_groups(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert main([*words, "g4"]) == 0
     tested = {video.group for video in load_manifest(out).videos if video.split == "test"}
     assert tested == {"g1", "g4"}
-    assert main([*words, "g9"]) == 2
+    assert main([*words, "g9", "--force"]) == 2
     assert "test groups: unknown group 'g9'" in capsys.readouterr().err
 
 

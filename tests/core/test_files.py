@@ -11,7 +11,14 @@ from pathlib import Path
 import pytest
 
 from expand3d.core.errors import FileError
-from expand3d.core.files import make_folder, write_whole, written_whole
+from expand3d.core.files import (
+    filled,
+    make_folder,
+    new_folder,
+    refuse_unwritable,
+    write_whole,
+    written_whole,
+)
 
 FullDisk = Callable[[int], AbstractContextManager[None]]
 
@@ -72,3 +79,59 @@ def test_a_folder_below_a_file_is_one_line(tmp_path: Path) -> None:
     for path in (tmp_path / "file", tmp_path / "file" / "below"):
         with pytest.raises(FileError, match=f"^{path} cannot be written: [A-Z][a-z ]+$"):
             make_folder(path)
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_a_folder_is_filled_whole_or_not_at_all(there: bool, tmp_path: Path) -> None:
+    out = tmp_path / "a" / "out"
+    if there:
+        out.mkdir(parents=True)
+        (out / "mine").write_text("mine")
+        (out / "one").write_text("old")
+    before = {path: path.is_file() and path.read_text() for path in tmp_path.rglob("*")}
+
+    def now() -> dict[Path, object]:
+        return {path: path.is_file() and path.read_text() for path in tmp_path.rglob("*")}
+
+    missing = pytest.raises(FileError, match=f"^{out}/none/two cannot be written: No such file")
+    with missing, filled(out) as folder:
+        write_whole(folder / "one", "new")
+        write_whole(folder / "none" / "two", "new")
+    assert now() == before
+    with pytest.raises(KeyboardInterrupt), filled(out) as folder:
+        write_whole(folder / "one", "new")
+        raise KeyboardInterrupt
+    assert now() == before
+    with filled(out) as folder:
+        write_whole(folder / "one", "new")
+    assert now() == {**before, tmp_path / "a": False, out: False, out / "one": "new"}
+
+
+def test_a_folder_in_place_of_a_file_leaves_the_other_files(tmp_path: Path) -> None:
+    (tmp_path / "out" / "two").mkdir(parents=True)
+    (tmp_path / "out" / "one").write_text("old")
+    in_the_way = pytest.raises(FileError, match="/two cannot be written: it is a folder")
+    with in_the_way, filled(tmp_path / "out") as folder:
+        write_whole(folder / "one", "new")
+        write_whole(folder / "two", "new")
+    assert (tmp_path / "out" / "one").read_text() == "old"
+
+
+def test_asking_whether_a_folder_can_be_written_leaves_nothing(tmp_path: Path) -> None:
+    refuse_unwritable(tmp_path / "a" / "b")
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "file").touch()
+    with pytest.raises(FileError, match="cannot be written: Not a directory"):
+        refuse_unwritable(tmp_path / "file" / "below")
+
+
+def test_folders_that_were_made_go_where_what_needs_them_fails(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    with pytest.raises(KeyboardInterrupt), new_folder(tmp_path / "a" / "b" / "c") as made:
+        assert made.is_dir()
+        raise KeyboardInterrupt
+    assert list(tmp_path.rglob("*")) == [tmp_path / "a"]
+    with pytest.raises(KeyboardInterrupt), new_folder(tmp_path / "a" / "b" / "c") as made:
+        (made / "kept").touch()
+        raise KeyboardInterrupt
+    assert (tmp_path / "a" / "b" / "c" / "kept").is_file()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -46,6 +48,18 @@ def test_force_replaces_its_own_files_and_no_others(tmp_path: Path, target: str)
     assert (out / "network.json").read_text(encoding="utf-8") != "old"
     assert out / "mine.txt" not in files
     assert all(path.is_file() for path in files)
+
+
+@pytest.mark.parametrize("target", FORMATS)
+def test_files_follow_the_umask(tmp_path: Path, target: str) -> None:
+    out = tmp_path / "out"
+    before = os.umask(0o022)
+    try:
+        files = export(everywhere(tmp_path), target=target, out=out)
+    finally:
+        os.umask(before)
+    assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o644}
+    assert stat.S_IMODE(out.stat().st_mode) == 0o755
 
 
 def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:

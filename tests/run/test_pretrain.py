@@ -252,3 +252,24 @@ def test_teachers_that_cannot_teach_are_named(tmp_path: Path) -> None:
     torch.save({"fc.weight": torch.zeros(2, 3)}, tmp_path / "other.pt")
     with pytest.raises(WeightsError, match=r"other\.pt as densenet-121: "):
         load_teacher(tmp_path / "other.pt", preset="densenet-121")
+
+
+def test_force_begins_anew(
+    finished: Path,
+    videos: Path,
+    teacher: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder = shutil.copytree(finished, tmp_path / "again")
+    (folder / "mine.txt").write_text("mine", encoding="utf-8")
+    half = [*words(videos, teacher, folder), "--clip-visits", "24"]
+    assert main(half) == 2
+    assert "choose a new folder, or add --force" in capsys.readouterr().err
+    assert main([*half, "--force"]) == 0
+    assert [
+        len((each / "pretrain.jsonl").read_text().splitlines()) for each in (finished, folder)
+    ] == [6, 3]
+    assert (folder / "mine.txt").read_text(encoding="utf-8") == "mine"
+    assert main(half) == 0
+    assert "nothing is left to do" in capsys.readouterr().err

@@ -11,6 +11,7 @@ from expand3d.study.folder import (
     hide_password,
     made_up_name,
     resume_command,
+    study_command,
     study_folder,
     study_names,
 )
@@ -71,3 +72,39 @@ def test_the_resume_command_names_only_what_differs() -> None:
         == "expand3d resume birds --root /r --storage mysql://u:***@h/d"
     )
     assert hide_password("sqlite:////a/b@c.db") == "sqlite:////a/b@c.db"
+
+
+@pytest.mark.parametrize(
+    ("root", "storage", "where"),
+    [
+        ("studies", None, ""),
+        ("there", None, " --root {here}/there"),
+        ("my studies", None, " --root '{here}/my studies'"),
+        ("/r/[x]", None, " --root '/r/[x]'"),
+        ("studies", "sqlite:///one.db", " --storage sqlite:///{here}/one.db"),
+        ("studies", "sqlite:////a/one.db", " --storage sqlite:////a/one.db"),
+        ("studies", "postgresql://u:p@h/d", " --storage postgresql://u:***@h/d"),
+        ("studies", "mysql://u:p@h/d?a=b&c=d", " --storage 'mysql://u:***@h/d?a=b&c=d'"),
+    ],
+)
+def test_a_command_about_a_study_works_in_any_folder(
+    root: str, storage: str | None, where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    command = study_command("report", "birds", "--out x", root=root, storage=storage)
+    assert command == f"expand3d report birds{where.format(here=tmp_path)} --out x"
+
+
+def test_a_start_that_failed_leaves_nothing_of_its_own(tmp_path: Path) -> None:
+    folder = study_folder("birds", tmp_path).make()
+    folder.lock.touch()
+    (folder.weights / "winner").touch()
+    folder.empty()
+    assert folder.lock.is_file() and (folder.weights / "winner").is_file()
+    (folder.weights / "winner").unlink()
+    folder.database.touch()
+    folder.empty()
+    assert folder.weights.is_dir() and folder.lock.is_file()
+    folder.database.unlink()
+    folder.empty()
+    assert list(folder.path.iterdir()) == []

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from expand3d.core.errors import ConfigError
-from expand3d.core.files import make_folder, write_whole
+from expand3d.core.files import filled, write_whole
 from expand3d.report.plot import save_figures
 from expand3d.report.published.figure import colours_of, draw
 from expand3d.report.published.page import save_published_page
@@ -20,24 +20,23 @@ def write_published(
 ) -> list[Path]:
     """Write published.csv, .png, .svg and .html into `out`; their paths.
 
-    Files of these names are replaced. ConfigError where no result can be drawn against `cost`.
+    Files of these names are replaced; all are written, or none. ConfigError where no result can be
+    drawn against `cost`.
     """
     if all(not_drawn(result, cost) for result in results):
         raise ConfigError("--families: no result of these has a printed cost; choose others")
-    out = make_folder(out)
     rows = published_rows(results, cost=cost)
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, rows[0], lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    table = write_whole(out / "published.csv", text.getvalue())
     order = list(dict.fromkeys(result.family for result in load_published()))
     colours = colours_of(order)
-    png, svg = save_figures(lambda: draw(results, cost=cost, colours=colours), out, "published")
-    drawn = svg.read_text(encoding="utf-8")
-    return [
-        table,
-        png,
-        svg,
-        save_published_page(rows, out / "published.html", svg=drawn, cost=cost),
-    ]
+    with filled(Path(out)) as folder:
+        table = write_whole(folder / "published.csv", text.getvalue())
+        pictures = save_figures(
+            lambda: draw(results, cost=cost, colours=colours), folder, "published"
+        )
+        drawn = pictures[-1].read_text(encoding="utf-8")
+        page = save_published_page(rows, folder / "published.html", svg=drawn, cost=cost)
+    return [Path(out) / path.name for path in (table, *pictures, page)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from expand3d.core.errors import StudyError
-from expand3d.core.files import make_folder, write_whole
+from expand3d.core.files import filled, write_whole
 from expand3d.report.plot import save_figures
 from expand3d.report.study.figure import draw
 from expand3d.report.study.page import save_page
@@ -17,7 +17,8 @@ from expand3d.study.damaged import reading
 def write_report(view: StudyView, out: str | Path) -> list[Path]:
     """Write frontier.csv, frontier.png, frontier.svg and index.html into `out`; their paths.
 
-    Files of these names are replaced. StudyError where no network has a score yet.
+    Files of these names are replaced; all are written, or none. StudyError where no network has a
+    score yet.
     """
     with reading(view.name):
         nothing = not view.complete
@@ -25,8 +26,8 @@ def write_report(view: StudyView, out: str | Path) -> list[Path]:
         raise StudyError(f"study {view.name!r} has no scored network yet; nothing to report")
     with reading(view.name):
         csv = dataframe(view).to_csv(index=False)
-        out = make_folder(out)
-        table = write_whole(out / "frontier.csv", csv)
-        png, svg = save_figures(lambda: draw(view), out, "frontier")
-        page = save_page(view, out / "index.html", svg=svg.read_text(encoding="utf-8"))
-    return [table, png, svg, page]
+        with filled(Path(out)) as folder:
+            table = write_whole(folder / "frontier.csv", csv)
+            png, svg = save_figures(lambda: draw(view), folder, "frontier")
+            page = save_page(view, folder / "index.html", svg=svg.read_text(encoding="utf-8"))
+    return [Path(out) / path.name for path in (table, png, svg, page)]
