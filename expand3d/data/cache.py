@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from expand3d.core.errors import DataError
 from expand3d.core.units import in_bytes
+from expand3d.data.cache_use import Use
 from expand3d.data.check import Bad, Progress, attempt
 from expand3d.data.clip_file import HEADER_BYTES, BeyondCap, Room, write_clip
 from expand3d.data.decode import Frame, VideoInfo, decode, probe, scaled_size, verify
@@ -82,8 +83,9 @@ class CachedStore:
     """A ClipStore over the cache; clips that are not in it are decoded when asked for.
 
     `manifest` is what can be used, `bad` what was dropped; `shas` are the SHA-256 of
-    the videos' content. `cached_bytes` is what the clips take on
-    disk; `on_the_fly` counts those beyond the cap. May be pickled: workers open the same files.
+    the videos' content. `cached_bytes` is what the clips take on disk; `on_the_fly` counts those
+    beyond the cap; `use` keeps the files from being pruned. May be pickled: workers open the same
+    files.
     """
 
     def __init__(
@@ -93,7 +95,9 @@ class CachedStore:
         root: Path,
         shas: Sequence[str],
         bad: tuple[Bad, ...],
+        use: Use | None = None,
     ) -> None:
+        self.use = use
         self.keys: Sequence[str] = tuple(video.key for video in manifest.videos)
         self.labels: Sequence[int] = tuple(video.label for video in manifest.videos)
         self.groups: Sequence[str | None] = tuple(video.group for video in manifest.videos)
@@ -156,6 +160,7 @@ def build_store(
         _sweep(root)
         hashes = FileHashes(root / "files.json")
         shas, bad = attempt(manifest.videos, lambda v: hashes.sha256(v.path), workers=workers)
+        use = _use(root, spec, shas)
         if cap_bytes is not None:
             cap_bytes = max(0, cap_bytes - cached_bytes(set(shas.values()), beside, root))
         work = _Fill(spec, root, hashes, workers, cap_bytes, say, progress)
@@ -167,7 +172,13 @@ def build_store(
     kept = manifest.without(key for key, _ in bad)
     if on_same != "pass":
         tell_same(kept, [shas[v] for v in kept.videos], say=say, stop=on_same == "stop")
-    return CachedStore(kept, spec, root, [shas[v] for v in kept.videos], tuple(sorted(bad)))
+    return CachedStore(kept, spec, root, [shas[v] for v in kept.videos], tuple(sorted(bad)), use)
+
+
+def _use(root: Path, spec: CacheSpec, shas: Mapping[Video, str]) -> Use:
+    """The use of these videos' clips, and of the videos where they lie in the cache themselves."""
+    homes = {v.path.relative_to(root).parts[0] for v in shas if v.path.is_relative_to(root)}
+    return Use.of(root, [*map(spec.file_name, shas.values()), *homes])
 
 
 def refuse_bad(manifest: Manifest, bad: Sequence[Bad], *, on_bad: Literal["stop", "skip"]) -> None:

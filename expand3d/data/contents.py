@@ -10,6 +10,7 @@ from typing import Any
 
 from expand3d.core.errors import DataError
 from expand3d.data.cache import CachedStore, CacheSpec
+from expand3d.data.cache_use import Use
 from expand3d.data.check import Bad, CheckReport, summed_up
 from expand3d.data.decode import VideoInfo
 from expand3d.data.manifest import Manifest, Video
@@ -39,6 +40,7 @@ class Contents:
 
     def store(self, spec: CacheSpec, root: Path) -> CachedStore:
         """The clips in the cache at `root`; DataError where it lacks some."""
+        use = Use.of(root, map(spec.file_name, self.shas))
         lacking = [sha for sha in self.shas if not (root / spec.file_name(sha)).is_file()]
         if lacking:
             raise DataError(
@@ -46,7 +48,7 @@ class Contents:
                 f"{len(lacking)} of {len(self.shas)} clips at {spec.fps:g} frames/s and "
                 f"{spec.short_side} pixels; say with --data where the videos are, or copy the cache"
             )
-        return CachedStore(self.manifest, spec, root, self.shas, self.bad)
+        return CachedStore(self.manifest, spec, root, self.shas, self.bad, use)
 
     def to_json(self) -> dict[str, Any]:
         videos = zip(self.manifest.videos, self.shas, strict=True)
