@@ -118,6 +118,10 @@ class CachedStore:
     def __len__(self) -> int:
         return len(self.keys)
 
+    def here(self, root: Path) -> CachedStore:
+        """The same clips in another process, from its cache or decoded, as many as there are."""
+        return build_store(self.manifest, self.spec, root, workers=1, cap_bytes=self.cached_bytes)
+
     def frames(self, index: int) -> NDArray[np.uint8]:
         """Clip `index` as read-only uint8 T x H x W x 3 (RGB), short side as cached; T >= 1."""
         clip = self._mapped.get(self._files[index])

@@ -10,6 +10,8 @@ from pathlib import Path
 
 #: The data that a study has where none is named.
 BUNDLED = "bundled"
+#: The beginning of the name of data that is an object of the user's own (`data/arrays.py`).
+OWN = "python:"
 
 
 def cache_root() -> Path:

@@ -131,7 +131,8 @@ def sized_store(
 ) -> CachedStore:
     """The clips at one of a study's sizes, from the cache or decoded under its cap."""
     if videos.contents:
-        return videos.contents.store(CacheSpec(fps=config.fps, short_side=side), cache_root())
+        spec = CacheSpec(fps=config.fps, short_side=side)
+        return videos.contents.store(spec, cache_root(), watch.decoding)
     others = sizes.others(side)
     return clip_store(config, videos.manifest, short_side=side, watch=watch, others=others)
 
@@ -140,6 +141,8 @@ def _planned_store(
     config: Data, videos: Videos, *, side: int, plan: Planning, watch: Watch
 ) -> CachedStore:
     spec = CacheSpec(fps=config.fps, short_side=side)
+    if videos.contents:
+        return videos.contents.planned(spec, cache_root())
     store = planned_store(
         videos.manifest,
         spec,
