@@ -171,7 +171,7 @@ def _sha(frames: NDArray[np.uint8], rate: float) -> str:
 
 
 def _column(data: DataSet, name: str, count: int) -> list[Any]:
-    """What the data set says per clip under `name`; empty where it says nothing."""
+    """The values of each clip that the data set has under `name`; empty where it has none."""
     found = getattr(data, name, None)
     if found is None:
         return []
