@@ -16,32 +16,50 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from expand3d.api import build, cost, load_study, presets, resolve
     from expand3d.core.genotype import Genotype
+    from expand3d.data.arrays import DataSet
     from expand3d.networks import get_family, get_preset
+    from expand3d.networks.weights.remap import remap
+    from expand3d.run.driver import plan_study as plan
+    from expand3d.run.driver import resume_study as resume
     from expand3d.run.driver import run_study as run
+    from expand3d.study.config import StudyConfig
+    from expand3d.training.precise_norm import reestimate
 else:  # packages that can be called, so that it does not matter who imports which first
     from expand3d import cost, run
 from expand3d.core.version import __version__
 
 _LAZY = {
+    "DataSet": "expand3d.data.arrays:DataSet",
     "Genotype": "expand3d.core.genotype:Genotype",
+    "StudyConfig": "expand3d.study.config:StudyConfig",
     "build": "expand3d.api:build",
     "get_family": "expand3d.networks:get_family",
     "get_preset": "expand3d.networks:get_preset",
     "load_study": "expand3d.api:load_study",
+    "plan": "expand3d.run.driver:plan_study",
     "presets": "expand3d.api:presets",
+    "reestimate": "expand3d.training.precise_norm:reestimate",
+    "remap": "expand3d.networks.weights.remap:remap",
     "resolve": "expand3d.api:resolve",
+    "resume": "expand3d.run.driver:resume_study",
 }
 
 __all__ = [
+    "DataSet",
     "Genotype",
+    "StudyConfig",
     "__version__",
     "build",
     "cost",
     "get_family",
     "get_preset",
     "load_study",
+    "plan",
     "presets",
+    "reestimate",
+    "remap",
     "resolve",
+    "resume",
     "run",
 ]
 

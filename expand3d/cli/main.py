@@ -35,6 +35,7 @@ COMMANDS = {
     "presets": ("expand3d.cli.presets", "the published networks, computed beside printed"),
     "replay": ("expand3d.cli.replay", "the paper's expansion, re-enacted by the real driver"),
     "data": ("expand3d.cli.data", "check, show and split labelled videos"),
+    "cache": ("expand3d.cli.cache", "show, prune and empty the cache of decoded clips"),
     "schema": ("expand3d.cli.schema", "the JSON schema of study files, for editors"),
     "completion": ("expand3d.cli.completion", "a script that completes commands in your shell"),
 }

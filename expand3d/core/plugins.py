@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from importlib import metadata
 from typing import Any
 
@@ -56,12 +57,16 @@ def load_target(target: str) -> Any:
 
 @dataclass(frozen=True)
 class Kind(Mapping[str, Row]):
-    """The rows of one kind by name; others are found by `package.module:Name` or entry point."""
+    """The rows of one kind by name; others are found by `package.module:Name` or entry point.
+
+    Of a kind of `objects` a class may be named in place of its one object.
+    """
 
     noun: str
     group: str
     error: type[UserError]
     rows: Mapping[str, Row] = field(repr=False)
+    objects: bool = False
 
     def __getitem__(self, name: str) -> Row:
         return self.rows[name]
@@ -91,8 +96,9 @@ class Kind(Mapping[str, Row]):
         if name in self.rows:
             return load_target(target)
         try:
-            return load_target(target)
-        except (ImportError, AttributeError, ValueError) as error:
+            found = load_target(target)
+            return _object(found) if self.objects and isinstance(found, type) else found
+        except (ImportError, AttributeError, ValueError, TypeError) as error:
             raise self.error(f"{self.noun} {name!r} cannot be loaded: {error}") from None
 
     def everyone(self) -> tuple[str, ...]:
@@ -103,6 +109,12 @@ class Kind(Mapping[str, Row]):
     def using(self, key: str) -> tuple[str, ...]:
         """The names of the rows that use a key of a study; empty where everybody does."""
         return tuple(name for name, row in self.rows.items() if key in row.keys)
+
+
+@cache
+def _object(kind: type) -> Any:
+    """The one object of a class; TypeError where it cannot be made without arguments."""
+    return kind()
 
 
 def _family(name: str, help: str) -> Row:
@@ -168,6 +180,7 @@ FAMILIES = Kind(
         ),
         "tsn": _family("tsn", "TSN: one picture of each segment of a video, RGB, flow or both"),
     },
+    objects=True,
 )
 
 #: The family whose networks find optical flow, which can be pretrained by itself.

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from expand3d.core.errors import DataError
 from expand3d.core.units import in_bytes
+from expand3d.data.cache_use import Use
 from expand3d.data.check import Bad, Progress, attempt
 from expand3d.data.clip_file import HEADER_BYTES, BeyondCap, Room, write_clip
 from expand3d.data.decode import Frame, VideoInfo, decode, probe, scaled_size, verify
@@ -98,7 +99,7 @@ class CachedStore:
     `manifest` is what can be used, `bad` what was dropped; `shas` are the SHA-256 of
     the videos' content. `cached_bytes` is what the clips take on disk in this form, though some may
     be read from one with more frames, whose values are the same; `on_the_fly` counts those beyond
-    the cap. May be pickled: workers open the same files.
+    the cap; `use` keeps the files from being pruned. May be pickled: workers open the same files.
     """
 
     def __init__(
@@ -108,7 +109,9 @@ class CachedStore:
         root: Path,
         shas: Sequence[str],
         bad: tuple[Bad, ...],
+        use: Use | None = None,
     ) -> None:
+        self.use = use
         self.keys: Sequence[str] = tuple(video.key for video in manifest.videos)
         self.labels: Sequence[int] = tuple(video.label for video in manifest.videos)
         self.groups: Sequence[str | None] = tuple(video.group for video in manifest.videos)
@@ -129,6 +132,10 @@ class CachedStore:
 
     def __len__(self) -> int:
         return len(self.keys)
+
+    def here(self, root: Path) -> CachedStore:
+        """The same clips in another process, from its cache or decoded, as many as there are."""
+        return build_store(self.manifest, self.spec, root, workers=1, cap_bytes=self.cached_bytes)
 
     def frames(self, index: int) -> NDArray[np.uint8]:
         """Clip `index` as read-only uint8 T x H x W x 3 (RGB), short side as cached; T >= 1."""
@@ -170,6 +177,7 @@ def build_store(
         _sweep(root)
         hashes = FileHashes(root / HASHES)
         shas, bad = attempt(manifest.videos, lambda v: hashes.sha256(v.path), workers=workers)
+        use = _use(root, spec, shas)
         if cap_bytes is not None:
             cap_bytes = max(0, cap_bytes - cached_bytes(set(shas.values()), beside, root))
         work = _Fill(spec, root, hashes, workers, cap_bytes, say, progress)
@@ -181,7 +189,14 @@ def build_store(
     kept = manifest.without(key for key, _ in bad)
     if on_same != "pass":
         tell_same(kept, [shas[v] for v in kept.videos], say=say, stop=on_same == "stop")
-    return CachedStore(kept, spec, root, [shas[v] for v in kept.videos], tuple(sorted(bad)))
+    return CachedStore(kept, spec, root, [shas[v] for v in kept.videos], tuple(sorted(bad)), use)
+
+
+def _use(root: Path, spec: CacheSpec, shas: Mapping[Video, str]) -> Use:
+    """The use of these videos' clips, and of the videos where they lie in the cache themselves."""
+    homes = {v.path.relative_to(root).parts[0] for v in shas if v.path.is_relative_to(root)}
+    forms = (spec, *spec.denser())  # a clip with more frames may serve
+    return Use.of(root, [*(f.file_name(sha) for f in forms for sha in shas.values()), *homes])
 
 
 def refuse_bad(manifest: Manifest, bad: Sequence[Bad], *, on_bad: Literal["stop", "skip"]) -> None:

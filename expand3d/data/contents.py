@@ -10,9 +10,19 @@ from typing import Any
 
 from expand3d.core.errors import DataError
 from expand3d.data.cache import CachedStore, CacheSpec, holder, kept
-from expand3d.data.check import Bad, CheckReport, summed_up
+from expand3d.data.cache_use import Use
+from expand3d.data.check import Bad, CheckReport, Progress, summed_up
 from expand3d.data.decode import VideoInfo
 from expand3d.data.manifest import Manifest, Video
+from expand3d.data.source import OWN
+
+
+class KeptStore(CachedStore):
+    """A store of clips whose videos need not be on this machine: all of them are in its cache."""
+
+    def here(self, root: Path) -> CachedStore:
+        """The same clips in another process; DataError where its cache lacks some."""
+        return Contents(self.manifest, self.shas, {}, self.bad).store(self.spec, root)
 
 
 @dataclass(frozen=True)
@@ -37,17 +47,31 @@ class Contents:
         videos = {v: self.infos[v.key] for v in self.manifest.videos if v.key in self.infos}
         return summed_up(self.manifest, videos, bad=self.bad, fps=fps)
 
-    def store(self, spec: CacheSpec, root: Path) -> CachedStore:
-        """The clips in the cache at `root`; DataError where it lacks some."""
-        lacking = [sha for sha in self.shas if holder(root, spec, sha).load() is None]
+    def planned(self, spec: CacheSpec, root: Path) -> CachedStore:
+        """A store of the clips for a plan, which writes nothing."""
+        return self.store(spec, root)
+
+    def store(self, spec: CacheSpec, root: Path, progress: Progress | None = None) -> CachedStore:
+        """The clips in the cache at `root`; DataError where it lacks some.
+
+        `progress` is told of clips that are written, which are none here.
+        """
+        held = {sha: holder(root, spec, sha) for sha in self.shas}
+        use = Use.of(root, (file.path.name for file in held.values()))
+        lacking = [sha for sha in self.shas if held[sha].load() is None]
         if lacking:
             raise DataError(
                 f"{self.manifest.source} is not on this machine, and its cache {root} lacks "
                 f"{len(lacking)} of {len(self.shas)} clips at {spec.fps:g} frames/s and "
-                f"{spec.short_side} pixels ({kept(spec)}); say with --data where the videos are, "
-                "or copy the cache"
+                f"{spec.short_side} pixels ({kept(spec)}); {self._way_on}"
             )
-        return CachedStore(self.manifest, spec, root, self.shas, self.bad)
+        return KeptStore(self.manifest, spec, root, self.shas, self.bad, use)
+
+    @property
+    def _way_on(self) -> str:
+        if self.manifest.source.startswith(OWN):
+            return "resume it from Python with its data: expand3d.resume(name, data=...)"
+        return "say with --data where the videos are, or copy the cache"
 
     def to_json(self) -> dict[str, Any]:
         videos = zip(self.manifest.videos, self.shas, strict=True)

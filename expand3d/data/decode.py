@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 from expand3d.core.errors import DataError
 from expand3d.data.containers import missing
 from expand3d.data.nearby import why_missing
+from expand3d.data.scale import scaler
 from expand3d.data.stamps import Stamps, read_stamps, seconds_of, sound_packets, stated_rate
 
 if TYPE_CHECKING:
@@ -341,17 +342,11 @@ def _frames(path: Path, container: InputContainer, stream: VideoStream) -> Itera
 
 def _converter(first: VideoFrame, short_side: int | None) -> Callable[[VideoFrame], Frame]:
     """A function from a decoded frame to upright RGB in the size that `first` gives."""
-    from av.video.reformatter import Interpolation, VideoReformatter
-
-    width, height = scaled_size(first.width, first.height, short_side)
-    turns = _quarter_turns(first)
-    # Averages over the area that shrinks into a pixel; the same bits on every processor.
-    how = Interpolation.AREA | Interpolation.ACCURATE_RND | Interpolation.BITEXACT
-    reformatter = VideoReformatter()
+    size, turns = scaled_size(first.width, first.height, short_side), _quarter_turns(first)
+    scale = scaler()
 
     def convert(frame: VideoFrame) -> Frame:
-        rgb = reformatter.reformat(frame, width, height, "rgb24", interpolation=how, threads=1)
-        return np.ascontiguousarray(np.rot90(rgb.to_ndarray(), turns))
+        return np.ascontiguousarray(np.rot90(scale(frame, *size), turns))
 
     return convert
 

@@ -11,6 +11,8 @@ from expand3d.core.files import make_folder, unique_temporary, writing
 
 #: The data that a study has where none is named.
 BUNDLED = "bundled"
+#: The beginning of the name of data that is an object of the user's own (`data/arrays.py`).
+OWN = "python:"
 
 
 def cache_root() -> Path:

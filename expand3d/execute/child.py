@@ -23,7 +23,7 @@ from typing import Any
 
 from expand3d.core.errors import StudyError, UserError
 from expand3d.core.result import Interrupted, Training, TrainingKey
-from expand3d.data.cache import CachedStore, build_store
+from expand3d.data.cache import CachedStore
 from expand3d.data.flow.store import FlowStore
 from expand3d.data.source import cache_root, flow_root
 from expand3d.execute.base import Assignment, reason_of
@@ -80,9 +80,7 @@ def rebuilt(bench: Bench, *, device: str | None) -> Bench:
         )
         store = FlowStore(clips, store.spec, flow_root(), of)
     if isinstance(store, CachedStore):
-        here = build_store(
-            store.manifest, store.spec, cache_root(), workers=1, cap_bytes=store.cached_bytes
-        )
+        here = store.here(cache_root())
         if here.fingerprint != bench.fingerprint:
             raise StudyError("the videos that a worker sees differ in content from the driver's")
         store = here

@@ -14,12 +14,15 @@ from expand3d.networks.family import Family, Preset
 def get_family(name: str) -> Family:
     """The family called `name`; FactorError names the nearest where there is none.
 
-    A family of the user's own is named as `package.module:NAME`, which is also its `name`.
+    A family of the user's own is named as `package.module:NAME`, an object or its class, or by an
+    entry point; that is also its `name`.
     """
     family: Family = FAMILIES.load(name)
     if not isinstance(family, Family) or family.name != name:
+        called = getattr(family, "name", None)
+        why = f"; it is called {called!r}" if isinstance(called, str) and called != name else ""
         raise FactorError(
-            f"family {name!r} is no Family whose name is {name!r}; see docs/extending.md"
+            f"family {name!r} is no Family whose name is {name!r}{why}; see docs/extending.md"
         )
     return family
 
@@ -34,9 +37,17 @@ def all_presets() -> dict[str, Preset]:
 def get_preset(name: str) -> Preset:
     """The preset called `name`; FactorError names the nearest where there is none."""
     presets = all_presets()
+    if name not in presets:  # only then: looking at what is installed takes a while
+        presets |= _installed_presets()
     if name not in presets:
         raise FactorError(f"unknown preset {name!r}{nearest(name, presets)}")
     return presets[name]
+
+
+def _installed_presets() -> dict[str, Preset]:
+    """The presets of the families that installed packages offer."""
+    installed = [name for name in FAMILIES.everyone() if name not in FAMILIES]
+    return {p.name: p for name in installed for p in get_family(name).presets.values()}
 
 
 def activations(plan: Plan) -> int:

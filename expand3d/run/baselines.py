@@ -157,7 +157,7 @@ def plan_baselines(
     watch = watch or Watch()
     selected(selection, classes=1)
     if isinstance(study, StudyConfig):
-        _planned(selection, planned_study(study, watch), (), watch)
+        _planned(selection, planned_study(study, None, watch), (), watch)
         return
     changes = {"time_limit": None, **(changes or {})}
     where: Mapping[str, Any] = {"root": root, "storage": storage, "changes": changes}

@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from expand3d.core.errors import StudyError
 from expand3d.core.result import Training, TrainingKey
 from expand3d.core.trial import BASELINE, Candidate, Trial
 from expand3d.execute.base import Assignment
 from expand3d.run.events import Overview, Watch
+from expand3d.run.own_data import with_data
 from expand3d.run.plan import forecast, planned_study
 from expand3d.run.prepare import Prepared
 from expand3d.run.recording import stop_early
@@ -31,6 +32,9 @@ from expand3d.study.failures import advice, to_retry
 from expand3d.study.folder import resume_command
 from expand3d.study.record import FINAL, Record
 
+if TYPE_CHECKING:
+    from expand3d.data.arrays import DataSet
+
 WINNER_WEIGHTS = "winner.safetensors"
 #: Why a trial that waits is stopped where the strategy has not said why.
 NOT_ASKED_FOR = "the search ended before it was trained on"
@@ -39,28 +43,32 @@ NOT_ASKED_FOR = "the search ended before it was trained on"
 def run_study(
     config: StudyConfig,
     *,
+    data: DataSet | None = None,
     watch: Watch | None = None,
     stop: Callable[[], bool] = lambda: False,
     confirm: Callable[[], bool] = lambda: True,
 ) -> Outcome | None:
     """Expand a network to `config.budget` in a new study; StudyError where the name is taken.
 
-    `stop` is asked between batches of clips; once true, everything is on disk when this returns.
-    `confirm` is asked after the plan was shown and before anything is trained; None where it says
-    no.
+    `data` is a data set of the user's own, in place of files. `stop` is asked between batches of
+    clips; once true, everything is on disk when this returns. `confirm` is asked after the plan was
+    shown and before anything is trained; None where it says no.
     """
     watch = watch or Watch()
-    with new_study(config, watch) as ready, executor(ready) as workers:
+    config, contents = with_data(config, data)
+    with new_study(config, watch, contents) as ready, executor(ready) as workers:
         watch.planned(forecast(ready))
         if not confirm():
             return None
         return Expanding(create_record(ready), ready, workers, watch, stop).go()
 
 
-def plan_study(config: StudyConfig, *, watch: Watch | None = None) -> Overview:
+def plan_study(
+    config: StudyConfig, *, data: DataSet | None = None, watch: Watch | None = None
+) -> Overview:
     """The plan of what `run_study` would do; it leaves no study behind and few videos decoded."""
     watch = watch or Watch()
-    plan = forecast(planned_study(config, watch))
+    plan = forecast(planned_study(*with_data(config, data), watch))
     watch.planned(plan)
     return plan
 
@@ -71,6 +79,7 @@ def resume_study(
     root: str | Path = "studies",
     storage: str | None = None,
     changes: Mapping[str, Any] | None = None,
+    data: DataSet | None = None,
     watch: Watch | None = None,
     stop: Callable[[], bool] = lambda: False,
     retry_failed: bool = False,
@@ -81,10 +90,12 @@ def resume_study(
     larger (`budget`, `trials`): the study then goes on as one that began with them, and trains only
     what its record does not know. Any other is refused by name, and so is data whose content has
     changed. The plan of what is left comes first. `retry_failed` trains networks that failed once
-    more, but for those that diverged; StudyError where there are none.
+    more, but for those that diverged; StudyError where there are none. `data` is the data set that
+    the study was begun with; without it the clips in the cache have to do.
     """
     watch = watch or Watch()
-    with reopened(name, root=root, storage=storage, changes=changes, watch=watch) as begun:
+    where: Mapping[str, Any] = {"root": root, "storage": storage, "changes": changes}
+    with reopened(name, **where, watch=watch, data=data) as begun:
         record, ready = begun
         with executor(ready) as workers:
             again = _to_retry(record, watch) if retry_failed else ()
@@ -101,6 +112,7 @@ def plan_resumed(
     root: str | Path = "studies",
     storage: str | None = None,
     changes: Mapping[str, Any] | None = None,
+    data: DataSet | None = None,
     watch: Watch | None = None,
     retry_failed: bool = False,
 ) -> Overview:
@@ -110,7 +122,7 @@ def plan_resumed(
     """
     watch = watch or Watch()
     where: Mapping[str, Any] = {"root": root, "storage": storage, "changes": changes}
-    with reopened(name, **where, watch=watch, plan=True) as (record, ready):
+    with reopened(name, **where, watch=watch, data=data, plan=True) as (record, ready):
         again = _to_retry(record, watch) if retry_failed else ()
         return _show_rest(record, ready, watch, again)
 

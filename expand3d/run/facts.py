@@ -80,7 +80,8 @@ def _to_decode(store: CachedStore) -> str:
     if not isinstance(store, PlannedStore) or not store.ahead.clips:
         return ""
     ahead = store.ahead
-    return f"; {ahead.clips} are not decoded yet ({in_bytes(ahead.bytes)}, ~ {ahead.seconds:.0f} s)"
+    time = f", ~ {ahead.seconds:.0f} s" if ahead.seconds else ""
+    return f"; {ahead.clips} are not decoded yet ({in_bytes(ahead.bytes)}{time})"
 
 
 def _sizes(ready: Prepared) -> str:

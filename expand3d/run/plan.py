@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from expand3d.core.process import cores
 from expand3d.core.result import TRAINING_FACTOR
 from expand3d.core.trial import Candidate, Trial
+from expand3d.data.contents import Contents
 from expand3d.execute.evaluate import Bench
 from expand3d.measure.pace import Pace, calibrate
 from expand3d.networks import activations
@@ -29,11 +30,11 @@ if TYPE_CHECKING:
     from expand3d.measure.throughput import Site
 
 
-def planned_study(config: StudyConfig, watch: Watch) -> Prepared:
+def planned_study(config: StudyConfig, contents: Contents | None, watch: Watch) -> Prepared:
     """A new study as far as a plan needs it; nothing is written, and few videos are decoded."""
     named = named_config(config)
     Record.refuse_existing(named)
-    return told(prepare(named, watch, plan=True), watch)
+    return told(prepare(named, watch, contents=contents, plan=True), watch)
 
 
 def forecast(

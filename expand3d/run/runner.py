@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from expand3d.core.errors import StudyError, UserError
 from expand3d.core.genotype import Plan
@@ -17,16 +17,19 @@ from expand3d.core.trial import SCRATCH, Candidate, Trial
 from expand3d.core.units import Duration
 from expand3d.data.cache import CachedStore
 from expand3d.data.contents import Contents
+from expand3d.data.source import OWN
 from expand3d.data.splits import RULE
 from expand3d.execute import get_executor
 from expand3d.execute.base import Assignment, Executor, Setting
 from expand3d.execute.evaluate import Bench
 from expand3d.measure.latency import measure_latency
 from expand3d.networks import get_family
+from expand3d.run.alone import alone
 from expand3d.run.events import Watch
 from expand3d.run.extend import growth
 from expand3d.run.facts import told
 from expand3d.run.initial import refuse_other, to_json
+from expand3d.run.own_data import known_data
 from expand3d.run.prepare import Prepared, prepare
 from expand3d.run.prepare.data import refuse_changed_data, sized_store, with_flow
 from expand3d.run.prepare.sizes import Form
@@ -40,19 +43,21 @@ from expand3d.search.strategies import (
 from expand3d.search.strategy import Strategy
 from expand3d.study.catalog import FINISHED
 from expand3d.study.changes import check_resume, continued
-from expand3d.study.claims import DRIVER, ClaimLost
+from expand3d.study.claims import ClaimLost
 from expand3d.study.config import NamedConfig, StudyConfig
 from expand3d.study.folder import (
     begun_whole,
     made_up_name,
     resume_command,
-    study_command,
     study_folder,
     study_names,
 )
-from expand3d.study.lock import StudyLock, place
+from expand3d.study.lock import StudyLock
 from expand3d.study.record import DATA, INITIAL, LATENCY, STRATEGY, Record
 from expand3d.study.session import versions
+
+if TYPE_CHECKING:
+    from expand3d.data.arrays import DataSet
 
 STOPPED = "interrupted"
 TIME_LIMIT = "time limit"
@@ -82,12 +87,17 @@ class Outcome:
 
 
 @contextmanager
-def new_study(config: StudyConfig, watch: Watch) -> Iterator[Prepared]:
-    """A new study, prepared, while its lock is held; StudyError where the name is taken."""
+def new_study(
+    config: StudyConfig, watch: Watch, contents: Contents | None = None
+) -> Iterator[Prepared]:
+    """A new study, prepared, while its lock is held; StudyError where the name is taken.
+
+    `contents` stand for the files that the configuration names.
+    """
     named = named_config(config)
     with begun_whole(study_folder(named.name, config.root)) as folder, StudyLock(folder):
         Record.refuse_existing(named)
-        yield told(prepare(named, watch), watch)
+        yield told(prepare(named, watch, contents=contents), watch)
 
 
 def named_config(config: StudyConfig) -> NamedConfig:
@@ -106,7 +116,8 @@ def create_record(ready: Prepared) -> Record:
         STRATEGY: strategy_to_json(ready.strategy, ready.config.strategy),
         **{f"{LATENCY}/{name}": latency.to_json() for name, latency in ready.latencies.items()},
     }
-    shared = ready.config.storage is not None
+    # What machines without the videos, or processes without the data set, need.
+    shared = ready.config.storage is not None or ready.config.data.startswith(OWN)
     contents = Contents.of(ready.store, ready.report).to_json() if shared else None
     if ready.bench.initial is not None:
         began[INITIAL] = to_json(ready.bench.initial)
@@ -122,11 +133,12 @@ def reopened(
     changes: Mapping[str, Any] | None,
     watch: Watch,
     plan: bool = False,
+    data: DataSet | None = None,
 ) -> Iterator[tuple[Record, Prepared]]:
     """The record of a study that is there and what it stands on, while its lock is held.
 
-    For a `plan` few videos are decoded, and none of them into the cache.
-    What `changes` extend is not in the record before `keep_growth`.
+    For a `plan` few videos are decoded, and none of them into the cache. `data` is the data set of
+    a study that was made with one. What `changes` extend is not in the record before `keep_growth`.
     """
     record = Record.open(name, root=root, storage=storage)
     with StudyLock(record.folder.make()), alone(record):
@@ -135,7 +147,8 @@ def reopened(
         config = continued(before, {"root": str(root), "storage": storage, **(changes or {})})
         check_resume(before, config)
         growth(before, config)  # refuses what becomes less, before any data is read
-        strategy, ready = prepared_again(record, config, watch, plan=plan)
+        contents = known_data(record, data)
+        strategy, ready = prepared_again(record, config, watch, contents, plan=plan)
         yield record, dataclasses.replace(ready, strategy=strategy.extended(ready.strategy))
 
 
@@ -173,40 +186,6 @@ def prepared_again(
     refuse_changed_data(data, ready.clips, study=config.name)
     refuse_other(record.attribute(INITIAL), ready.bench.initial)
     return strategy, told(ready, watch)
-
-
-@contextmanager
-def alone(record: Record) -> Iterator[None]:
-    """No worker takes part meanwhile and, where the record is on a server, no other driver.
-
-    The study's lock is held. StudyError names who is at work.
-    """
-    claims, server = record.claims, record.config().storage is not None
-    if claims.held(DRIVER) or not claims.supported or not (server or claims.everyone()):
-        yield
-        return
-    with claims.signs_of_life():
-        while not claims.take(DRIVER, place=place(record.folder)):
-            _refuse_beside(record)
-        try:
-            claims.bury()
-            _refuse_beside(record)
-            yield
-        finally:
-            claims.give(DRIVER)
-
-
-def _refuse_beside(record: Record) -> None:
-    others = record.claims.others()
-    if others:
-        first = next((claim for claim in others if claim.name == DRIVER), others[0])
-        role = "run by" if first.name == DRIVER else "trained by a worker,"
-        root, storage = record.folder.path.parent, record.config().storage
-        look = study_command("status", record.name, root=root, storage=storage)
-        raise StudyError(
-            f"study {record.name!r} is being {role} {first.text}; stop that one first, or look "
-            f"with: {look}"
-        )
 
 
 def executor(ready: Prepared) -> Executor:

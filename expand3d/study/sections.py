@@ -22,7 +22,7 @@ from expand3d.core.plugins import EXECUTORS, FAMILIES, FLOWS, RESTRICTIONS, STRA
 from expand3d.core.recipe import PROFILES, Anneal, Recipe, get_profile
 from expand3d.core.trial import SCRATCH
 from expand3d.core.units import Size
-from expand3d.data.source import BUNDLED
+from expand3d.data.source import BUNDLED, OWN
 from expand3d.study.folder import DEFAULT_ROOT
 from expand3d.study.rules import (
     Address,
@@ -174,7 +174,7 @@ class Data(Section):
 
     def absolute(self) -> Self:
         """The same with the paths of the data independent of the working folder."""
-        if self.data == BUNDLED:
+        if self.data == BUNDLED or self.data.startswith(OWN):
             return self
         prefix, val = (_absolute(path) if path else None for path in (self.prefix, self.val_data))
         return dataclasses.replace(self, data=_absolute(self.data), prefix=prefix, val_data=val)

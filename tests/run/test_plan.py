@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 
 from expand3d.measure.throughput import Throughput
-from expand3d.run.driver import run_study
+from expand3d.run.driver import plan_study
 from expand3d.run.events import Overview, Watch
 from expand3d.study.config import StudyConfig
 
@@ -30,7 +30,7 @@ def test_the_plan_counts_the_candidates_of_a_way_that_a_run_may_go(
     watch = Planned()
     recipe = {**config.recipe, "clip_visits": 16}
     config = dataclasses.replace(config, recipe=recipe, final=False)
-    assert run_study(config, watch=watch, confirm=lambda: False) is None
+    plan_study(config, watch=watch)
     overview = watch.overview
     assert overview.final is None and len(overview.steps) >= 2
     assert overview.shortest is not None and overview.longest is not None

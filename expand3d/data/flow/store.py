@@ -24,6 +24,7 @@ from expand3d.core.errors import DataError
 from expand3d.core.genotype import digest
 from expand3d.core.input_kinds import Source
 from expand3d.core.plugins import FLOWS
+from expand3d.data.cache_use import Use
 from expand3d.data.decode import scaled_size
 from expand3d.data.flow.methods import Method, grey, opencv
 from expand3d.data.flow.quantise import Loss, loss, quantise
@@ -80,6 +81,7 @@ class FlowStore:
         self.class_names: Sequence[str] = clips.class_names
         self.every = clips.every
         self._mapped: dict[Path, NDArray[np.uint8]] = {}
+        self._use: Use | None = None
 
     def __len__(self) -> int:
         return len(self.clips)
@@ -122,6 +124,8 @@ class FlowStore:
     ) -> None:
         """Compute what is missing of these sources, several clips at a time."""
         wanted = sorted({*sources} - {"frames"})
+        files = (self._file(i, source) for i in range(len(self)) for source in wanted)
+        self._use = Use.of(self.root, [f.relative_to(self.root).as_posix() for f in files])
         left = [(i, source) for source in wanted for i in self.missing(range(len(self)), source)]
         with ThreadPoolExecutor(workers, "flow") as pool:
             waiting = [pool.submit(self._fields, i, source) for i, source in left]

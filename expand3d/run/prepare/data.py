@@ -184,7 +184,7 @@ def sized_store(
 ) -> CachedStore:
     """The clips in one of a study's forms, from the cache or decoded under its cap."""
     if videos.contents:
-        return videos.contents.store(CacheSpec(config.fps, *form), cache_root())
+        return videos.contents.store(CacheSpec(config.fps, *form), cache_root(), watch.decoding)
     others = sizes.others(form)
     return clip_store(config, videos.manifest, form=form, watch=watch, others=others)
 
@@ -193,6 +193,8 @@ def _planned_store(
     config: Data, videos: Videos, *, form: Form, plan: Planning, watch: Watch
 ) -> CachedStore:
     spec = CacheSpec(config.fps, *form)
+    if videos.contents:
+        return videos.contents.planned(spec, cache_root())
     store = planned_store(
         videos.manifest,
         spec,
