@@ -6,8 +6,8 @@ Both sides make the same kind of view (random moment, jittered square, uint8 T x
 same clips, on one thread, and take turns. Our side is what trainings call; the other decodes the
 whole video for each sample, as a Dataset around PyAV does. A megapixel-frame is a million pixels of
 the view; what is not reading them is resizing to the jittered size. The cache is filled before and
-its pages are warm, as in every epoch after the first. Clips are of the tier that a network with
-such views reads, or have a short side of `--side` pixels.
+its pages are warm, as in every epoch after the first. Clips have the size and the frames that a
+network with such views reads, or all frames and a short side of `--side` pixels.
 """
 
 from __future__ import annotations
@@ -27,11 +27,12 @@ import torch
 from expand3d.core.genotype import Plan
 from expand3d.data import crops as augment
 from expand3d.data import frames as sampling
+from expand3d.data.cache import kept
 from expand3d.data.source import cache_root
-from expand3d.data.tiers import tier
 from expand3d.networks import get_family
 from expand3d.run.events import Watch
-from expand3d.run.prepare.data import clip_store
+from expand3d.run.prepare.data import find_videos, measures, sized_store
+from expand3d.run.prepare.sizes import Form, Sizes
 from expand3d.study.config import StudyConfig
 from expand3d.training.batches import train_view
 
@@ -54,7 +55,7 @@ def main() -> None:
     rows = []
     for frames, stride, crop in VIEWS:
         plan = _plan(frames, stride, crop)
-        store, videos = _open(config, options.side or tier(crop * recipe.jitter[1]))
+        store, videos = _open(config, plan, options.side)
         chosen = [int(i) for i in np.linspace(0, len(store) - 1, options.clips)]
 
         def cached(index: int, plan: Plan = plan, store: Any = store) -> Any:
@@ -83,14 +84,13 @@ def main() -> None:
             writer.writerows(rows)
 
 
-def _open(config: StudyConfig, side: int) -> tuple[Any, list[Path]]:
-    """The clips decoded at a short side and their videos, in the same order."""
-    from expand3d.data.manifest import load_manifest
-    from expand3d.data.source import resolve_source
-
-    manifest = load_manifest(resolve_source(config.data, say=print))
-    store = clip_store(config, manifest, short_side=side, watch=Watch())
-    print(f"{len(store)} clips of {side} pixels in {cache_root()}")
+def _open(config: StudyConfig, plan: Plan, side: int | None) -> tuple[Any, list[Path]]:
+    """The clips that a network reads, or of a short side, and their videos in the same order."""
+    videos = find_videos(config, Watch())
+    sizes = Sizes(*measures(videos, videos.report.infos, config.fps))
+    form = Form(side) if side else sizes.form(plan, config.training_recipe())
+    store = sized_store(config, videos, sizes=sizes, form=form, watch=Watch())
+    print(f"{len(store)} clips of {form.side} pixels, {kept(store.spec)}, in {cache_root()}")
     return store, [video.path for video in store.manifest.videos]
 
 

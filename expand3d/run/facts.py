@@ -91,20 +91,17 @@ def _sizes(ready: Prepared) -> str:
         return ""
     side, fps = store.spec.short_side, store.spec.fps
     infos = [ready.report.infos[key] for key in store.keys if key in ready.report.infos]
-    specs = [
-        CacheSpec(fps, other, every)
-        for other in (side, *sizes.ahead(side, ready.space.crop, ready.bench.recipe))
-        for every in sizes.choices
-        if other > side or every < store.every
-    ]
-    sparse = len(sizes.choices) > 1
+    sides = sizes.ahead(side, ready.space.crop, ready.bench.recipe)
+    if store.every > 1:
+        sides = (side, *sides)
     more = ", ".join(
-        in_bytes(estimate_bytes(infos, spec))
-        + (f" of {kept(spec)}" if sparse else "")
-        + f" at {spec.short_side}"
-        for spec in specs
+        f"{in_bytes(estimate_bytes(infos, CacheSpec(fps, other)))} at {other}" for other in sides
     )
+    sparse = [every for every in sizes.choices if every > 1]
     frames = f", {kept(store.spec)}" if sparse else ""
+    if more and sparse:
+        parts = " or ".join(f"1/{every}" for every in sparse)
+        more = f"all frames {more}, or {parts} of it,"
     return f" at {side} pixels{frames}" + (f" ({more} when a network reads it)" if more else "")
 
 
