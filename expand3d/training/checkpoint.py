@@ -40,7 +40,8 @@ def discard(path: Path) -> None:
 def save_weights(model: torch.nn.Module, path: Path) -> None:
     """Write the network's state dict as safetensors, under the network's own names.
 
-    WeightsError where a number in it is not finite: nobody can use such weights.
+    WeightsError where a number in it is not finite: nobody can use such weights. FileError where
+    they cannot be written, which is no matter of the network: a resumed training tries again.
     """
     from safetensors.torch import save
 
@@ -49,8 +50,8 @@ def save_weights(model: torch.nn.Module, path: Path) -> None:
         raise WeightsError(f"{path.name} is not written: {describe(broken)}")
 
     tensors = {name: value.cpu().contiguous() for name, value in model.state_dict().items()}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with written_whole(path) as file:
+    files.make_folder(path.parent)
+    with files.writing(path), written_whole(path) as file:
         file.write(save(tensors))
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from expand3d.core.errors import WeightsError
+from expand3d.core.errors import FileError, WeightsError
 from expand3d.training import loop
 from expand3d.training.checkpoint import save_weights
 from tests.helpers.train_toys import make_plan, make_recipe
@@ -55,3 +57,23 @@ def test_weights_that_are_not_finite_are_not_written(value: float, tmp_path: Pat
     with pytest.raises(WeightsError, match=r"w\.safetensors .* 1 tensors .*bias"):
         save_weights(layer, path)
     assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("place", ["file/w", "file/below/w", "dangling/w", "x" * 300])
+def test_weights_that_cannot_be_written_are_one_line(place: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("kept")
+    (tmp_path / "dangling").symlink_to(tmp_path / "nowhere" / "at all")
+    before = set(tmp_path.rglob("*"))
+    with pytest.raises(FileError, match=r"cannot be written: [A-Z][a-z ]+$"):
+        save_weights(nn.Linear(2, 2), tmp_path / place)
+    assert set(tmp_path.rglob("*")) == before
+
+
+def test_on_a_full_disk_the_weights_of_before_stay(
+    tmp_path: Path, full_disk: Callable[[int], AbstractContextManager[None]]
+) -> None:
+    path = tmp_path / "w"
+    path.write_bytes(b"before")
+    with full_disk(20), pytest.raises(FileError, match="/w cannot be written: File too large"):
+        save_weights(nn.Linear(2, 2), path)
+    assert path.read_bytes() == b"before" and list(tmp_path.iterdir()) == [path]

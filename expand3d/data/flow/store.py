@@ -173,9 +173,9 @@ class FlowStore:
             "seconds": seconds,
         }
         stored = np.stack([quantise(field, self.spec.bound) for field in fields])
-        file.parent.mkdir(parents=True, exist_ok=True)
+        files.make_folder(file.parent)
         files.write_whole(file.with_suffix(".json"), json.dumps(facts))
-        with files.written_whole(file) as out:
+        with files.writing(file), files.written_whole(file) as out:
             np.save(out, stored)
 
 
