@@ -147,6 +147,11 @@ class PlainWatch(Watch):
     def final(self, training: Training) -> None:
         self.say(f"final training done in {duration(training.seconds)}")
 
+    def count(self, done: int, total: int, of: str) -> None:
+        """So many of `of` are done."""
+        if self._due(of) and done < total:
+            self.say(f"{done} of {total} {of}", style="dim")
+
     def close(self) -> None:
         """Nothing is left on the screen to take away."""
 

@@ -29,6 +29,7 @@ COMMANDS = {
     "pretrain": ("expand3d.cli.pretrain", "a 3D network taught by a frozen 2D one, without labels"),
     "train": ("expand3d.cli.train", "one network in full: of a study, a preset or a file"),
     "eval": ("expand3d.cli.evaluate", "a trained network's accuracy by multi-view tests"),
+    "predict": ("expand3d.cli.predict", "labels of videos, a camera or a pipe"),
     "export": ("expand3d.cli.export", "a network for another codebase, with its weights"),
     "import": ("expand3d.cli.import_", "weights of another codebase, under our names"),
     "cost": ("expand3d.cli.cost", "multiply-adds, parameters and activations of a network"),
