@@ -94,7 +94,7 @@ class Kind(Mapping[str, Row]):
         """The object called `name`; the kind's error says what is missing where it cannot load."""
         target = self.row(name).target
         if name in self.rows:
-            return load_target(target)
+            return _ours(target)
         try:
             found = load_target(target)
             return _object(found) if self.objects and isinstance(found, type) else found
@@ -109,6 +109,12 @@ class Kind(Mapping[str, Row]):
     def using(self, key: str) -> tuple[str, ...]:
         """The names of the rows that use a key of a study; empty where everybody does."""
         return tuple(name for name, row in self.rows.items() if key in row.keys)
+
+
+@cache
+def _ours(target: str) -> Any:
+    """The object of a row of this page; a search asks for its family a hundred thousand times."""
+    return load_target(target)
 
 
 @cache

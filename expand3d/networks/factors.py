@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from functools import cache
 
 from expand3d.core.genotype import Genotype
 from expand3d.networks.clip_words import BASE_CROP as BASE_CROP
@@ -50,6 +51,7 @@ def bottleneck(meaning: str, *, low: float = 1 / 8) -> Factor:
     return Factor("gamma_b", meaning, low, 8, step=0.01, log=True)
 
 
+@cache
 def round_width(width: float, multiplier: float = 1.0, *, divisor: int = WIDTH_DIVISOR) -> int:
     """Channels nearest to width x multiplier on a grid of `divisor`, never 10% below it."""
     wanted = width * multiplier

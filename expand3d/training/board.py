@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from expand3d.core.errors import ConfigError
-from expand3d.training.loop import Log
+from expand3d.training.beside import Log
 
 
 class Board:

@@ -19,8 +19,8 @@ from expand3d.core.result import Interrupted
 from expand3d.core.scores import means_of
 from expand3d.data.store import ClipStore
 from expand3d.training.batches import ClipBatch
+from expand3d.training.beside import Log
 from expand3d.training.checkpoint import save_weights
-from expand3d.training.loop import Log
 from expand3d.training.placement import Placement
 from expand3d.training.precise_norm import reestimate
 from expand3d.training.scoring import Scorer, score_clips

@@ -22,6 +22,7 @@ from expand3d.data.frames import derived_seed
 from expand3d.training import checkpoint as checkpoints
 from expand3d.training.averaged import Averaged
 from expand3d.training.batches import ahead
+from expand3d.training.beside import Beside, Log
 from expand3d.training.finite import require_finite
 from expand3d.training.placement import Placement
 from expand3d.training.precise_norm import reestimate
@@ -98,47 +99,6 @@ class Task(Protocol[N, B, S]):
         `tell` takes the views done and the accuracy so far, and may raise what ends the training.
         `notes` takes what was adjusted on the way.
         """
-
-
-class Log(Protocol):
-    """A log of steps, kept in step with the checkpoint."""
-
-    def keep(self, steps: int) -> None:
-        """Drop what was logged of later steps, which will be taken again."""
-
-    def add(self, *, step: int, visits: int, loss: float, accuracy: float, lr: float) -> None:
-        """Log a step."""
-
-    def sync(self) -> None:
-        """Put what was logged on the disk: it has to be there before the checkpoint is."""
-
-
-class Beside(Protocol):
-    """State beside network and optimiser that checkpoints keep, such as an average of weights.
-
-    It depends on the network's steps alone, so that an interrupted training goes on to the same
-    bits.
-    """
-
-    def begin(self, network: nn.Module) -> None:
-        """Step 0: the network has its first weights."""
-
-    def stepped(self, network: nn.Module) -> None:
-        """The optimiser has taken a step."""
-
-    def epoch_ended(
-        self, network: nn.Module, row: dict[str, float], stop: Callable[[], bool]
-    ) -> None:
-        """Add to the row of the curve; Interrupted, with nothing kept, once `stop` says so."""
-
-    def finish(self, network: nn.Module) -> None:
-        """Turn the network into the one that is tested and kept."""
-
-    def state(self) -> dict[str, Any]:
-        """The state as a checkpoint keeps it."""
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Take what a checkpoint kept; the network has its weights of then."""
 
 
 @dataclass(frozen=True)

@@ -158,6 +158,7 @@ def test_a_study_or_a_preset_but_not_both(
     assert "NAME of a study, or --preset" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_an_onnx_file_is_verified_where_its_runtime_is_installed(
     root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

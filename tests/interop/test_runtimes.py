@@ -44,6 +44,7 @@ def test_every_familys_logits_agree(target: str, family: str, size: str, tmp_pat
     assert all(each.agrees for each in verify(network, target=target, folder=tmp_path / "out"))
 
 
+@pytest.mark.slow
 def test_a_program_of_torch_needs_nothing_of_ours(tmp_path: Path) -> None:
     """Its operators are torch's alone, so that any torch of the version loads it."""
     network = exported(tmp_path)

@@ -73,6 +73,7 @@ def test_equal_operator_by_operator_on_540_random_networks(block: int) -> None:
         check(random_plan(seed))
 
 
+@pytest.mark.slow
 def test_the_built_network_has_pytorchvideo_s_totals() -> None:
     with GOLDEN.open() as file:
         rows = sorted(csv.DictReader(file), key=lambda row: int(row["flops"]))

@@ -82,6 +82,7 @@ LARGE = X3D.resolve(
 )
 
 
+@pytest.mark.slow
 def test_processes_time_together_what_will_be_trained_together() -> None:
     recipe = get_profile("quick", {"bn_batch": 4})
     timed = calibrate_at((SMALL, LARGE), recipe=recipe, site=Site(("cpu",), 1, 2))

@@ -118,6 +118,7 @@ def test_extended_it_decides_as_with_the_larger_budget_and_repeats_nothing(
     assert trained(config.root) == after
 
 
+@pytest.mark.slow
 def test_a_new_winner_is_trained_again_and_the_old_training_is_kept(config: StudyConfig) -> None:
     config = dataclasses.replace(config, budget="20MFLOPs", final=True, final_recipe=SHORT)
     assert run_study(config) is not None
@@ -141,6 +142,7 @@ def test_a_new_winner_is_trained_again_and_the_old_training_is_kept(config: Stud
         assert final == before
 
 
+@pytest.mark.slow
 def test_the_plan_alone_changes_nothing(
     config: StudyConfig, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -188,6 +190,7 @@ def test_a_budget_never_becomes_less_or_another(config: StudyConfig) -> None:
     assert not opened(config.root).extensions()
 
 
+@pytest.mark.slow
 def test_a_start_that_died_between_its_writes_is_made_good(config: StudyConfig) -> None:
     run_study(config, stop=stop_after(2))
     record = opened(config.root)

@@ -92,6 +92,7 @@ def test_a_copy_under_another_name_is_still_a_leak(
         run_study(child(parent, "leak-copies", manifest, "parent"))
 
 
+@pytest.mark.slow
 def test_other_videos_begin_with_the_winners_weights(
     parent: StudyConfig, elsewhere: Path, tmp_path: Path
 ) -> None:

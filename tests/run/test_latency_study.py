@@ -87,6 +87,7 @@ def test_it_ends_within_the_budget_and_says_what_was_measured(
     assert view.nearest_preset() is None
 
 
+@pytest.mark.slow
 def test_a_sampler_measures_before_it_trains_and_goes_on_where_it_stopped(
     timed: StudyConfig, machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -140,6 +141,7 @@ def test_stopped_and_resumed_it_measures_nothing_again(
     assert [(t.number, t.candidate, t.scores()) for t in record.trials()] == kept
 
 
+@pytest.mark.slow
 def test_training_may_go_on_with_other_threads_but_measuring_does_not(
     timed: StudyConfig, machine: Machine
 ) -> None:
@@ -173,6 +175,7 @@ def test_a_base_that_is_too_slow_is_refused_before_anything_is_decoded(
     assert len(machine.looks) == 1
 
 
+@pytest.mark.slow
 def test_baselines_of_such_a_study_are_measured_too(
     timed: StudyConfig, machine: Machine, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -113,6 +113,7 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
+@pytest.mark.slow
 def test_a_killed_pretraining_goes_on_to_the_same_bits(
     finished: Path, videos: Path, teacher: Path, tmp_path: Path
 ) -> None:

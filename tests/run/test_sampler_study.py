@@ -36,6 +36,7 @@ def opened(config: StudyConfig) -> Record:
     return Record.open("tiny", root=config.root)
 
 
+@pytest.mark.slow
 def test_a_sampler_runs_is_stopped_resumed_reported_and_exported(
     config: StudyConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

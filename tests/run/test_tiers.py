@@ -105,6 +105,7 @@ def test_small_networks_need_no_large_clips(big: StudyConfig, read: Read, tmp_pa
     assert data["tiers"] == 2 and data["clip_format"] and "short_side" not in data
 
 
+@pytest.mark.slow
 def test_the_size_is_the_same_in_another_order_and_from_another_cache(
     big: StudyConfig, read: Read, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -150,6 +150,7 @@ def check_nothing_is_lost_or_doubled(config: StudyConfig, alone: StudyConfig) ->
     assert [trial.state.name for trial in told.trials] == ["COMPLETE"] * config.trials
 
 
+@pytest.mark.slow
 def test_one_of_two_workers_is_killed_and_one_driver_could_not_tell(
     config: StudyConfig, tmp_path: Path, crowd: Callable[[StudyConfig], Crowd]
 ) -> None:
@@ -172,6 +173,7 @@ def test_one_of_two_workers_is_killed_and_one_driver_could_not_tell(
     assert outcome.finished and len(opened(shared).trials()) == shared.trials
 
 
+@pytest.mark.slow
 def test_a_worker_stops_cleanly_and_lets_go_of_what_it_had(
     config: StudyConfig, crowd: Callable[[StudyConfig], Crowd]
 ) -> None:
@@ -274,6 +276,7 @@ def patched_signs() -> Iterator[None]:
         yield
 
 
+@pytest.mark.slow
 def test_a_network_that_its_workers_die_of_fails_for_that_reason(config: StudyConfig) -> None:
     shared = sampled(config, final=False)
     create_study(shared)

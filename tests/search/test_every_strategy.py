@@ -90,7 +90,7 @@ def test_cut_anywhere_and_continued_from_json_it_ends_as_if_never_cut(name: str)
     assert known == list(history)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ASKED_OFTEN)
 def test_only_legal_networks_within_budget_and_data_and_none_twice(name: str) -> None:
     strategy, history = make(name), whole(name)
     assert len(set(digests(history))) == len(history)
@@ -370,6 +370,7 @@ def area(name: str, seed: int) -> float:
     return hypervolume(points, Point(1 / 6, 2 * make(name).budget))
 
 
+@pytest.mark.slow
 def test_what_learns_dominates_more_than_chance_does() -> None:
     """Hypervolume after 40 networks, averaged over seeds, against random's median."""
     seeds = range(4)

@@ -33,7 +33,9 @@ def own(history: Sequence[Trial], name: str) -> set[str]:
     return {t.candidate.digest for t in history if t.candidate.role in ("base", name)}
 
 
-@pytest.mark.parametrize("name", ["tpe", "nsga2", "random", "qmc", "grid"])
+@pytest.mark.parametrize(
+    "name", [pytest.param("tpe", marks=pytest.mark.slow), "nsga2", "random", "qmc", "grid"]
+)
 @pytest.mark.parametrize("killed", [False, True])
 @settings(max_examples=15, deadline=None)
 @given(

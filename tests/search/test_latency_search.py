@@ -312,8 +312,7 @@ def test_samplers_propose_within_a_time_that_is_measured_first(name: str, text: 
     ("name", "batch"),
     [
         *((name, batch) for name in ("nsga3", "grid", "random") for batch in (1, 4)),
-        ("tpe", 1),
-        pytest.param("tpe", 4, marks=pytest.mark.slow),
+        *(pytest.param("tpe", batch, marks=pytest.mark.slow) for batch in (1, 4)),
     ],
 )
 def test_cut_after_any_measurement_a_sampler_goes_on_as_if_never_cut(name: str, batch: int) -> None:
@@ -369,6 +368,7 @@ def _base_trial(strategy: Sampling) -> Trial:
     return replace(scored(asked.candidates[0]), number=0)
 
 
+@pytest.mark.slow
 def test_a_model_is_told_that_a_suggestion_was_too_slow(monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[Verdict] = []
     monkeypatch.setattr(Model, "refuse", lambda model, trial, verdict: told.append(verdict))

@@ -32,7 +32,9 @@ BASE = X3D.resolve(X3D.base, num_classes=6)
 RESTRICTED = dataclasses.replace(LIMITS, restrictions=(COARSE,))
 SMALL = BUDGET // 2
 #: A Gaussian process takes seconds per network.
-OFTEN = [*(n for n in NAMES if n != "gp"), pytest.param("gp", marks=pytest.mark.slow)]
+MODELS = ("gp", "tpe")
+OFTEN = [*(n for n in NAMES if n not in MODELS)]
+OFTEN += [pytest.param(name, marks=pytest.mark.slow) for name in MODELS]
 #: Further variants of the expansion beside those of the contract tests.
 MORE: dict[str, dict[str, object]] = {
     "paper": {"schedule": "paper"},

@@ -135,6 +135,7 @@ def test_resuming_after_any_step_changes_no_bit(
     assert weights.read_bytes() == expected
 
 
+@pytest.mark.slow
 def test_a_killed_process_continues_to_the_same_bits(
     tmp_path: Path, uninterrupted: tuple[Training, bytes]
 ) -> None:

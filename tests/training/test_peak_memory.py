@@ -96,6 +96,7 @@ for name, factors in (("x3d", {"gamma_t": 4, "gamma_tau": 2}), ("r3d", {"gamma_t
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="peaks are reset on Linux only")
 def test_peaks_are_predicted_within_a_fifth() -> None:
     run = subprocess.run(
@@ -111,6 +112,7 @@ def test_peaks_are_predicted_within_a_fifth() -> None:
         assert predicted == pytest.approx(measured, rel=0.2)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's allocator only")
 def test_kept_memory_is_not_faulted_in_again() -> None:
     script = """

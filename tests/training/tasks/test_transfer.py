@@ -81,6 +81,7 @@ def after(batches: int) -> Callable[[], bool]:
     return lambda: next(asked) == batches
 
 
+@pytest.mark.slow
 def test_the_student_learns_to_tell_pairs_apart_and_the_teacher_stays(tmp_path: Path) -> None:
     task = make_task(RECIPE)
     before = {name: value.clone() for name, value in task.teacher.network.state_dict().items()}
