@@ -116,7 +116,14 @@ def open_storage(folder: StudyFolder, url: str | None) -> RDBStorage:
                     made.unlink()
                 raise
         return _sqlite(database)
-    except (SQLAlchemyError, StorageInternalError, ImportError, RuntimeError, OSError) as error:
+    except (
+        SQLAlchemyError,
+        StorageInternalError,
+        ImportError,
+        RuntimeError,
+        OSError,
+        ValueError,  # a null byte in a name
+    ) as error:
         cause = error.__cause__ or error
         hint = "; install it with: pip install 'expand3d[postgresql]'"
         missing = isinstance(cause, ImportError) and "psycopg" in str(cause)

@@ -192,7 +192,7 @@ Address = Annotated[
 ]
 Url = Annotated[
     str,
-    Field(strict=True, pattern=r"^\w+(\+\w+)?://[^\x00]*$"),
+    Field(strict=True, pattern=r"^\w+(\+\w+)?://.*$"),
     Legal("a URL such as postgresql://host/db"),
 ]
 Cost = Annotated[Budget, *_written(Budget, parse_budget), Example("4GFLOPs")]

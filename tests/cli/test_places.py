@@ -66,6 +66,13 @@ def commands(home: Path, place: str) -> dict[str, list[str]]:
         "run": ["run", *begun],
         "run --create": ["run", *begun, "--create"],
         "baselines": ["baselines", *begun],
+        "run --storage": [
+            "run",
+            *begun[:-1],
+            str(home / "new"),
+            "--storage",
+            f"sqlite:///{place}/x.db",
+        ],
         "resume": ["resume", "heron", "--root", place],
         "worker": ["worker", "heron", "--root", place],
         "export": ["export", "heron", "--to", "json", *studies, "--out", place],
