@@ -53,7 +53,7 @@ def assert_agrees(got: torch.Tensor, wanted: torch.Tensor) -> None:
 
 
 #: A few seconds each; of the others the exports are many, and their layers are among these.
-QUICK = {("x3d", "base"), ("slowfast", "base"), ("tsn", "base")}
+QUICK = {("slowfast", "base")}
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_every_familys_logits_agree_for_any_number_of_clips(
             assert_agrees(run(tmp_path / "out" / "model.onnx", *batch), ours(*batch))
 
 
-@pytest.mark.parametrize("family", ["x3d", "fusion"])
+@pytest.mark.parametrize("family", ["x3d", pytest.param("fusion", marks=pytest.mark.slow)])
 def test_pixels_are_normalised_in_the_graph(family: str, tmp_path: Path) -> None:
     """Bytes as decoders give them; the expected numbers are spelled out here."""
     network = of(get_family(family).base, tmp_path)

@@ -19,7 +19,7 @@ from expand3d.networks.example import example
 from tests.helpers.networks import exported, grown
 
 #: Seconds each; the layers of the others are among ONNX's quick ones.
-QUICK = {("x3d", "base"), ("fusion", "base")}
+QUICK = {("x3d", "base")}
 
 
 @pytest.mark.parametrize("target", ["torch-export", "openvino"])

@@ -99,6 +99,7 @@ def test_the_median_and_the_quartiles() -> None:
     assert found.nanoseconds == round(found.median * 1e6)
 
 
+@pytest.mark.slow
 def test_a_real_measurement_says_where_it_was_made_and_leaves_no_trace() -> None:
     torch.manual_seed(7)
     expected = torch.rand(3)

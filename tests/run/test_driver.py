@@ -181,7 +181,8 @@ def test_worker_processes_give_the_study_that_one_process_gives(
     assert not any(record.folder.checkpoints.iterdir())
 
 
-@pytest.mark.parametrize("executor", ["processes", pytest.param("ray", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("executor", ["processes", "ray"])
 def test_a_study_may_change_hands(config: StudyConfig, whole: Record, executor: str) -> None:
     """Stopped while two workers train, it goes on in one process, from their checkpoints."""
     seen: list[Any] = []

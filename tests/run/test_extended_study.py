@@ -175,6 +175,7 @@ def test_the_plan_alone_changes_nothing(
     assert then == {"1": step, "final": 1, "all": step + 1}
 
 
+@pytest.mark.slow
 def test_a_budget_never_becomes_less_or_another(config: StudyConfig) -> None:
     run_study(config, stop=stop_after(2))
     for wanted, said in (

@@ -66,7 +66,13 @@ def opened(config: StudyConfig) -> Record:
     return Record.open("tiny", root=config.root)
 
 
-@pytest.mark.parametrize("status", ["diverged", "timeout", "error", "out of memory"])
+@pytest.mark.parametrize(
+    "status",
+    [
+        "diverged",
+        *(pytest.param(s, marks=pytest.mark.slow) for s in ("timeout", "error", "out of memory")),
+    ],
+)
 def test_it_is_not_finished_and_resuming_tries_again(
     config: StudyConfig, lab: Lab, status: str
 ) -> None:
@@ -118,6 +124,7 @@ def test_a_record_that_called_it_finished_is_tried_again(config: StudyConfig, la
     assert opened(config).last_trained() == 0 and len(lab.begun) == 2
 
 
+@pytest.mark.slow
 def test_after_an_extension_the_earlier_weights_stay(config: StudyConfig, lab: Lab) -> None:
     assert run_study(config) is not None
     before = opened(config).final()

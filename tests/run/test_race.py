@@ -157,7 +157,8 @@ def test_optuna_has_them_as_pruned(whole: Record) -> None:
     assert states == {trial.number: wanted[trial.state] for trial in whole.trials()}
 
 
-@pytest.mark.parametrize("executor", ["processes", pytest.param("ray", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("executor", ["processes", "ray"])
 def test_worker_processes_run_the_same_race(
     config: StudyConfig, whole: Record, executor: str
 ) -> None:
@@ -219,7 +220,8 @@ run_study(StudyConfig.from_mapping({config!r}))
         ("put_reached", True, 1),  # tested there, and nobody knows that it waits
         # In the second rung, where the first of two waits.
         pytest.param("put_reached", False, 4, marks=pytest.mark.slow),
-        ("finish", True, 1),  # one of two is stopped
+        # One of two is stopped.
+        pytest.param("finish", True, 1, marks=pytest.mark.slow),
         # The winner is complete, its study is not finished.
         pytest.param("finish", False, 3, marks=pytest.mark.slow),
     ],

@@ -221,6 +221,7 @@ def test_a_worker_is_refused_beside_a_driver_and_where_latency_counts(
     assert "use expand3d resume" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_machine_without_the_videos_trains_from_its_cache(
     config: StudyConfig, videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -115,6 +115,7 @@ def _check_optuna_agrees(root: Path) -> None:
     assert trials[0].values == [0.5, 20_670_000]
 
 
+@pytest.mark.slow
 def test_a_start_that_was_killed_at_any_write_can_be_started_again(tmp_path: Path) -> None:
     killed, at = True, 0
     while killed:

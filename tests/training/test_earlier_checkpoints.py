@@ -29,6 +29,7 @@ def stopped(folder: Path) -> dict[str, Any]:
     return state
 
 
+@pytest.mark.slow
 def test_a_transfer_goes_on_from_what_kept_its_network_under_another_name(tmp_path: Path) -> None:
     run(make_task(), tmp_path / "whole")
     model = stopped(tmp_path)["model"]

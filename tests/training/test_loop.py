@@ -59,6 +59,7 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Training, b
     return run(make_plan(), make_recipe(), weights_out=weights), weights.read_bytes()
 
 
+@pytest.mark.slow
 def test_a_learnable_task_is_learned(uninterrupted: tuple[Training, bytes]) -> None:
     long = run(make_plan(), make_recipe(clip_visits=400))
     assert long.status == "ok" and long.reason is None

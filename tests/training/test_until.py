@@ -48,7 +48,10 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, ...]:
     return bits(run(folder), folder)
 
 
-@pytest.mark.parametrize("rungs", [(40,), (16, 48), (8, 24, 88)])
+LONGER = [pytest.param(rungs, marks=pytest.mark.slow) for rungs in ((40,), (8, 24, 88))]
+
+
+@pytest.mark.parametrize("rungs", [(16, 48), *LONGER])
 def test_training_on_from_some_visits_changes_no_bit(
     rungs: tuple[int, ...], whole: tuple[Any, ...], tmp_path: Path
 ) -> None:

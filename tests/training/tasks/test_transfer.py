@@ -142,6 +142,7 @@ def test_a_checkpoint_of_another_task_is_left_alone(
     assert (tmp_path / "log").read_bytes() == whole[2]
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_other_frames_is_left_alone(
     tmp_path: Path, whole: tuple[Transferred, bytes, bytes]
 ) -> None:
