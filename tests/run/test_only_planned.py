@@ -126,7 +126,7 @@ def test_threads_beyond_the_cores_are_a_warning(
     data = json.loads(out)
     (warning,) = data["warnings"]
     assert warning.startswith("999 threads on 2 cores") and "--threads" in warning
-    assert "1 warning:" in err and warning in " ".join(err.split())
+    assert "--workers 2 trains" in err and "1 warning:" in err and warning in " ".join(err.split())
     assert data["candidates"] == sum(step["candidates"] for step in data["steps"]) >= 1
     assert data["seconds"] > 0 and data["final"] is None
 
