@@ -16,6 +16,7 @@ from expand3d.core.errors import DataError, StudyError
 from expand3d.core.result import ClipScore, Training
 from expand3d.data import planned
 from expand3d.run import shortage
+from expand3d.run.baselines import Selection, plan_baselines
 from expand3d.run.driver import plan_resumed, plan_study, resume_study, run_study
 from expand3d.run.events import Watch
 from expand3d.run.plan import forecast
@@ -71,6 +72,18 @@ def test_a_plan_leaves_nothing_and_decodes_three_clips(
     size = sum(path.stat().st_size for path in files) / 1e6
     assert len(files) == 24 and "not decoded" not in again and f"{size:.3g} MB decoded" in again
     assert f"{size:.3g} MB"[:2] in facts["data"]
+
+
+def test_plans_of_other_commands_leave_nothing_either(
+    config: StudyConfig, cache: Path, tmp_path: Path
+) -> None:
+    plan_baselines(config, Selection(names=("x3d-xs",)))
+    stored = dataclasses.replace(config, storage=f"sqlite:///{tmp_path}/shared.db")
+    plan_study(stored)
+    words = ["run", "--budget", "0.03GFLOPs", "--data", config.data, "--root", config.root]
+    assert main([*words, "--no-final", "--create", "--plan", "--study", "created"]) == 0
+    assert not cache.exists() and not Path(config.root).exists()
+    assert not (tmp_path / "shared.db").exists()
 
 
 def test_a_plan_of_a_name_that_is_taken_is_refused(config: StudyConfig) -> None:
