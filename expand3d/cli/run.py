@@ -67,7 +67,7 @@ def main(args: argparse.Namespace) -> int:
     from expand3d.run.driver import plan_study, run_study
 
     watch = watch_for(json=args.json)
-    if args.create:
+    if args.create and not args.plan:
         return _create(config, watch)
     with SignalStop(watch) as stop:
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
+from expand3d.core.process import cores
 from expand3d.core.units import in_bytes
 from expand3d.data.cache import CachedStore, CacheSpec, estimate_bytes, kept
 from expand3d.data.planned import PlannedStore
@@ -34,9 +35,10 @@ def advice(ready: Prepared) -> Iterator[str]:
             f"{config.at_a_time} workers are busy; a larger --batch proposes other networks"
         )
     if bench.device == "cpu" and bench.threads > 1 and config.executor == "here":
+        workers = min(bench.threads, cores())
         yield (
             f"one training at a time on {bench.threads} threads: --executor processes --workers "
-            f"{bench.threads} trains as many side by side, which uses the cores better"
+            f"{workers} trains as many side by side, which uses the cores better"
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import sqlite3
 import time
 import warnings
@@ -90,6 +91,12 @@ class Database:
     def before_each_commit(self, call: Callable[[Any], None]) -> None:
         """Have `call` run in each transaction of Optuna's, with its session, before it ends."""
         optuna_inside.before_each_commit(self.optuna, call)
+
+
+def is_missing(url: str) -> bool:
+    """True where a storage is an SQLite file that is not there, which opening it would make."""
+    match = re.match(r"sqlite(?:\+\w+)?:///([^?]+)", url)
+    return match is not None and match[1] != ":memory:" and not Path(match[1]).exists()
 
 
 def open_storage(folder: StudyFolder, url: str | None) -> RDBStorage:

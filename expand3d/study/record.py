@@ -23,7 +23,7 @@ from expand3d.study import database as backend
 from expand3d.study.claims import Claims
 from expand3d.study.config import NamedConfig
 from expand3d.study.damaged import reading
-from expand3d.study.database import Database
+from expand3d.study.database import Database, is_missing
 from expand3d.study.encoding import decode_trial, encode_trial, without_nan
 from expand3d.study.folder import (
     DEFAULT_ROOT,
@@ -103,7 +103,8 @@ class Record:
     def refuse_existing(cls, config: NamedConfig) -> None:
         """StudyError with the resume command where the study is there; writes nothing."""
         folder = study_folder(config.name, config.root)
-        if config.storage is not None or folder.database.exists():
+        url = config.storage
+        if folder.database.exists() if url is None else not is_missing(url):
             _refuse_existing(Database(folder, config.storage), config)
 
     @classmethod

@@ -16,6 +16,7 @@ from expand3d.core.errors import DataError, StudyError
 from expand3d.core.result import ClipScore, Training
 from expand3d.data import planned
 from expand3d.run import shortage
+from expand3d.run.baselines import Selection, plan_baselines
 from expand3d.run.driver import plan_resumed, plan_study, resume_study, run_study
 from expand3d.run.events import Watch
 from expand3d.run.plan import forecast
@@ -73,6 +74,18 @@ def test_a_plan_leaves_nothing_and_decodes_three_clips(
     assert f"{size:.3g} MB"[:2] in facts["data"]
 
 
+def test_plans_of_other_commands_leave_nothing_either(
+    config: StudyConfig, cache: Path, tmp_path: Path
+) -> None:
+    plan_baselines(config, Selection(names=("x3d-xs",)))
+    stored = dataclasses.replace(config, storage=f"sqlite:///{tmp_path}/shared.db")
+    plan_study(stored)
+    words = ["run", "--budget", "0.03GFLOPs", "--data", config.data, "--root", config.root]
+    assert main([*words, "--no-final", "--create", "--plan", "--study", "created"]) == 0
+    assert not cache.exists() and not Path(config.root).exists()
+    assert not (tmp_path / "shared.db").exists()
+
+
 def test_a_plan_of_a_name_that_is_taken_is_refused(config: StudyConfig) -> None:
     run_study(config, stop=stop_after(0))
     with pytest.raises(StudyError, match="expand3d resume tiny"):
@@ -126,7 +139,7 @@ def test_threads_beyond_the_cores_are_a_warning(
     data = json.loads(out)
     (warning,) = data["warnings"]
     assert warning.startswith("999 threads on 2 cores") and "--threads" in warning
-    assert "1 warning:" in err and warning in " ".join(err.split())
+    assert "--workers 2 trains" in err and "1 warning:" in err and warning in " ".join(err.split())
     assert data["candidates"] == sum(step["candidates"] for step in data["steps"]) >= 1
     assert data["seconds"] > 0 and data["final"] is None
 
