@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
@@ -23,10 +21,11 @@ from numpy.typing import NDArray
 
 from expand3d.core.errors import DataError
 from expand3d.core.units import in_bytes
+from expand3d.data.cache_files import CacheFile, Mapped, Recent
 from expand3d.data.cache_use import Use
 from expand3d.data.check import Bad, Progress, attempt
 from expand3d.data.clip_file import HEADER_BYTES, BeyondCap, Room, write_clip
-from expand3d.data.decode import Frame, VideoInfo, decode, probe, scaled_size, verify
+from expand3d.data.decode import VideoInfo, decode, probe, scaled_size, verify
 from expand3d.data.hashes import FileHashes, fingerprint
 from expand3d.data.layouts.folders import printable
 from expand3d.data.manifest import Manifest, Video
@@ -41,8 +40,6 @@ HASHES = "files.json"
 SPARE_BYTES = 256 * 2**20
 #: Clips beyond the cap that are kept in memory, per process.
 MEMORY_BYTES = 256 * 2**20
-#: Cache files that stay mapped at a time; Linux allows a process 65,530 maps.
-MOST_MAPPED = 4096
 #: Videos that an error about many names.
 FIRST_BAD = 10
 #: A temporary file this old was left by a process that died.
@@ -124,8 +121,8 @@ class CachedStore:
         self.identities: Sequence[str] = tuple(spec.file_name(sha) for sha in shas)
         self.every = spec.every
         self._files = tuple(holder(root, spec, sha) for sha in shas)
-        self._recent = _Recent(MEMORY_BYTES)
-        self._mapped = _Mapped()
+        self._recent = Recent(MEMORY_BYTES)
+        self._mapped = Mapped()
         sizes = {file: file.bytes() for file in set(self._files)}
         self.cached_bytes = sum(sizes.values())
         self.on_the_fly = sum(not sizes[file] for file in self._files)
@@ -251,7 +248,7 @@ class _Fill:
         """Write the clips that are missing, up to the cap; read the others to their end once."""
         files = {video: self.root / self.spec.file_name(sha) for video, sha in shas.items()}
         # Where there are several forms, others than this one count among those beside it.
-        there = sum(_File(file).bytes() for file in set(files.values()))
+        there = sum(CacheFile(file).bytes() for file in set(files.values()))
         held = {sha: holder(self.root, self.spec, sha).bytes() for sha in set(shas.values())}
         missing = [video for video, sha in shas.items() if not held[sha]]
         infos, unopened = attempt(missing, lambda v: probe(v.path), workers=self.workers)
@@ -316,35 +313,15 @@ class _Fill:
             )
 
 
-@dataclass(frozen=True)
-class _File:
-    """A cache file, of whose frames the first and `every` so many-th after it are read."""
-
-    path: Path
-    every: int = 1
-
-    def load(self) -> Frame | None:
-        """The clip, mapped and read-only; None where the file is missing or damaged."""
-        try:
-            return np.asarray(np.load(self.path, mmap_mode="r"))[:: self.every]
-        except (OSError, ValueError, EOFError):
-            return None
-
-    def bytes(self) -> int:
-        """Bytes of a file of the frames that are read, 0 where there are none."""
-        clip = self.load()
-        return 0 if clip is None else clip.nbytes + HEADER_BYTES
-
-
-def holder(root: Path, spec: CacheSpec, sha: str) -> _File:
+def holder(root: Path, spec: CacheSpec, sha: str) -> CacheFile:
     """The file of a clip in its own form; where it is not there, a sound one with more frames."""
-    own = _File(root / spec.file_name(sha))
-    denser = (_File(root / e.file_name(sha), spec.every // e.every) for e in spec.denser())
+    own = CacheFile(root / spec.file_name(sha))
+    denser = (CacheFile(root / e.file_name(sha), spec.every // e.every) for e in spec.denser())
     return next((file for file in (own, *denser) if file.load() is not None), own)
 
 
 def kept(spec: CacheSpec) -> str:
-    """Which frames are kept, in words."""
+    """Words for the frames that are kept."""
     ending = {1: "", 2: "2nd ", 3: "3rd "}.get(spec.every, f"{spec.every}th ")
     return f"every {ending}frame"
 
@@ -355,51 +332,3 @@ def _sweep(root: Path) -> None:
         with suppress(FileNotFoundError):
             if time.time() - leftover.stat().st_mtime > LEFTOVER_SECONDS:
                 leftover.unlink()
-
-
-class _Mapped:
-    """Cache files that stay mapped: opening one takes as long as reading a small view of it."""
-
-    def __init__(self) -> None:
-        self._clips: dict[Path, Frame] = {}
-
-    def get(self, file: _File) -> Frame | None:
-        """The clip in a cache file; None where the file is missing or damaged."""
-        clip = self._clips.get(file.path)
-        if clip is None and (clip := file.load()) is not None:
-            if len(self._clips) >= MOST_MAPPED:
-                self._clips.clear()
-            self._clips[file.path] = clip
-        return clip
-
-    def __reduce__(self) -> tuple[type[_Mapped], tuple[()]]:
-        # A copy in another process maps them anew; pickled, the maps would be whole clips.
-        return _Mapped, ()
-
-
-class _Recent:
-    """The clips asked for last, as many as fit into `limit` bytes (and always one)."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._clips: OrderedDict[int, Frame] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def get(self, index: int, make: Callable[[], Frame]) -> Frame:
-        with self._lock:
-            clip = self._clips.pop(index, None)
-        if clip is None:
-            clip = make()
-            clip.setflags(write=False)
-        with self._lock:
-            self._clips[index] = clip
-            while len(self._clips) > 1 and self._bytes() > self._limit:
-                self._clips.popitem(last=False)
-        return clip
-
-    def _bytes(self) -> int:
-        return sum(clip.nbytes for clip in self._clips.values())
-
-    def __reduce__(self) -> tuple[type[_Recent], tuple[int]]:
-        # A copy in another process starts empty; a lock cannot travel.
-        return _Recent, (self._limit,)

@@ -56,7 +56,7 @@ else:
 
 @contextmanager
 def admitted(address: str | None) -> Iterator[str]:
-    """Where `ray.init` finds the cluster, with Ray's variables as that one wants them meanwhile.
+    """The address for `ray.init`; meanwhile Ray's variables are as the cluster wants them.
 
     OSError where nobody answers; ConfigError in one line where the cluster asks for a token that is
     not here. Without an address a cluster is to be started on this machine, with a token that ends
@@ -134,7 +134,7 @@ def mode_of(address: str, variables: Mapping[str, str], ask: Callable[[str, Mode
 
 
 def _origin(variables: Mapping[str, str]) -> str:
-    """Where Ray found the token that it showed."""
+    """The place where Ray found the token that it showed."""
     if variables.get(TOKEN):
         return TOKEN
     return variables.get(TOKEN_PATH) or "~/.ray/auth_token"

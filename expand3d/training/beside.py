@@ -1,4 +1,4 @@
-"""What stands beside the steps of a training: a log of them, and state that checkpoints keep."""
+"""Companions of a training's steps: a log of them, and state that checkpoints keep."""
 
 from __future__ import annotations
 

@@ -85,7 +85,7 @@ def commands(home: Path, place: str) -> dict[str, list[str]]:
         "report": ["report", "heron", *studies, "--out", place],
         "report two": ["report", "heron", "egret", *studies, "--out", place, "--force"],
         "report --published": ["report", "--published", "--out", place],
-        "convert": ["convert", str(home / "weights.pt"), "--preset", PRESET, "--out", place],
+        "import": ["import", str(home / "weights.pt"), "--preset", PRESET, "--out", place],
         "pretrain": ["pretrain", "motionnet", "--data", videos, "--out", place],
         "data show": ["data", "show", videos, "--out", place],
         "data split": ["data", "split", videos, "--out", place],
@@ -158,7 +158,7 @@ def test_a_full_standard_output_is_one_line(command: str) -> None:
 
 
 #: Commands that write without training, by the file or folder that they make.
-WRITE = ("export", "report", "report two", "report --published", "convert")
+WRITE = ("export", "report", "report two", "report --published", "import")
 WRITE_FILES = ("data show", "data split")
 
 
@@ -263,7 +263,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], N
 def test_a_hint_works_in_any_folder(
     home: Path, monkeypatch: pytest.MonkeyPatch, elsewhere: Callable[[], None]
 ) -> None:
-    """What a finished run says last, with a root that was given relative and has a space."""
+    """The last lines of a finished run, with a root that was given relative and has a space."""
     import shlex
 
     from expand3d.cli.outcome import print_outcome

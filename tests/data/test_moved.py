@@ -53,7 +53,7 @@ def found(rows: Sequence[Row], *, classes: Sequence[str] = (), record: Kept | No
 
 
 def as_before(rows: Sequence[Row], **others: object) -> dict[str, str]:
-    """Where the clips of the study lie now, by the study's names; all else is the study's."""
+    """The places of the study's clips now, by the study's names; all else is the study's."""
     manifest = found(rows, **others)  # type: ignore[arg-type]
     assert manifest is not None
     assert manifest.class_names == CLASSES

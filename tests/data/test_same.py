@@ -97,5 +97,5 @@ def test_groups_in_names_are_named_with_the_flag_that_uses_them(
     assert len(sides) == 8 and group_note(after) == ""
     capsys.readouterr()
     words[2] = str(out)
-    assert main(words) == 2
+    assert main([*words, "--force"]) == 2
     assert "the names carry no groups, or a list gives them" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Who is let into a Ray cluster: with a token, without one, and with the wrong one."""
+"""Drivers that are let into a Ray cluster: with a token, without one, and with the wrong one."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def give_token(home: Path, token: str) -> None:
 
 
 def train_at(address: str, folder: Path) -> Told:
-    """What an executor tells of two trainings on the cluster."""
+    """The messages of an executor of two trainings on the cluster."""
     folder.mkdir()
     stage, told = Stage(folder, ["train", "train"]), Told()
     with get_executor("ray", Setting(folder, workers=2, address=address)) as executor:

@@ -61,7 +61,7 @@ def scores(root: str) -> dict[int, object]:
 
 
 def whole(config: StudyConfig, root: Path) -> dict[int, object]:
-    """What the study comes to where nothing moves."""
+    """The study's outcome where nothing moves."""
     run_study(dataclasses.replace(config, root=str(root)))
     return scores(str(root))
 
@@ -88,7 +88,7 @@ def test_a_list_of_other_relative_paths_in_another_order(
 def test_a_class_folder_under_another_name(
     config: StudyConfig, folders: Path, tmp_path: Path
 ) -> None:
-    """Which is the last of the classes now: labels are by name."""
+    """The last of the classes now: labels are by name."""
     config = dataclasses.replace(config, data=str(folders))
     expected = whole(config, tmp_path / "whole")
     run_study(config, stop=stop_after(4))
