@@ -301,7 +301,7 @@ def holder(root: Path, spec: CacheSpec, sha: str) -> _File:
 
 
 def kept(spec: CacheSpec) -> str:
-    """Which frames are kept, in words."""
+    """The frames that are kept, in words."""
     ending = {1: "", 2: "2nd ", 3: "3rd "}.get(spec.every, f"{spec.every}th ")
     return f"every {ending}frame"
 

@@ -164,6 +164,18 @@ def test_headers_by_their_usual_names(
     assert [manifest.class_names[video.label] for video in manifest.videos] == values
 
 
+@pytest.mark.parametrize("header", ["file,label", "Path;Label", "label,video"])
+def test_a_column_of_labels_may_hold_names(tmp_path: Path, header: str) -> None:
+    mark = ";" if ";" in header else ","
+    rows = [("a.mp4", "walk"), ("b.mp4", "run"), ("c.mp4", "walk")]
+    turned = [row[::-1] for row in rows] if header.startswith("label") else rows
+    lines = [header, *(mark.join(row) for row in turned)]
+    (tmp_path / "list.csv").write_text("\n".join(lines))
+    manifest = load_manifest(tmp_path / "list.csv")
+    assert manifest.class_names == ("run", "walk")
+    assert [video.label for video in manifest.videos] == [1, 0, 1]
+
+
 def test_one_class_in_two_spellings_is_one(tmp_path: Path) -> None:
     text = "path,label_name\na.mp4,saut\u00e9\nb.mp4,saute\u0301\nc.mp4,run\n"
     manifest = load_manifest(listing(tmp_path, text))
@@ -254,7 +266,8 @@ def test_names_alone_are_numbered_in_alphabetical_order(tmp_path: Path) -> None:
         ("a.mp4 3 4 0\n", r"line 1: more than path, frames and label"),
         ("path,label\na.mp4,0\nb.mp4,1,x\n", r"line 3: 3 cells under 2 columns"),
         ("path,label\na.mp4,\n", r"line 2: label '' is not a whole number"),
-        ("path,label\na.mp4,run\n", r"line 2: label 'run' .* names go into a column label_name"),
+        ("path,label\na.mp4,0\nb.mp4,run\n", r"line 3: label 'run' .* a column label_name"),
+        ("path,label\na.mp4,run\nb.mp4,1.5\n", r"line 2: label 'run' is not a whole number"),
         ("path,label\n,0\n", r"line 2: no path"),
         ("path,label_name\na.mp4,\n", r"line 2: no label_name"),
         (
