@@ -44,6 +44,11 @@ def test_class_folders_are_classes_in_alphabetical_order(tmp_path: Path) -> None
     assert manifest.videos[0].path == tmp_path / "run/c.mkv"
 
 
+def test_what_an_archive_adds_is_no_class(tmp_path: Path) -> None:
+    touch(tmp_path, "walk/a.mp4", "run/a.mp4", "__MACOSX/walk/._a.mp4", "__MACOSX/._walk")
+    assert load_manifest(tmp_path).class_names == ("run", "walk")
+
+
 def test_split_folders_hold_class_folders(tmp_path: Path) -> None:
     touch(
         tmp_path, "train/run/a.mp4", "train/walk/b.mp4", "validation/run/c.mp4", "test/walk/d.mp4"
