@@ -326,6 +326,8 @@ def _frames(path: Path, container: InputContainer, stream: VideoStream) -> Itera
     count, begun = 0, False
     try:
         for packet in sound_packets(path, container, stream):
+            if not packet.size and packet.dts is not None:
+                continue  # the picture before it is shown on (Theora)
             for frame in packet.decode():
                 # What a cut leaves before the first whole picture may lack what it refers to.
                 begun = begun or frame.key_frame

@@ -20,7 +20,23 @@ def why_missing(path: Path) -> str:
         stem, dot, suffix = name.rpartition(".")
         if name.casefold() == path.name.casefold() or (dot and suffix and stem == path.name):
             return f" (there is {name})"
-    return ""
+    other = _in_other_letters(path)
+    return f" (there is {other})" if other else ""
+
+
+def _in_other_letters(path: Path) -> Path | None:
+    """The path in the case of letters that its folders have, from the first that differs on."""
+    home = next((folder for folder in path.parents if folder.is_dir()), None)
+    if home is None or home == path.parent:
+        return None
+    real = home
+    for part in path.relative_to(home).parts:
+        alike = (n for n in _names(real, _changed(real)) if n.casefold() == part.casefold())
+        name = next(alike, None)
+        if name is None:
+            return None
+        real /= name
+    return real.relative_to(home)
 
 
 def _changed(folder: Path) -> int:

@@ -7,7 +7,7 @@ and whole groups at a time, so that clips of one scene or person never stand on 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +23,12 @@ from expand3d.data.manifest import Manifest
 RULE = 3
 #: The parts; a free clip of a group that stands in several joins the first of them.
 NAMES = ("train", "val", "test")
+#: What it means where all clips of a part are of one class.
+ONE_CLASS = {
+    "train": "nothing can be learned from it",
+    "val": "no network can be chosen by it",
+    "test": "its accuracy says nothing",
+}
 
 
 @dataclass(frozen=True)
@@ -220,6 +226,17 @@ def _sides(manifest: Manifest, parts: Sequence[str | None]) -> dict[str, set[str
     return sides
 
 
+def _lacking(part: str, absent: Sequence[str], names: Sequence[str]) -> Iterator[str]:
+    """Notes on the classes that a part has no clip of: how many, the first, what that means."""
+    some = ", ".join(absent[:5])
+    if len(absent) > 5:
+        some = f"{len(absent)} of the {len(names)} classes: {some}, ..."
+    yield f"the {part} part has no clip of {some}"
+    if len(absent) == len(names) - 1:
+        (alone,) = set(names) - set(absent)
+        yield f"WARNING: all clips of the {part} part are of one class, {alone}; {ONE_CLASS[part]}"
+
+
 def _collect(manifest: Manifest, parts: Sequence[str], notes: list[str], *, rule: int) -> Splits:
     """Indices by part, with a note on each weakness of the split."""
     held: dict[str, tuple[int, ...]] = {
@@ -239,5 +256,5 @@ def _collect(manifest: Manifest, parts: Sequence[str], notes: list[str], *, rule
         present = {manifest.videos[i].label for i in indices}
         absent = [c for label, c in enumerate(manifest.class_names) if label not in present]
         if indices and absent:
-            notes.append(f"the {name} part has no clip of {', '.join(absent[:5])}")
+            notes += _lacking(name, absent, manifest.class_names)
     return Splits(train=held["train"], val=held["val"], test=held["test"], notes=tuple(notes))

@@ -112,6 +112,10 @@ def make(folder: Path) -> Iterator[Path]:
         whole = folder / f"mute-{name}"
         if ffmpeg(*picture, *codec, str(whole)):
             yield whole
+        # Pictures that stand still: some encoders write nothing for them.
+        still = folder / f"still-{name}"
+        if ffmpeg(*picture, "-vf", "fps=3,fps=30", *codec, str(still)):
+            yield still
         if audio is None:
             continue
         whole = folder / f"sound-{name}"

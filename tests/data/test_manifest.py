@@ -44,6 +44,11 @@ def test_class_folders_are_classes_in_alphabetical_order(tmp_path: Path) -> None
     assert manifest.videos[0].path == tmp_path / "run/c.mkv"
 
 
+def test_what_an_archive_adds_is_no_class(tmp_path: Path) -> None:
+    touch(tmp_path, "walk/a.mp4", "run/a.mp4", "__MACOSX/walk/._a.mp4", "__MACOSX/._walk")
+    assert load_manifest(tmp_path).class_names == ("run", "walk")
+
+
 def test_split_folders_hold_class_folders(tmp_path: Path) -> None:
     touch(
         tmp_path, "train/run/a.mp4", "train/walk/b.mp4", "validation/run/c.mp4", "test/walk/d.mp4"
@@ -164,6 +169,18 @@ def test_headers_by_their_usual_names(
     assert [manifest.class_names[video.label] for video in manifest.videos] == values
 
 
+@pytest.mark.parametrize("header", ["file,label", "Path;Label", "label,video"])
+def test_a_column_of_labels_may_hold_names(tmp_path: Path, header: str) -> None:
+    mark = ";" if ";" in header else ","
+    rows = [("a.mp4", "walk"), ("b.mp4", "run"), ("c.mp4", "walk")]
+    turned = [row[::-1] for row in rows] if header.startswith("label") else rows
+    lines = [header, *(mark.join(row) for row in turned)]
+    (tmp_path / "list.csv").write_text("\n".join(lines))
+    manifest = load_manifest(tmp_path / "list.csv")
+    assert manifest.class_names == ("run", "walk")
+    assert [video.label for video in manifest.videos] == [1, 0, 1]
+
+
 def test_one_class_in_two_spellings_is_one(tmp_path: Path) -> None:
     text = "path,label_name\na.mp4,saut\u00e9\nb.mp4,saute\u0301\nc.mp4,run\n"
     manifest = load_manifest(listing(tmp_path, text))
@@ -193,6 +210,9 @@ def test_two_lists_under_any_names(tmp_path: Path) -> None:
         (r"v\walk\1.mp4", r" (backslashes part no folders here; there is one with / instead of \)"),
         ("v/walk/1", " (there is 1.mp4)"),
         ("v/walk/1.MP4", " (there is 1.mp4)"),
+        ("V/Walk/1.MP4", " (there is v/walk/1.mp4)"),
+        ("v/Walk/1.mp4", " (there is walk/1.mp4)"),
+        ("v/run/1.mp4", ""),
         ("~/v/walk/1.mp4", " ('~' is not filled in within lists; write the whole path)"),
         ("v/walk/2.mp4", ""),
     ],
@@ -254,7 +274,8 @@ def test_names_alone_are_numbered_in_alphabetical_order(tmp_path: Path) -> None:
         ("a.mp4 3 4 0\n", r"line 1: more than path, frames and label"),
         ("path,label\na.mp4,0\nb.mp4,1,x\n", r"line 3: 3 cells under 2 columns"),
         ("path,label\na.mp4,\n", r"line 2: label '' is not a whole number"),
-        ("path,label\na.mp4,run\n", r"line 2: label 'run' .* names go into a column label_name"),
+        ("path,label\na.mp4,0\nb.mp4,run\n", r"line 3: label 'run' .* a column label_name"),
+        ("path,label\na.mp4,run\nb.mp4,1.5\n", r"line 2: label 'run' is not a whole number"),
         ("path,label\n,0\n", r"line 2: no path"),
         ("path,label_name\na.mp4,\n", r"line 2: no label_name"),
         (

@@ -370,6 +370,14 @@ def test_weak_points_are_said() -> None:
     lacking = manifest_of([0, 1, 0], splits=["train", "train", "val"])
     notes = make_splits(lacking).notes
     assert "the val part has no clip of class1" in notes
+    alone = "all clips of the val part are of one class, class0; no network can be chosen by it"
+    assert f"WARNING: {alone}" in notes
+    many = make_splits(manifest_of([*range(300), 0, 1], splits=["train"] * 300 + ["val"] * 2)).notes
+    assert (
+        "the val part has no clip of 298 of the 300 classes: "
+        "class2, class3, class4, class5, class6, ..." in many
+    )
+    assert not any("WARNING" in note for note in many)
     assert any("not asked" in n for n in make_splits(manifest_of([0] * 9), test=0.0).notes)
 
 

@@ -38,6 +38,24 @@ def test_avi_with_sound_is_whole(tmp_path: Path) -> None:
     assert verify(path).frames == 5
 
 
+def test_an_empty_packet_shows_the_picture_before_it_on(tmp_path: Path) -> None:
+    # As Theora writes pictures that do not change; this container holds such packets of any codec.
+    source = write_packets(tmp_path / "a.mkv", greys(LEVELS), [0, 1, 2, 4, 5])
+    path = tmp_path / "a.nut"
+    with av.open(str(source)) as read, av.open(str(path), "w") as written:
+        stream = written.add_stream_from_template(read.streams.video[0])
+        packets = [packet for packet in read.demux(video=0) if packet.size]
+        empty = av.Packet(0)
+        empty.pts, empty.dts, empty.time_base = 300, 300, MS
+        for packet in [*packets[:3], empty, *packets[3:]]:
+            packet.stream = stream
+            written.mux_one(packet)
+    with av.open(str(path)) as container:
+        assert [packet.size > 0 for packet in container.demux(video=0)].count(False) == 2
+    assert verify(path).frames == 5
+    assert close(values(decode(path, fps=10, short_side=None)), [50, 90, 130, 130, 170, 210])
+
+
 @pytest.mark.parametrize(("name", "codec"), [("a.mkv", "mpeg4"), ("a.webm", "libvpx")])
 def test_a_picture_that_begins_after_the_sound_is_whole(
     tmp_path: Path, name: str, codec: str

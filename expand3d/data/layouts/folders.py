@@ -96,7 +96,7 @@ def read_pattern(pattern: str) -> tuple[Path, list[Row], LeftOut] | None:
         return None
     root = Path(*parts[: -len(stars)]) if len(parts) > len(stars) else Path(".")
     found = sorted(Path(match) for match in glob.glob(str(Path(glob.escape(str(root)), *stars))))
-    classes = [path for path in found if path.is_dir() and not path.name.startswith(".")]
+    classes = [path for path in found if path.is_dir() and not _hidden(path)]
     above = {path: path.relative_to(root).parts[:-1] for path in classes}
     words = {split_of(names[0]) for names in above.values() if names}
     left = LeftOut()
@@ -118,9 +118,14 @@ def split_of(name: str) -> Split | None:
     return SPLIT_WORDS.get(word) or SPLIT_WORDS.get(_AFTER_SPLIT.sub("", word))
 
 
+def _hidden(path: Path) -> bool:
+    """True for a file or folder that people do not see, or that an archive made by macOS adds."""
+    return path.name.startswith(".") or path.name == "__MACOSX"
+
+
 def folders_in(parent: Path) -> list[Path]:
     """The folders in a folder, linked ones too, without hidden ones."""
-    return sorted(p for p in parent.iterdir() if p.is_dir() and not p.name.startswith("."))
+    return sorted(p for p in parent.iterdir() if p.is_dir() and not _hidden(p))
 
 
 def _of_classes(
@@ -152,7 +157,7 @@ def _videos(folder: Path, root: Path, left: LeftOut) -> Iterator[Path]:
 
 def _videos_below(folder: Path, root: Path, left: LeftOut, above: set[str]) -> Iterator[Path]:
     for path in sorted(folder.iterdir()):
-        if path.name.startswith("."):
+        if _hidden(path):
             if path.suffix.lower() in VIDEO_SUFFIXES:
                 left.add("hidden", _relative(path, root))
         elif path.is_dir():
@@ -185,7 +190,7 @@ def _read_or_counted(path: Path, root: Path, left: LeftOut) -> bool:
 def _count_loose(folder: Path, root: Path, left: LeftOut) -> None:
     """Count the files beside class folders; what is a video there belongs to no class."""
     for path in sorted(folder.iterdir()):
-        hidden = path.name.startswith(".")
+        hidden = _hidden(path)
         if not path.is_dir() and not hidden and _read_or_counted(path, root, left):
             left.add("videos beside the class folders", _relative(path, root))
 

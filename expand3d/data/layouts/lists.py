@@ -45,6 +45,7 @@ COLUMNS: Mapping[str, str] = {
 #: What stands last on a line, behind a comma, semicolon, tab or spaces; before it, the rest.
 _LAST_FIELD = re.compile(r"^(?P<rest>.*?\S)(?:\s*[,;]\s*|\s+)(?P<field>[^\s,;]+)$", re.DOTALL)
 _WHOLE_NUMBER = re.compile(r"[+-]?\d{1,18}", re.ASCII)
+_NUMBER_OR_NOTHING = re.compile(r"[+-]?[\d.]*", re.ASCII)
 #: The end of a file's name, as folders of frames do not have it.
 _SUFFIX = re.compile(r"\.[A-Za-z][A-Za-z0-9]{1,4}[\"']?$")
 
@@ -102,6 +103,14 @@ def _with_header(path: Path, text: str, delimiter: str) -> list[Row]:
         read.append((where, dict(zip(header, cells, strict=True))))
     if not read:
         raise DataError(f"{path}: a header and no video")
+    if (
+        "label" in header
+        and "label_name" not in header
+        # Beside a number, or nothing, what is no number is a mistake.
+        and not any(_NUMBER_OR_NOTHING.fullmatch(values["label"]) for _, values in read)
+    ):
+        for _, values in read:
+            values["label_name"] = values.pop("label")
     if "class" in header:
         numbers = all(_WHOLE_NUMBER.fullmatch(values["class"]) for _, values in read)
         for _, values in read:

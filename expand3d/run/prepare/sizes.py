@@ -48,7 +48,7 @@ class Sizes:
 
     @property
     def choices(self) -> tuple[int, ...]:
-        """The choices of frames that clips keep: every so many-th, the sparsest first."""
+        """The frames that clips may keep: every so many-th, the sparsest first."""
         if self.fixed is not None or self.rule == 1:
             return (1,)
         return sparseness(self.largest, self.frames)
