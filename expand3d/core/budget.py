@@ -9,6 +9,7 @@ from decimal import Decimal
 from functools import cached_property
 
 from expand3d.core.errors import BudgetError, ConfigError
+from expand3d.core.plugins import RUNTIMES
 from expand3d.core.quantity import (
     ACTIVATIONS,
     LATENCY,
@@ -24,10 +25,12 @@ __all__ = ["Budget", "Limit", "format_macs", "parse_budget", "parse_macs", "pars
 CONVENTION = "multiply-adds (conv + linear, one clip, train crop; the X3D paper's FLOPs)"
 MACS_EXAMPLE = "write it like 4GFLOPs, 600M or 0.5 GMACs"
 EXAMPLE = (
-    f"{MACS_EXAMPLE}, or 3.8Mparams, 20Mactivations, 2GiB, 25ms, 25ms@cuda; "
+    f"{MACS_EXAMPLE}, or 3.8Mparams, 20Mactivations, 2GiB, 25ms, 25ms@cuda, 25ms@onnxruntime; "
     "several with commas: 4GFLOPs,25ms"
 )
 
+#: The runtime of the study's own trainings.
+OWN = "torch"
 _PREFIXES = {"": 0, "k": 3, "m": 6, "g": 9, "t": 12}
 _NOUNS: Mapping[str, Quantity] = {
     "": MACS,
@@ -48,8 +51,9 @@ _COUNT = re.compile(
     re.IGNORECASE,
 )
 _SIZE = re.compile(rf"{_NUMBER}\s*(?P<unit>[kmgt]i?b)", re.IGNORECASE)
+_DEVICE = "|".join(("cpu", "cuda(?::[0-9]+)?", *map(re.escape, RUNTIMES)))
 _TIME = re.compile(
-    rf"{_NUMBER}\s*(?P<unit>ns|us|µs|ms|s)(?:\s*@\s*(?P<device>cpu|cuda(?::[0-9]+)?))?",
+    rf"{_NUMBER}\s*(?P<unit>ns|us|µs|ms|s)(?:\s*@\s*(?P<device>{_DEVICE}))?",
     re.IGNORECASE,
 )
 #: A number without K, M, G or T must be this large: nobody means a network of 4 multiply-adds.
@@ -61,7 +65,8 @@ _MOST = 10**18
 class Limit:
     """The largest `amount` of a quantity, and the line that says what is counted.
 
-    `device` is where a latency is measured: "cpu", "cuda", "cuda:1", or None for the study's own.
+    `device` is where a latency is measured: "cpu", "cuda", "cuda:1", a runtime such as
+    "onnxruntime", or None for the study's own.
     """
 
     quantity: Quantity
@@ -159,7 +164,7 @@ def _limit(text: str) -> Limit:
         hint = ": write cuda" if device.lower() in ("gpu", "nvidia") else ""
         raise BudgetError(
             f"budget = {text!r}: {device!r} is no device that a latency is measured on{hint} "
-            "(choose from cpu, cuda, cuda:N)"
+            f"(choose from cpu, cuda, cuda:N) or in ({', '.join(RUNTIMES)})"
         )
     if at and not _TIME.fullmatch(text):
         raise BudgetError(
@@ -179,10 +184,10 @@ def _limit(text: str) -> Limit:
 def _time(match: re.Match[str], text: str) -> Limit:
     amount = _amount(match, _NANOSECONDS[match["unit"].lower()], text)
     device = match["device"].lower() if match["device"] else None
-    line = (
-        f"{match['number']} {match['unit']} a clip{f' on {device}' if device else ''}: "
-        f"{LATENCY.convention}"
-    )
+    where = f" {'in' if device in RUNTIMES else 'on'} {device}" if device else ""
+    line = f"{match['number']} {match['unit']} a clip{where}: {LATENCY.convention}"
+    if device == OWN:  # as trainings run it, on their device
+        device = None
     return Limit(LATENCY, amount, line, device)
 
 

@@ -7,102 +7,10 @@ user's own is named as `package.module:Name`, or offers an entry point in the gr
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from importlib import metadata
-from typing import Any
+from collections.abc import Mapping
 
-from expand3d.core.errors import (
-    ConfigError,
-    DataError,
-    ExportError,
-    FactorError,
-    UserError,
-    nearest,
-)
-
-
-@dataclass(frozen=True)
-class Row:
-    """One thing that can be named: `target` is "module:attribute", loaded when it is asked for.
-
-    `keys` are the keys of a study that do nothing without a row which names them.
-
-    The rest is for export targets. `rebuilds`: it builds a network of its own, whose counts may
-    differ from ours. `trained_only`: it refuses a network without weights. `needs`: packages
-    without which it writes nothing. `options` are the
-    keywords of its writer. `speller` is what refuses plans; without one it writes every network.
-    `verifier` compares what was written with our network, by the packages `verified_by`.
-    """
-
-    target: str
-    help: str
-    keys: tuple[str, ...] = ()
-    rebuilds: bool = False
-    trained_only: bool = False
-    needs: tuple[str, ...] = ()
-    options: tuple[str, ...] = ()
-    speller: str = ""
-    verifier: str = ""
-    verified_by: tuple[str, ...] = ()
-
-
-def load_target(target: str) -> Any:
-    """The object that "module:attribute" names."""
-    module, _, attribute = target.partition(":")
-    return getattr(importlib.import_module(module), attribute)
-
-
-@dataclass(frozen=True)
-class Kind(Mapping[str, Row]):
-    """The rows of one kind by name; others are found by `package.module:Name` or entry point."""
-
-    noun: str
-    group: str
-    error: type[UserError]
-    rows: Mapping[str, Row] = field(repr=False)
-
-    def __getitem__(self, name: str) -> Row:
-        return self.rows[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.rows)
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __hash__(self) -> int:
-        return hash(self.group)
-
-    def row(self, name: str) -> Row:
-        """The row called `name`, ours or the user's; the kind's error names the nearest."""
-        if name in self.rows:
-            return self.rows[name]
-        if ":" in name:
-            return Row(name, f"{name}, which is not one of ours")
-        for point in metadata.entry_points(group=self.group, name=name):
-            return Row(point.value, f"{name}, of an installed package")
-        raise self.error(f"unknown {self.noun} {name!r}{nearest(name, self.rows)}")
-
-    def load(self, name: str) -> Any:
-        """The object called `name`; the kind's error says what is missing where it cannot load."""
-        target = self.row(name).target
-        if name in self.rows:
-            return load_target(target)
-        try:
-            return load_target(target)
-        except (ImportError, AttributeError, ValueError) as error:
-            raise self.error(f"{self.noun} {name!r} cannot be loaded: {error}") from None
-
-    def everyone(self) -> tuple[str, ...]:
-        """The names of what installed packages offer, then ours."""
-        installed = (point.name for point in metadata.entry_points(group=self.group))
-        return (*dict.fromkeys(sorted(name for name in installed if name not in self.rows)), *self)
-
-    def using(self, key: str) -> tuple[str, ...]:
-        """The names of the rows that use a key of a study; empty where everybody does."""
-        return tuple(name for name, row in self.rows.items() if key in row.keys)
+from expand3d.core.errors import ConfigError, DataError, ExportError, FactorError
+from expand3d.core.plugin_rows import Kind, Row
 
 
 def _family(name: str, help: str) -> Row:
@@ -315,6 +223,28 @@ RESTRICTIONS = Kind(
         "mmaction2": Row(
             "expand3d.interop.mmaction2.folder:refusal",
             "networks that MMAction2 can build",
+        ),
+    },
+)
+
+#: What runs a network whose latency is measured: functions that give one pass of it.
+RUNTIMES = Kind(
+    "runtime",
+    "expand3d.runtimes",
+    ConfigError,
+    {
+        "torch": Row("expand3d.measure.latency:measure_latency", "as trainings run it"),
+        "onnxruntime": Row(
+            "expand3d.measure.runtimes:onnxruntime",
+            "ONNX Runtime on the CPU",
+            needs=("onnx", "onnxscript", "onnxruntime"),
+            extra="onnx",
+        ),
+        "openvino": Row(
+            "expand3d.measure.runtimes:openvino",
+            "OpenVINO on the CPU",
+            needs=("onnx", "onnxscript", "openvino"),
+            extra="openvino",
         ),
     },
 )

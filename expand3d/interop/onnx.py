@@ -13,7 +13,7 @@ import json
 import logging
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,7 @@ from expand3d.interop.network import ExportedNetwork
 from expand3d.interop.verify import Verified, named, worst
 
 if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
     from torch import Tensor, nn
 
     from expand3d.core.genotype import Plan
@@ -111,17 +112,27 @@ def verify(network: ExportedNetwork, folder: Path) -> list[Verified]:
         return [*found, Verified(by, "randomised", worst(partial(logits, again), whole))]
 
 
-def logits(file: Path, *clips: Tensor, threads: int = 0) -> Tensor:
-    """N x classes, as ONNX Runtime computes them on the CPU; 0 threads are its own choice."""
+def session(file: Path, *, threads: int = 0) -> InferenceSession:
+    """ONNX Runtime on the CPU with `file` loaded; 0 threads are its own choice."""
     import onnxruntime
-    import torch
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+
+
+def fed(session: InferenceSession, clips: Sequence[Tensor]) -> dict[str, Any]:
+    """The clips under the names of the inputs."""
     names = [each.name for each in session.get_inputs()]
-    fed = {name: clip.numpy() for name, clip in zip(names, clips, strict=True)}
-    return torch.from_numpy(session.run(["logits"], fed)[0])
+    return {name: clip.numpy() for name, clip in zip(names, clips, strict=True)}
+
+
+def logits(file: Path, *clips: Tensor, threads: int = 0) -> Tensor:
+    """N x classes, as ONNX Runtime computes them on the CPU; 0 threads are its own choice."""
+    import torch
+
+    made = session(file, threads=threads)
+    return torch.from_numpy(made.run(["logits"], fed(made, clips))[0])
 
 
 def metadata_of(network: ExportedNetwork, *, pixels: bool) -> dict[str, str]:

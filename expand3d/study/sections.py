@@ -238,7 +238,10 @@ class Search(Section):
     @model_validator(mode="after")
     def _refuse_targets(self) -> Self:
         for name in self.expressible_in:
-            RESTRICTIONS.row(name)
+            try:
+                RESTRICTIONS.row(name)
+            except ConfigError as error:
+                raise ConfigError(f"expressible_in = {name!r}: {error}") from None
         return self
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from expand3d.core.budget import Budget
 from expand3d.core.errors import ConfigError
 from expand3d.core.genotype import Genotype, Plan
+from expand3d.measure.runtimes import is_shipped, refuse_absent
 from expand3d.networks import get_family
 from expand3d.networks.family import Family, Limits
 from expand3d.run.budget import overshooting, refuse_small
@@ -48,6 +49,8 @@ def find_goal(config: StudyConfig, start: Genotype | None = None) -> Goal:
             f"start = {config.start!r} belongs to family {start.family!r}, not {family.name!r}"
         )
     budget = config.budget
+    if budget.latency is not None and is_shipped(budget.latency.device or ""):
+        refuse_absent(str(budget.latency.device))
     reach = budget if config.schedule == "fit" else overshooting(budget, config.ratio)
     goal = Goal(budget, reach, family, start)
     # One class is the cheapest head: what is refused here no data could save, so none is made.
