@@ -21,6 +21,7 @@ class Row:
     differ from ours. `trained_only`: it refuses a network without weights. `needs`: packages
     without which it writes nothing. `options` are the
     keywords of its writer. `speller` is what refuses plans; without one it writes every network.
+    `quantises`: what it writes can be put into 8 bits.
     `verifier` compares what was written with our network, by the packages `verified_by`. `extra`
     is that of ours which brings what a runtime needs.
     """
@@ -33,6 +34,7 @@ class Row:
     needs: tuple[str, ...] = ()
     options: tuple[str, ...] = ()
     speller: str = ""
+    quantises: bool = False
     verifier: str = ""
     verified_by: tuple[str, ...] = ()
     extra: str = ""

@@ -291,6 +291,7 @@ FORMATS = Kind(
             trained_only=True,
             needs=("onnx", "onnxscript"),
             options=("opset", "pixels"),
+            quantises=True,
             verifier="expand3d.interop.onnx:verify",
             verified_by=("onnxruntime",),
         ),

@@ -95,13 +95,11 @@ def write_model(
 
 def verify(network: ExportedNetwork, folder: Path) -> list[Verified]:
     """ONNX Runtime's logits of the written file, and of the same network with random weights."""
-    import onnxruntime
-
     from expand3d.interop.random_weights import randomised
     from expand3d.interop.runnable import Runnable
 
     file = folder / MODEL
-    pixels = onnxruntime.InferenceSession(file).get_inputs()[0].type == "tensor(uint8)"
+    pixels = reads_pixels(file)
     whole = Runnable(network.build(), network.plan, pixels=pixels)
     by = named("onnxruntime")
     found = [Verified(by, "exported", worst(partial(logits, file), whole))]
@@ -112,12 +110,24 @@ def verify(network: ExportedNetwork, folder: Path) -> list[Verified]:
         return [*found, Verified(by, "randomised", worst(partial(logits, again), whole))]
 
 
-def session(file: Path, *, threads: int = 0) -> InferenceSession:
-    """ONNX Runtime on the CPU with `file` loaded; 0 threads are its own choice."""
+def reads_pixels(file: Path) -> bool:
+    """True where the file's inputs are decoded bytes."""
+    kind: str = session(file).get_inputs()[0].type
+    return kind == "tensor(uint8)"
+
+
+def session(file: Path, *, threads: int = 0, optimised: Path | None = None) -> InferenceSession:
+    """ONNX Runtime on the CPU with `file` loaded; 0 threads are its own choice.
+
+    `optimised` receives the graph that it runs.
+    """
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
+    options.log_severity_level = 3  # errors
+    if optimised is not None:
+        options.optimized_model_filepath = str(optimised)
     return onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
 
 

@@ -88,17 +88,35 @@ def measure_latency(
             flow_of_clip()
             once()
 
-        times = timed(whole, timer=timer, probe=_Probe(placement))
+        return time_passes(
+            whole,
+            placement=placement,
+            device=runtime or str(placement.device),
+            setting=f"{setting}{_with(plan, flow)}",
+            timer=timer,
+        )
+
+
+def time_passes(
+    once: Callable[[], object],
+    *,
+    placement: Placement,
+    device: str,
+    setting: str,
+    timer: Timer = time.perf_counter,
+) -> Latency:
+    """The latency of `once`, a pass of one clip, in quiet moments after a warm-up."""
+    times = timed(once, timer=timer, probe=_Probe(placement))
     low, middle, high = (1000 * second for second in quantiles(times, n=4, method="inclusive"))
     return Latency(
         median=middle,
         low=low,
         high=high,
         runs=len(times),
-        device=runtime or str(placement.device),
+        device=device,
         hardware=hardware(placement),
         threads=placement.threads,
-        setting=f"{setting}{_with(plan, flow)}",
+        setting=setting,
     )
 
 
@@ -134,7 +152,7 @@ def always_quiet() -> bool:
 
 
 def timed(
-    once: Callable[[], None], *, timer: Timer, probe: Callable[[], bool] = always_quiet
+    once: Callable[[], object], *, timer: Timer, probe: Callable[[], bool] = always_quiet
 ) -> list[float]:
     """Seconds of each pass of `once` in the quietest burst after the warm-up.
 
@@ -193,7 +211,7 @@ class _Probe:
         return seconds <= QUIET * shortest
 
 
-def _burst(once: Callable[[], None], timer: Timer) -> list[float]:
+def _burst(once: Callable[[], object], timer: Timer) -> list[float]:
     times: list[float] = []
     while not _enough(times):
         before = timer()

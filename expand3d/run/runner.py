@@ -15,22 +15,20 @@ from expand3d.core.genotype import Plan
 from expand3d.core.result import Interrupted
 from expand3d.core.trial import SCRATCH, Candidate, Trial
 from expand3d.core.units import Duration
-from expand3d.data.cache import CachedStore
 from expand3d.data.contents import Contents
-from expand3d.data.flow.store import FlowStore
-from expand3d.data.source import flow_root
 from expand3d.data.splits import RULE
 from expand3d.execute import get_executor
 from expand3d.execute.base import Assignment, Executor, Setting
 from expand3d.execute.evaluate import Bench
 from expand3d.measure.latency import measure_latency
 from expand3d.networks import get_family
+from expand3d.run.clips import ClipsOf
 from expand3d.run.events import Watch
 from expand3d.run.extend import growth
 from expand3d.run.facts import told
 from expand3d.run.initial import refuse_other, to_json
 from expand3d.run.prepare import Prepared, prepare
-from expand3d.run.prepare.data import refuse_changed_data, sized_store
+from expand3d.run.prepare.data import refuse_changed_data
 from expand3d.run.recording import Recording
 from expand3d.run.time_limit import WorkTime, trained_seconds
 from expand3d.search.strategies import (
@@ -218,7 +216,7 @@ class Part(ABC):
         self.ready = dataclasses.replace(ready, strategy=strategy)
         self.executor = executor
         self._stop = stop
-        self._stores = {ready.store.spec.short_side: ready.store}
+        self._clips = ClipsOf(self.ready, watch)
         self.time: WorkTime | None = None  # until the session begins
 
     @abstractmethod
@@ -279,33 +277,8 @@ class Part(ABC):
         return Outcome(config.name, config.root, config.storage, reason, config.time_limit)
 
     def bench(self, plan: Plan, bench: Bench | None = None) -> Bench:
-        """A bench, the candidates' by default, with the clips that the network reads.
-
-        They are decoded now, if they are not there yet, and where it reads optical flow, so is
-        that of all clips. Their size depends on the network, so that equal networks have equal
-        scores whoever asked for them and when: a baseline, or a budget that was extended.
-        """
-        bench = bench or self.ready.bench
-        sizes, flow = self.ready.clips.sizes, self.ready.config.flow_spec()
-        side = sizes.side(plan.crop, bench.recipe)
-        bench = dataclasses.replace(bench, store=self._clips(side))
-        if plan.sources <= {"frames"}:
-            return bench
-        of = self._clips(sizes.flow_side(flow.short_side, side))
-        store = FlowStore(bench.store, flow, flow_root(), of)
-        workers = bench.threads * self.ready.config.at_a_time
-        store.fill(plan.sources, workers=workers, progress=self.watch.flow)
-        return dataclasses.replace(bench, store=store)
-
-    def _clips(self, side: int) -> CachedStore:
-        """The clips at one of the study's sizes, decoded now where they are not there yet."""
-        if side not in self._stores:
-            clips = self.ready.clips
-            used = dataclasses.replace(self.ready.videos, manifest=clips.store.manifest)
-            self._stores[side] = sized_store(
-                self.ready.config, used, sizes=clips.sizes, side=side, watch=self.watch
-            )
-        return self._stores[side]
+        """A bench, the candidates' by default, with the clips that the network reads."""
+        return self._clips.bench(plan, bench)
 
     def measure(self, plan: Plan) -> None:
         """Measure the latency of a network, while nothing trains, and keep it in the record."""
