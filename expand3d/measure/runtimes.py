@@ -6,6 +6,7 @@ file that `expand3d export` writes, in float32, on the CPU.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,6 +28,11 @@ TORCH = "torch"
 def is_shipped(device: str) -> bool:
     """True where a device's name is that of a runtime that reads a file."""
     return device != TORCH and device.partition(":")[0] in RUNTIMES
+
+
+def is_elsewhere(device: str) -> bool:
+    """True where a device's name is none of this machine's, so that a table has to know it."""
+    return device not in RUNTIMES and re.fullmatch(r"cpu|mps|cuda(:\d+)?", device) is None
 
 
 def refuse_absent(runtime: str) -> None:

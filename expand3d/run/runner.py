@@ -21,6 +21,7 @@ from expand3d.execute import get_executor
 from expand3d.execute.base import Assignment, Executor, Setting
 from expand3d.execute.evaluate import Bench
 from expand3d.measure.latency import measure_latency
+from expand3d.measure.table import read_table
 from expand3d.networks import get_family
 from expand3d.run.clips import ClipsOf
 from expand3d.run.events import Watch
@@ -286,8 +287,13 @@ class Part(ABC):
             raise Interrupted("stopped before a measurement")
         clock = self.ready.strategy.price.clock
         assert clock is not None, "only a limit of latency needs measurements"
-        latency = measure_latency(
-            plan, device=clock.device, threads=clock.threads, flow=self.ready.config.flow_spec()
+        config = self.ready.config
+        latency = (
+            read_table(config.latencies, clock.device).latency(plan)
+            if config.latencies
+            else measure_latency(
+                plan, device=clock.device, threads=clock.threads, flow=config.flow_spec()
+            )
         )
         before = {known.hardware for known in self.record.latencies()}
         if before - {latency.hardware}:
