@@ -10,6 +10,7 @@ examples:
   expand3d cost --from networks.csv --csv > costs.csv
   expand3d cost --preset x3d-xs --measure        what fvcore counts on the built network
   expand3d cost --preset x3d-xs --latency --device cpu --threads 1 --json
+  expand3d cost --preset x3d-xs --latency all --threads 1     a row for each runtime
 
 --from reads a header and a network per row. Columns: the factors (gamma_...), or frames, stride
 (also frame_stride) and crop; of x3d also width_factor (units of 12 channels, as PySlowFast and
@@ -26,25 +27,30 @@ import argparse
 import csv
 import json
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from expand3d.cli.flags import setting
 from expand3d.cli.parser import whole
 from expand3d.cli.tables import print_table
+from expand3d.core.budget import OWN
 from expand3d.core.errors import ConfigError
-from expand3d.core.plugins import FAMILIES
+from expand3d.core.measured import Latency
+from expand3d.core.plugins import FAMILIES, RUNTIMES
 from expand3d.cost.csv_table import CLASSES, Network, Networks, read_networks
 from expand3d.cost.figures import CONVENTIONS, figures, short, wide_crop
 from expand3d.networks import get_family, get_preset
 
 if TYPE_CHECKING:
-    from expand3d.core.measured import Latency
     from expand3d.measure.fvcore import Measured
 
 __doc__ = (__doc__ or "") + "\n".join(f"  {key:<26} {text}" for key, text in CONVENTIONS.items())
 
+#: Every runtime, in place of one.
+ALL = "all"
+#: What a CSV keeps of each runtime's latency.
+TIMES = ("median", "low", "high", "runs", "threads", "setting")
 #: More rows than this are not read in a terminal: --csv and --json write all of them.
 TABLE_ROWS = 200
 
@@ -78,11 +84,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--latency",
-        action="store_true",
-        help="build the network and add how long one clip takes: batch 1, eval mode, warmed up",
+        nargs="?",
+        const=OWN,
+        choices=(*RUNTIMES, ALL),
+        help="build the network and add how long one clip takes: batch 1, eval mode, warmed up; in "
+        f"a runtime ({', '.join(RUNTIMES)}, default {OWN}), or in {ALL} of them",
     )
     parser.add_argument(
-        "--device", metavar="NAME", help="where --latency measures: cpu (default), cuda or cuda:N"
+        "--device", metavar="NAME", help="where torch measures: cpu (default), cuda or cuda:N"
     )
     parser.add_argument(
         "--threads",
@@ -97,6 +106,8 @@ def main(args: argparse.Namespace) -> int:
     networks = _networks(args)
     if not args.latency and (args.device or args.threads):
         raise ConfigError("--device and --threads say where --latency is measured; add --latency")
+    if args.device and args.latency not in (OWN, ALL):
+        raise ConfigError(f"--device is torch's: {args.latency} runs on the CPU")
     if (args.stages or args.operators) and (args.csv or args.source):
         raise ConfigError(
             "--stages and --operators describe one network, in a table or with --json"
@@ -156,15 +167,38 @@ def _record(network: Network, args: argparse.Namespace) -> dict[str, Any]:
             record["operators"] = [operator._asdict() for operator in cost.operators]
     if args.measure:
         record["measured"] = _measure(network).to_json()
-    if args.latency:
-        record["latency"] = _latency(network, args).to_json()
+    if args.latency == ALL:
+        record["latencies"] = {
+            name: latency.to_json() if isinstance(latency, Latency) else None
+            for name, latency in _latencies(network, args)
+        }
+    elif args.latency:
+        record["latency"] = _latency(network, args, args.latency).to_json()
     return record
 
 
-def _latency(network: Network, args: argparse.Namespace) -> Latency:
+def _latency(network: Network, args: argparse.Namespace, runtime: str) -> Latency:
     from expand3d.measure.latency import measure_latency
 
-    return measure_latency(network.plan, device=args.device or "cpu", threads=args.threads)
+    device = (args.device or "cpu") if runtime == OWN else runtime
+    return measure_latency(network.plan, device=device, threads=args.threads)
+
+
+def _latencies(
+    network: Network, args: argparse.Namespace
+) -> Iterator[tuple[str, Latency | ConfigError]]:
+    """Each runtime's latency, or why there is none."""
+    from expand3d.measure.runtimes import refuse_absent
+
+    for name in RUNTIMES if args.latency == ALL else (args.latency,):
+        try:
+            refuse_absent(name)
+        except ConfigError as error:
+            if args.latency != ALL:
+                raise
+            yield name, error
+        else:
+            yield name, _latency(network, args, name)
 
 
 def _measure(network: Network) -> Measured:
@@ -187,6 +221,8 @@ def _write_csv(records: Iterable[Mapping[str, Any]]) -> None:
             row["fvcore_measured"] = record["measured"]["total"]
             row["fvcore_uncounted"] = json.dumps(record["measured"]["uncounted"])
         row |= {f"latency_{key}": value for key, value in record.get("latency", {}).items()}
+        for name, latency in record.get("latencies", {}).items():
+            row |= {f"latency_{name}_{key}": (latency or {}).get(key) for key in TIMES}
         if writer is None:
             writer = csv.DictWriter(sys.stdout, list(row), lineterminator="\n")
             writer.writeheader()
@@ -196,7 +232,7 @@ def _write_csv(records: Iterable[Mapping[str, Any]]) -> None:
 def _print_network(network: Network, args: argparse.Namespace) -> None:
     """Tables of one network."""
     # Measured first: a device that is not there is refused before anything is printed.
-    latency = _latency(network, args) if args.latency else None
+    latencies = tuple(_latencies(network, args)) if args.latency else ()
     plan = network.plan
     factors = ", ".join(f"{name} {value:.4g}" for name, value in network.genotype.factors.items())
     print(f"{plan.family}: {factors}\nplan: {json.dumps(plan.to_json())}")
@@ -224,11 +260,32 @@ def _print_network(network: Network, args: argparse.Namespace) -> None:
         )
     if args.measure:
         _print_measured(_measure(network), cost.fvcore_flops)
-    if latency is not None:
+    if args.latency == ALL:
+        _print_latencies(latencies)
+        return
+    for _, latency in latencies:
+        assert isinstance(latency, Latency)
         print(
             f"latency: {latency.text}, median and quartiles of {latency.runs} passes of one clip; "
             f"{latency.hardware} ({latency.device}, {latency.threads} threads, {latency.setting})"
         )
+
+
+def _print_latencies(latencies: Iterable[tuple[str, Latency | ConfigError]]) -> None:
+    """A row for each runtime."""
+    rows = [
+        (name, latency.text, str(latency.runs), f"{latency.threads} threads, {latency.setting}")
+        if isinstance(latency, Latency)
+        else (name, "-", "-", str(latency))
+        for name, latency in latencies
+    ]
+    hardware = {each.hardware for _, each in latencies if isinstance(each, Latency)}
+    print_table(
+        f"latency of one clip, median and quartiles ({', '.join(sorted(hardware))})",
+        ("runtime", "latency", "passes", "setting"),
+        rows,
+        numbers=("passes",),
+    )
 
 
 def _print_stages(stages: Mapping[str, Mapping[str, int]]) -> None:
@@ -257,8 +314,9 @@ def _print_measured(measured: Measured, expected: int) -> None:
 def _print_networks(networks: Networks, args: argparse.Namespace) -> None:
     """A line per network, the most important figures; conventions below."""
     keys = ("macs", "macs_10_view", "macs_30_view", "fvcore_flops", "params", "activations")
-    asked = {"fvcore_measured": args.measure, "latency": args.latency}
-    measured = tuple(key for key, wanted in asked.items() if wanted)
+    names = {None: (), ALL: tuple(RUNTIMES)}.get(args.latency, (args.latency,))
+    times = tuple(f"latency {name}" if args.latency == ALL else "latency" for name in names)
+    measured = (*(("fvcore_measured",) if args.measure else ()), *times)
     rows = []
     for number, network in enumerate(networks.rows[:TABLE_ROWS], start=1):
         plan, totals = network.plan, figures(network.plan)
@@ -268,7 +326,8 @@ def _print_networks(networks: Networks, args: argparse.Namespace) -> None:
         if args.measure:
             row.append(f"{_measure(network).total:,}")
         if args.latency:
-            row.append(_latency(network, args).text)
+            found = (latency for _, latency in _latencies(network, args))
+            row += [each.text if isinstance(each, Latency) else "-" for each in found]
         rows.append(row)
     print_table(
         f"{len(networks.rows)} networks",

@@ -10,6 +10,7 @@ examples:
   expand3d export quiet-heron --to json --trial 7 --out heron-7
   expand3d export quiet-heron --to json --frontier --out heron-frontier
   expand3d export quiet-heron --to onnx --pixels --out heron-onnx
+  expand3d export quiet-heron --to onnx --int8 --threads 1 --out heron-onnx
   expand3d export --preset x3d-s --to pyslowfast --out x3d-s
 """
 
@@ -63,6 +64,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="where the target cannot build it, write the nearest network that it can, untrained",
     )
+    parser.add_argument(
+        "--int8",
+        action="store_true",
+        help="beside it the network in 8 bits (onnx): calibrated on the study's training clips; "
+        "accuracy on its validation clips and latency, before and after",
+    )
+    parser.add_argument(
+        "--threads", type=whole(1), metavar="N", help="CPU threads of --int8 (all cores)"
+    )
     add_force_flag(parser)
     add_record_flags(parser)
 
@@ -74,6 +84,7 @@ def main(args: argparse.Namespace) -> int:
     from expand3d.interop.nearest import differences, fitted
     from expand3d.interop.verify import can_verify, refuse_unverifiable, verify
 
+    _refuse_int8(args)
     out = Path(args.out)
     refuse_occupied(out, force=args.force)
     refuse_unwritable(out)
@@ -111,9 +122,46 @@ def main(args: argparse.Namespace) -> int:
         print(f"{network.title} ({kept}): {folder}: {', '.join(path.name for path in files)}")
         for found in verify(network, target=args.to, folder=folder) if check else ():
             print(f"  {found}")
+        if args.int8:
+            _quantise(network, folder, args)
     if not written:
         raise ExportError(f"--to {args.to} can express no network of the frontier; try --to json")
     return 0
+
+
+def _refuse_int8(args: argparse.Namespace) -> None:
+    """Raise where --int8 is asked of what has no clips or no 8 bits, before anything is written."""
+    from expand3d.interop.verify import absent
+
+    if args.threads and not args.int8:
+        raise ConfigError("--threads are those of --int8; add it")
+    if not args.int8:
+        return
+    row = FORMATS.row(args.to)
+    if not row.quantises:
+        able = ", ".join(name for name, each in FORMATS.items() if each.quantises)
+        raise ExportError(f"--to {args.to} has no --int8; it is for {able}")
+    if args.preset is not None:
+        raise ExportError("--int8 is calibrated on a study's clips, and a preset has none")
+    if missing := absent(row.verified_by):
+        raise ExportError(f"--int8 needs {', '.join(missing)}: pip install 'expand3d[{args.to}]'")
+
+
+def _quantise(network: ExportedNetwork, folder: Path, args: argparse.Namespace) -> None:
+    from expand3d.run.events import Watch
+    from expand3d.run.int8 import quantise_study
+
+    found = quantise_study(
+        network,
+        folder,
+        name=args.name,
+        root=args.root,
+        storage=args.storage,
+        threads=args.threads,
+        watch=Watch(),
+    )
+    for line in found.lines:
+        print(f"  {line}")
 
 
 def asked_for(args: argparse.Namespace) -> list[ExportedNetwork]:

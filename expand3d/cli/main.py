@@ -32,6 +32,7 @@ COMMANDS = {
     "predict": ("expand3d.cli.predict", "labels of videos, a camera or a pipe"),
     "export": ("expand3d.cli.export", "a network for another codebase, with its weights"),
     "import": ("expand3d.cli.import_", "weights of another codebase, under our names"),
+    "latency-kit": ("expand3d.cli.latency_kit", "networks to time on another device"),
     "cost": ("expand3d.cli.cost", "multiply-adds, parameters and activations of a network"),
     "presets": ("expand3d.cli.presets", "the published networks, computed beside printed"),
     "replay": ("expand3d.cli.replay", "the paper's expansion, re-enacted by the real driver"),
@@ -47,7 +48,7 @@ DESCRIPTION = "Finds the video-recognition network that is most accurate inside 
 
 
 def _help() -> str:
-    rows = "\n".join(f"  {name:<10} {text}" for name, (_, text) in COMMANDS.items())
+    rows = "\n".join(f"  {name:<11} {text}" for name, (_, text) in COMMANDS.items())
     return (
         f"usage: expand3d COMMAND ...\n\n{DESCRIPTION}\n\ncommands:\n{rows}\n\n"
         "examples:\n"

@@ -8,6 +8,7 @@ print it, each result with its source, and marks on those that may not be compar
 
 examples:
   expand3d report quiet-heron --out quiet-heron-report
+  expand3d report quiet-heron --latency onnxruntime --threads 1 --out quiet-heron-report
   expand3d report grown tpe-0 tpe-1 --out compared
   expand3d report grown tpe-0 --json
   expand3d report --published --out published
@@ -20,11 +21,18 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from expand3d.cli.flags import add_force_flag, add_record_flags
+from expand3d.cli.parser import whole
 from expand3d.core.errors import ConfigError
 from expand3d.core.files import refuse_occupied, refuse_unwritable
+from expand3d.core.plugins import RUNTIMES
 from expand3d.study.damaged import reading
+
+if TYPE_CHECKING:
+    from expand3d.report.study.view import StudyView
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,6 +44,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--json",
         action="store_true",
         help="of several studies or published results: print the rows; --out may be missing",
+    )
+    parser.add_argument(
+        "--latency",
+        choices=RUNTIMES,
+        help="of one study: also time each scored network here in this runtime, and draw accuracy "
+        "against it (kept, so that a second report measures nothing)",
+    )
+    parser.add_argument(
+        "--threads", type=whole(1), metavar="N", help="CPU threads of --latency (all cores)"
     )
     add_record_flags(parser)
     group = parser.add_argument_group("published results, in place of a study")
@@ -60,6 +77,10 @@ def main(args: argparse.Namespace) -> int:
     for flag in ("cost", "families"):
         if getattr(args, flag):
             raise ConfigError(f"--{flag} belongs to --published; a study's report has none")
+    if args.threads and not args.latency:
+        raise ConfigError("--threads are those of --latency; add it")
+    if args.latency and len(args.names) > 1:
+        raise ConfigError("--latency draws one study; name one")
     return _compared(args) if len(args.names) > 1 else _single(args)
 
 
@@ -74,9 +95,29 @@ def _single(args: argparse.Namespace) -> int:
     from expand3d.report.study.write import write_report
 
     view = load_view(name, root=args.root, storage=args.storage)
-    for path in write_report(view, args.out):
+    paths = write_report(view, args.out)
+    if args.latency:
+        paths += _timed(view, args)
+    for path in paths:
         print(path)
     return 0
+
+
+def _timed(view: StudyView, args: argparse.Namespace) -> list[Path]:
+    """The files about the networks' latency in a runtime, measured now where it is not known."""
+    from expand3d.core.budget import OWN
+    from expand3d.measure.kept import kept_latency
+    from expand3d.measure.runtimes import refuse_absent
+    from expand3d.report.study.timed import write_timed
+
+    refuse_absent(args.latency)
+    device = "cpu" if args.latency == OWN else args.latency
+    latencies = {}
+    for trial in view.complete:
+        found = kept_latency(trial.candidate.plan, device=device, threads=args.threads)
+        latencies[trial.number] = found
+        print(f"  trial {trial.number} in {args.latency}: {found.text}", file=sys.stderr)
+    return write_timed(view, latencies, runtime=args.latency, out=args.out)
 
 
 def _compared(args: argparse.Namespace) -> int:

@@ -9,6 +9,7 @@ from decimal import Decimal
 from functools import cached_property
 
 from expand3d.core.errors import BudgetError, ConfigError
+from expand3d.core.plugins import RUNTIMES
 from expand3d.core.quantity import (
     ACTIVATIONS,
     LATENCY,
@@ -24,10 +25,12 @@ __all__ = ["Budget", "Limit", "format_macs", "parse_budget", "parse_macs", "pars
 CONVENTION = "multiply-adds (conv + linear, one clip, train crop; the X3D paper's FLOPs)"
 MACS_EXAMPLE = "write it like 4GFLOPs, 600M or 0.5 GMACs"
 EXAMPLE = (
-    f"{MACS_EXAMPLE}, or 3.8Mparams, 20Mactivations, 2GiB, 25ms, 25ms@cuda; "
+    f"{MACS_EXAMPLE}, or 3.8Mparams, 20Mactivations, 2GiB, 25ms, 25ms@cuda, 25ms@onnxruntime; "
     "several with commas: 4GFLOPs,25ms"
 )
 
+#: The runtime of the study's own trainings.
+OWN = "torch"
 _PREFIXES = {"": 0, "k": 3, "m": 6, "g": 9, "t": 12}
 _NOUNS: Mapping[str, Quantity] = {
     "": MACS,
@@ -48,10 +51,13 @@ _COUNT = re.compile(
     re.IGNORECASE,
 )
 _SIZE = re.compile(rf"{_NUMBER}\s*(?P<unit>[kmgt]i?b)", re.IGNORECASE)
+_DEVICE = "|".join(("cpu", "cuda(?::[0-9]+)?", *map(re.escape, RUNTIMES)))
 _TIME = re.compile(
-    rf"{_NUMBER}\s*(?P<unit>ns|us|µs|ms|s)(?:\s*@\s*(?P<device>cpu|cuda(?::[0-9]+)?))?",
+    rf"{_NUMBER}\s*(?P<unit>ns|us|µs|ms|s)(?:\s*@\s*(?P<device>{_DEVICE}))?",
     re.IGNORECASE,
 )
+#: The name of a device that is not here.
+_ELSEWHERE = re.compile(r"[\w.-]+")
 #: A number without K, M, G or T must be this large: nobody means a network of 4 multiply-adds.
 _LEAST_BARE = 10**6
 _MOST = 10**18
@@ -61,7 +67,8 @@ _MOST = 10**18
 class Limit:
     """The largest `amount` of a quantity, and the line that says what is counted.
 
-    `device` is where a latency is measured: "cpu", "cuda", "cuda:1", or None for the study's own.
+    `device` is where a latency is measured: "cpu", "cuda", "cuda:1", a runtime such as
+    "onnxruntime", or None for the study's own.
     """
 
     quantity: Quantity
@@ -109,15 +116,16 @@ class Budget:
         return "; ".join(limit.convention for limit in self.limits)
 
 
-def parse_budget(text: str) -> Budget:
+def parse_budget(text: str, *, elsewhere: bool = False) -> Budget:
     """The limits in `text`, such as '4GFLOPs', '3.8Mparams', '2GiB', '25ms@cuda' or '4G,25ms'.
 
     FLOPs and MACs mean the same, as in the X3D paper. Any case; counts with K, M, G or T.
+    With `elsewhere` a time may be of any device, such as 25ms@pi5, whose latencies somebody brings.
     BudgetError shows an example where the text is nothing of that kind.
     """
     if re.search(r"\d,\s*\d+(\s|[a-z]|$)", text, re.IGNORECASE) and _bare(text.split(",")[0]):
         raise BudgetError(f"budget = {text!r} has a number without a unit; {EXAMPLE}")
-    limits = tuple(_limit(part.strip()) for part in text.split(","))
+    limits = tuple(_limit(part.strip(), elsewhere=elsewhere) for part in text.split(","))
     seen: set[str] = set()
     for limit in limits:
         if limit.amount < 1:
@@ -153,13 +161,16 @@ def _bare(text: str) -> bool:
     return re.fullmatch(_NUMBER, text.strip(), re.IGNORECASE) is not None
 
 
-def _limit(text: str) -> Limit:
+def _limit(text: str, *, elsewhere: bool) -> Limit:
     time, at, device = (part.strip() for part in text.partition("@"))
+    named = elsewhere and not _TIME.fullmatch(text) and _ELSEWHERE.fullmatch(device)
+    if named and (match := _TIME.fullmatch(time)):
+        return _time(match, text, device)
     if at and _TIME.fullmatch(time) and not _TIME.fullmatch(text):
         hint = ": write cuda" if device.lower() in ("gpu", "nvidia") else ""
         raise BudgetError(
             f"budget = {text!r}: {device!r} is no device that a latency is measured on{hint} "
-            "(choose from cpu, cuda, cuda:N)"
+            f"(choose from cpu, cuda, cuda:N) or in ({', '.join(RUNTIMES)})"
         )
     if at and not _TIME.fullmatch(text):
         raise BudgetError(
@@ -176,13 +187,13 @@ def _limit(text: str) -> Limit:
     raise BudgetError(f"budget = {text!r} is not a number of multiply-adds; {EXAMPLE}")
 
 
-def _time(match: re.Match[str], text: str) -> Limit:
+def _time(match: re.Match[str], text: str, elsewhere: str | None = None) -> Limit:
     amount = _amount(match, _NANOSECONDS[match["unit"].lower()], text)
-    device = match["device"].lower() if match["device"] else None
-    line = (
-        f"{match['number']} {match['unit']} a clip{f' on {device}' if device else ''}: "
-        f"{LATENCY.convention}"
-    )
+    device = elsewhere or (match["device"].lower() if match["device"] else None)
+    where = f" {'in' if device in RUNTIMES else 'on'} {device}" if device else ""
+    line = f"{match['number']} {match['unit']} a clip{where}: {LATENCY.convention}"
+    if device == OWN:  # as trainings run it, on their device
+        device = None
     return Limit(LATENCY, amount, line, device)
 
 

@@ -14,7 +14,8 @@ NANO = 10**6
 class Latency:
     """Milliseconds of one clip's forward pass, batch 1, in eval mode, after a warm-up.
 
-    `median` of `runs` passes; `low` and `high` are the quartiles. `hardware` is the name of the
+    `median` of `runs` passes; `low` and `high` are the quartiles. Of no passes it is predicted, and
+    these are the median less and more its mean error. `hardware` is the name of the
     processor or the GPU behind `device`; `setting` says layout, precision and torch's version.
     """
 
@@ -34,8 +35,9 @@ class Latency:
 
     @property
     def text(self) -> str:
-        """'24.3 ms (24.1 to 24.9)': the median and the quartiles."""
-        return f"{self.median:.3g} ms ({self.low:.3g} to {self.high:.3g})"
+        """'24.3 ms (24.1 to 24.9)': the median and the quartiles; a prediction says so."""
+        predicted = "" if self.runs else ", predicted"
+        return f"{self.median:.3g} ms ({self.low:.3g} to {self.high:.3g}{predicted})"
 
     def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from expand3d.core.errors import ConfigError, DataError, ExportError, FactorError
-from expand3d.core.kinds import Kind, Row
+from expand3d.core.plugin_rows import Kind, Row
 
 
 def _family(name: str, help: str) -> Row:
@@ -234,6 +234,28 @@ RESTRICTIONS = Kind(
     },
 )
 
+#: What runs a network whose latency is measured: functions that give one pass of it.
+RUNTIMES = Kind(
+    "runtime",
+    "expand3d.runtimes",
+    ConfigError,
+    {
+        "torch": Row("expand3d.measure.latency:measure_latency", "as trainings run it"),
+        "onnxruntime": Row(
+            "expand3d.measure.runtimes:onnxruntime",
+            "ONNX Runtime on the CPU",
+            needs=("onnx", "onnxscript", "onnxruntime"),
+            extra="onnx",
+        ),
+        "openvino": Row(
+            "expand3d.measure.runtimes:openvino",
+            "OpenVINO on the CPU",
+            needs=("onnx", "onnxscript", "openvino"),
+            extra="openvino",
+        ),
+    },
+)
+
 #: Codebases whose names of weights some family knows, and of what.
 CODEBASES: Mapping[str, str] = {
     "pytorchvideo": "X3D, SlowFast, SlowOnly, C2D, I3D-R50, R(2+1)D, CSN",
@@ -276,6 +298,7 @@ FORMATS = Kind(
             trained_only=True,
             needs=("onnx", "onnxscript"),
             options=("opset", "pixels"),
+            quantises=True,
             verifier="expand3d.interop.onnx:verify",
             verified_by=("onnxruntime",),
         ),

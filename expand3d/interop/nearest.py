@@ -14,7 +14,7 @@ from itertools import count, product
 
 from expand3d.core.errors import ExportError, FactorError, Inexpressible
 from expand3d.core.genotype import Genotype, Plan
-from expand3d.core.kinds import load_target
+from expand3d.core.plugin_rows import load_target
 from expand3d.core.plugins import FORMATS
 from expand3d.core.quantity import format_macs
 from expand3d.interop.network import ExportedNetwork

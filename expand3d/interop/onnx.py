@@ -13,7 +13,7 @@ import json
 import logging
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,7 @@ from expand3d.interop.network import ExportedNetwork
 from expand3d.interop.verify import Verified, named, worst
 
 if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
     from torch import Tensor, nn
 
     from expand3d.core.genotype import Plan
@@ -94,13 +95,11 @@ def write_model(
 
 def verify(network: ExportedNetwork, folder: Path) -> list[Verified]:
     """ONNX Runtime's logits of the written file, and of the same network with random weights."""
-    import onnxruntime
-
     from expand3d.interop.random_weights import randomised
     from expand3d.interop.runnable import Runnable
 
     file = folder / MODEL
-    pixels = onnxruntime.InferenceSession(file).get_inputs()[0].type == "tensor(uint8)"
+    pixels = reads_pixels(file)
     whole = Runnable(network.build(), network.plan, pixels=pixels)
     by = named("onnxruntime")
     found = [Verified(by, "exported", worst(partial(logits, file), whole))]
@@ -111,17 +110,39 @@ def verify(network: ExportedNetwork, folder: Path) -> list[Verified]:
         return [*found, Verified(by, "randomised", worst(partial(logits, again), whole))]
 
 
-def logits(file: Path, *clips: Tensor, threads: int = 0) -> Tensor:
-    """N x classes, as ONNX Runtime computes them on the CPU; 0 threads are its own choice."""
+def reads_pixels(file: Path) -> bool:
+    """True where the file's inputs are decoded bytes."""
+    kind: str = session(file).get_inputs()[0].type
+    return kind == "tensor(uint8)"
+
+
+def session(file: Path, *, threads: int = 0, optimised: Path | None = None) -> InferenceSession:
+    """ONNX Runtime on the CPU with `file` loaded; 0 threads are its own choice.
+
+    `optimised` receives the graph that it runs.
+    """
     import onnxruntime
-    import torch
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+    options.log_severity_level = 3  # errors
+    if optimised is not None:
+        options.optimized_model_filepath = str(optimised)
+    return onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+
+
+def fed(session: InferenceSession, clips: Sequence[Tensor]) -> dict[str, Any]:
+    """The clips under the names of the inputs."""
     names = [each.name for each in session.get_inputs()]
-    fed = {name: clip.numpy() for name, clip in zip(names, clips, strict=True)}
-    return torch.from_numpy(session.run(["logits"], fed)[0])
+    return {name: clip.numpy() for name, clip in zip(names, clips, strict=True)}
+
+
+def logits(file: Path, *clips: Tensor, threads: int = 0) -> Tensor:
+    """N x classes, as ONNX Runtime computes them on the CPU; 0 threads are its own choice."""
+    import torch
+
+    made = session(file, threads=threads)
+    return torch.from_numpy(made.run(["logits"], fed(made, clips))[0])
 
 
 def metadata_of(network: ExportedNetwork, *, pixels: bool) -> dict[str, str]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import errno
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from expand3d.core.errors import ExportError
 from expand3d.interop import json_folder, onnx
@@ -74,12 +74,18 @@ def verify(network: ExportedNetwork, folder: Path) -> list[Verified]:
     return [*found, Verified(named("openvino"), "randomised", apart)]
 
 
-def compiled(file: Path) -> tuple[bool, Callable[..., Tensor]]:
-    """True where the file reads pixels, and a function from inputs to logits in float32."""
+def compiled(
+    file: Path, settings: Mapping[str, Any] | None = None
+) -> tuple[bool, Callable[..., Tensor]]:
+    """True where the file reads pixels, and a function from inputs to logits in float32.
+
+    `settings` are properties of OpenVINO's CPU beside the precision.
+    """
     import openvino
     import torch
 
-    model = openvino.Core().compile_model(file, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    properties = {"INFERENCE_PRECISION_HINT": "f32", **(settings or {})}
+    model = openvino.Core().compile_model(file, "CPU", properties)
 
     def run(*clips: Tensor) -> Tensor:
         found = model([clip.numpy() for clip in clips])

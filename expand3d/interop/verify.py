@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from expand3d.core.errors import ExportError
-from expand3d.core.kinds import load_target
-from expand3d.core.plugins import FORMATS, Row
+from expand3d.core.plugin_rows import Row, load_target
+from expand3d.core.plugins import FORMATS
 from expand3d.interop.network import ExportedNetwork
 
 if TYPE_CHECKING:

@@ -1,8 +1,9 @@
 """Latency as it is measured: one clip at a time through the network that a study trains.
 
 The network is built with random weights, in eval mode and inference mode, in the memory layout of
-trainings on that device (channels-last on a CPU) and in float32; BatchNorm is not folded. Reading
-and normalising the clip is not in it.
+trainings on that device (channels-last on a CPU) and in float32; BatchNorm is not folded. In a
+runtime that ships networks it is the file that `export` writes. Reading and normalising the clip is
+not in it.
 
 Whatever else a machine does only adds time, up to twice as much, and comes and goes within seconds.
 So passes are timed in bursts, and a small matrix product of always the same size tells before and
@@ -14,8 +15,10 @@ from __future__ import annotations
 
 import math
 import platform
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 from statistics import median, quantiles
 from typing import TYPE_CHECKING, ClassVar
 
@@ -23,8 +26,9 @@ from expand3d.core.genotype import Plan
 from expand3d.core.measured import Latency
 from expand3d.data.flow.store import FlowSpec
 from expand3d.measure.flow import fields, flow_work
+from expand3d.measure.runtimes import Passes, is_shipped, passes
 from expand3d.networks import get_family
-from expand3d.networks.example import example_views
+from expand3d.networks.example import example, example_views
 
 if TYPE_CHECKING:
     from expand3d.training.placement import Placement
@@ -57,42 +61,81 @@ def measure_latency(
 ) -> Latency:
     """The latency of `plan` on `device` ("cpu", "cuda", "cuda:1"), measured now in 1 to 10 s.
 
-    `threads` None keeps torch's number. Where the network reads optical flow, computing it, as
-    `flow` says, is a part of its latency. The random state and the thread count are left as they
-    were; ConfigError where the device is not there.
+    `device` may be a runtime that ships networks ("onnxruntime"), which runs on the CPU. `threads`
+    None keeps torch's number. Where the network reads optical flow, computing it, as `flow` says,
+    is a part of its latency. The random state and the thread count are left as they were;
+    ConfigError where the device or the runtime is not there.
     """
-    import torch
-
     from expand3d.core.recipe import get_profile
     from expand3d.training.placement import place
 
+    runtime = device if is_shipped(device) else None
     recipe = get_profile("quick", {"amp": "off"})
-    placement = place(recipe, device=device, threads=threads)
-    with placement.active(), torch.inference_mode():
-        network = placement.model(get_family(plan.family).build(plan)).eval()
-        clip = placement.inputs(example_views(plan, 1), plan.kinds)
-
+    placement = place(recipe, device="cpu" if runtime else device, threads=threads)
+    with placement.active(), tempfile.TemporaryDirectory(prefix="expand3d-latency-") as scratch:
+        if runtime:
+            network = get_family(plan.family).build(plan).eval()
+            once, setting = passes(
+                *(runtime, network, plan, example(plan, 1)),
+                threads=placement.threads,
+                folder=Path(scratch),
+            )
+        else:
+            once, setting = _of_torch(plan, placement)
         flow_of_clip = flow_work(plan, flow or FlowSpec())
 
-        def once() -> None:
+        def whole() -> None:
             flow_of_clip()
-            network(*clip)
-            if placement.on_gpu:
-                torch.cuda.synchronize(placement.device)
+            once()
 
-        times = timed(once, timer=timer, probe=_Probe(placement))
+        return time_passes(
+            whole,
+            placement=placement,
+            device=runtime or str(placement.device),
+            setting=f"{setting}{_with(plan, flow)}",
+            timer=timer,
+        )
+
+
+def time_passes(
+    once: Callable[[], object],
+    *,
+    placement: Placement,
+    device: str,
+    setting: str,
+    timer: Timer = time.perf_counter,
+) -> Latency:
+    """The latency of `once`, a pass of one clip, in quiet moments after a warm-up."""
+    times = timed(once, timer=timer, probe=_Probe(placement))
     low, middle, high = (1000 * second for second in quantiles(times, n=4, method="inclusive"))
-    layout = "channels_last_3d" if placement.channels_last else "contiguous"
     return Latency(
         median=middle,
         low=low,
         high=high,
         runs=len(times),
-        device=str(placement.device),
+        device=device,
         hardware=hardware(placement),
         threads=placement.threads,
-        setting=f"{layout}, float32, torch {torch.__version__}{_with(plan, flow)}",
+        setting=setting,
     )
+
+
+def _of_torch(plan: Plan, placement: Placement) -> Passes:
+    """A pass of the network as trainings run it."""
+    import torch
+
+    with torch.inference_mode():
+        network = placement.model(get_family(plan.family).build(plan)).eval()
+        clip = placement.inputs(example_views(plan, 1), plan.kinds)
+
+    def once() -> None:
+        with torch.inference_mode():
+            network(*clip)
+            if placement.on_gpu:
+                torch.cuda.synchronize(placement.device)
+
+    layout = "channels_last_3d" if placement.channels_last else "contiguous"
+    return once, f"{layout}, float32, torch {torch.__version__}"
 
 
 def _with(plan: Plan, flow: FlowSpec | None) -> str:
@@ -109,7 +152,7 @@ def always_quiet() -> bool:
 
 
 def timed(
-    once: Callable[[], None], *, timer: Timer, probe: Callable[[], bool] = always_quiet
+    once: Callable[[], object], *, timer: Timer, probe: Callable[[], bool] = always_quiet
 ) -> list[float]:
     """Seconds of each pass of `once` in the quietest burst after the warm-up.
 
@@ -168,7 +211,7 @@ class _Probe:
         return seconds <= QUIET * shortest
 
 
-def _burst(once: Callable[[], None], timer: Timer) -> list[float]:
+def _burst(once: Callable[[], object], timer: Timer) -> list[float]:
     times: list[float] = []
     while not _enough(times):
         before = timer()
@@ -182,6 +225,14 @@ def _enough(times: list[float]) -> bool:
     if runs >= MOST_RUNS or (runs >= FEWEST_RUNS and seconds >= MOST_SECONDS):
         return True
     return runs >= LEAST_RUNS and seconds >= LEAST_SECONDS
+
+
+def hardware_of(device: str) -> str:
+    """The name of what `device` ("cpu", "cuda") is."""
+    from expand3d.core.recipe import get_profile
+    from expand3d.training.placement import place
+
+    return hardware(place(get_profile("quick", {"amp": "off"}), device=device))
 
 
 def hardware(placement: Placement) -> str:

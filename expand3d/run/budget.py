@@ -14,6 +14,8 @@ from expand3d.core.quantity import LATENCY
 from expand3d.cost.price import IN_MACS, Known, Price
 from expand3d.data.flow.store import FlowSpec
 from expand3d.measure.latency import measure_latency
+from expand3d.measure.runtimes import is_elsewhere
+from expand3d.measure.table import read_table
 from expand3d.networks.family import Family, Limits
 from expand3d.run.events import Watch
 
@@ -54,11 +56,13 @@ def means(
     known: Known,
     watch: Watch,
     flow: FlowSpec | None = None,
+    table: str | None = None,
 ) -> Priced:
     """The price of a study that begins with `base`, whose latency is measured where it is limited.
 
     BudgetError where it exceeds a limit. What is `known` is not measured again. `flow` says how
-    optical flow is computed, whose time counts where the network reads it.
+    optical flow is computed, whose time counts where the network reads it. `table` is a file of
+    another device's latencies.
     """
     measured: dict[str, Latency] = {}
 
@@ -68,7 +72,11 @@ def means(
     price = Price.of_budget(budget, device=device, threads=threads, known=knows)
     if price.clock is not None and known(base) is None:
         clock = price.clock
-        latency = measure_latency(base, device=clock.device, threads=clock.threads, flow=flow)
+        latency = (
+            read_table(table, clock.device).latency(base)
+            if table and is_elsewhere(clock.device)
+            else measure_latency(base, device=clock.device, threads=clock.threads, flow=flow)
+        )
         measured[base.digest] = latency
         watch.measured(base, latency)
     refuse_small(budget, base, price=price)

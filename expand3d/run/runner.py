@@ -15,7 +15,6 @@ from expand3d.core.genotype import Plan
 from expand3d.core.result import Interrupted
 from expand3d.core.trial import SCRATCH, Candidate, Trial
 from expand3d.core.units import Duration
-from expand3d.data.cache import CachedStore
 from expand3d.data.contents import Contents
 from expand3d.data.source import OWN
 from expand3d.data.splits import RULE
@@ -23,16 +22,17 @@ from expand3d.execute import get_executor
 from expand3d.execute.base import Assignment, Executor, Setting
 from expand3d.execute.evaluate import Bench
 from expand3d.measure.latency import measure_latency
+from expand3d.measure.table import read_table
 from expand3d.networks import get_family
 from expand3d.run.alone import alone
+from expand3d.run.clips import ClipsOf
 from expand3d.run.events import Watch
 from expand3d.run.extend import growth
 from expand3d.run.facts import told
 from expand3d.run.initial import refuse_other, to_json
 from expand3d.run.own_data import known_data
 from expand3d.run.prepare import Prepared, prepare
-from expand3d.run.prepare.data import refuse_changed_data, sized_store, with_flow
-from expand3d.run.prepare.sizes import Form
+from expand3d.run.prepare.data import refuse_changed_data
 from expand3d.run.recording import Recording
 from expand3d.run.time_limit import WorkTime, trained_seconds
 from expand3d.search.strategies import (
@@ -221,8 +221,7 @@ class Part(ABC):
         self.ready = dataclasses.replace(ready, strategy=strategy)
         self.executor = executor
         self._stop = stop
-        spec = ready.store.spec
-        self._stores = {Form(spec.short_side, spec.every): ready.store}
+        self._clips = ClipsOf(self.ready, watch)
         self.time: WorkTime | None = None  # until the session begins
 
     @abstractmethod
@@ -283,32 +282,8 @@ class Part(ABC):
         return Outcome(config.name, config.root, config.storage, reason, config.time_limit)
 
     def bench(self, plan: Plan, bench: Bench | None = None) -> Bench:
-        """A bench, the candidates' by default, with the clips that the network reads.
-
-        They are decoded now, if they are not there yet, and where it reads optical flow, so is
-        that of all clips. Their form depends on the network, so that equal networks have equal
-        scores whoever asked for them and when: a baseline, or a budget that was extended.
-        """
-        bench = bench or self.ready.bench
-        sizes, flow = self.ready.clips.sizes, self.ready.config.flow_spec()
-        form = sizes.form(plan, bench.recipe)
-        bench = dataclasses.replace(bench, store=self._clips(form))
-        if plan.sources <= {"frames"}:
-            return bench
-        of = self._clips(Form(sizes.flow_side(flow.short_side, form.side)))
-        workers = bench.threads * self.ready.config.at_a_time
-        store = with_flow(self._clips(form), plan, flow, of=of, workers=workers, watch=self.watch)
-        return dataclasses.replace(bench, store=store)
-
-    def _clips(self, form: Form) -> CachedStore:
-        """The clips in one of the study's forms, decoded now where they are not there yet."""
-        if form not in self._stores:
-            clips = self.ready.clips
-            used = dataclasses.replace(self.ready.videos, manifest=clips.store.manifest)
-            self._stores[form] = sized_store(
-                self.ready.config, used, sizes=clips.sizes, form=form, watch=self.watch
-            )
-        return self._stores[form]
+        """A bench, the candidates' by default, with the clips that the network reads."""
+        return self._clips.bench(plan, bench)
 
     def measure(self, plan: Plan) -> None:
         """Measure the latency of a network, while nothing trains, and keep it in the record."""
@@ -316,8 +291,13 @@ class Part(ABC):
             raise Interrupted("stopped before a measurement")
         clock = self.ready.strategy.price.clock
         assert clock is not None, "only a limit of latency needs measurements"
-        latency = measure_latency(
-            plan, device=clock.device, threads=clock.threads, flow=self.ready.config.flow_spec()
+        config = self.ready.config
+        latency = (
+            read_table(config.latencies, clock.device).latency(plan)
+            if config.latencies
+            else measure_latency(
+                plan, device=clock.device, threads=clock.threads, flow=config.flow_spec()
+            )
         )
         before = {known.hardware for known in self.record.latencies()}
         if before - {latency.hardware}:

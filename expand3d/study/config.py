@@ -47,8 +47,8 @@ STORED = (
 #: Keys of later versions, which a record holds where they differ from their default.
 LATER = (
     *("flow", "flow_size", "flow_distance", "flow_bound", "val_data", "group_by_name"),
-    *("allow_same", "init", "expressible_in"),
     *("rungs", "draws", "repeated", "only_first", "score_test"),
+    *("allow_same", "init", "expressible_in", "latencies"),
 )
 
 
@@ -95,6 +95,9 @@ class StudyConfig(Data, Search, Training, Execution):
     def absolute(self) -> Self:
         """The same with the paths of data and weights independent of the working folder."""
         found = super().absolute()
+        if self.latencies:
+            whole = str(Path(self.latencies).expanduser().resolve())
+            found = dataclasses.replace(found, latencies=whole)
         if not is_path(self.init):
             return found
         return dataclasses.replace(found, init=str(Path(self.init).expanduser().resolve()))

@@ -39,7 +39,7 @@ from typing_extensions import is_typeddict
 
 from expand3d.core.budget import Budget, parse_budget, parse_training_limit
 from expand3d.core.errors import ConfigError, nearest
-from expand3d.core.kinds import Kind
+from expand3d.core.plugin_rows import Kind
 from expand3d.core.units import Duration, Size
 from expand3d.study.folder import check_name
 

@@ -17,6 +17,7 @@ from pydantic.dataclasses import dataclass
 from pydantic_core import ArgsKwargs
 from typing_extensions import TypedDict
 
+from expand3d.core.budget import parse_budget
 from expand3d.core.errors import ConfigError
 from expand3d.core.plugins import EXECUTORS, FAMILIES, FLOWS, RESTRICTIONS, STRATEGIES
 from expand3d.core.recipe import PROFILES, Anneal, Recipe, get_profile
@@ -188,6 +189,11 @@ class Search(Section):
         "what one clip may cost: 4GFLOPs, 3.8Mparams, 2GiB, 25ms@cuda or several: 4G,25ms",
         value="COST",
     )
+    latencies: Annotated[Text, Example("pi5.csv")] | None = _of_search(
+        "CSV that a latency kit printed on another device, for a budget such as 25ms@pi5",
+        None,
+        "FILE",
+    )
     family: Annotated[
         str,
         StringConstraints(strict=True, strip_whitespace=True, min_length=1),
@@ -243,10 +249,26 @@ class Search(Section):
         "TARGET",
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _read_budget(cls, given: Any) -> Any:
+        """A device that is not here may be named where its latencies are brought."""
+        values = given.kwargs if isinstance(given, ArgsKwargs) else given
+        if not isinstance(values, Mapping) or not values.get("latencies"):
+            return given
+        budget = values.get("budget")
+        if not isinstance(budget, str) or not budget.strip():
+            return given
+        read = parse_budget(budget.strip(), elsewhere=True)
+        return ArgsKwargs((), {**values, "budget": read})
+
     @model_validator(mode="after")
     def _refuse_targets(self) -> Self:
         for name in self.expressible_in:
-            RESTRICTIONS.row(name)
+            try:
+                RESTRICTIONS.row(name)
+            except ConfigError as error:
+                raise ConfigError(f"expressible_in = {name!r}: {error}") from None
         return self
 
 

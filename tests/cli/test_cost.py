@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 
 from expand3d.cli.main import main
+from expand3d.core.genotype import Plan
+from expand3d.core.measured import Latency
 from tests.helpers.study_config import with_short_looks
 
 GOLDEN = Path(__file__).parents[1] / "networks/families/golden/x3d_pytorchvideo_complexity.csv"
@@ -268,3 +270,38 @@ def test_latency_is_measured_where_it_is_asked_for(
     assert "latency: " in capsys.readouterr().out
     assert main([*tiny, "--device", "cpu"]) == 2
     assert "add --latency" in capsys.readouterr().err
+
+
+def test_a_row_for_each_runtime(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def measured(plan: Plan, *, device: str, threads: int | None) -> Latency:
+        asked.append((device, threads))
+        return Latency(3.0, 2.5, 4.0, 20, device, "abacus", threads or 4, f"made up {device}")
+
+    monkeypatch.setattr("expand3d.measure.latency.measure_latency", measured)
+    monkeypatch.setattr(
+        "expand3d.measure.runtimes.absent", lambda needs: [n for n in needs if n == "openvino"]
+    )
+    words = ["cost", "--preset", "x3d-xs", "--latency", "all", "--threads", "2"]
+    assert main([*words, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["latencies"]
+    assert list(found) == ["torch", "onnxruntime", "openvino"]
+    assert found["openvino"] is None and found["onnxruntime"]["median"] == 3.0
+    assert asked == [("cpu", 2), ("onnxruntime", 2)]
+    assert main(words) == 0
+    table = capsys.readouterr().out
+    assert "3 ms (2.5 to 4)" in table and "expand3d[openvino]" in table and "abacus" in table
+    assert main([*words, "--csv"]) == 0
+    head, line = capsys.readouterr().out.splitlines()
+    row = dict(zip(next(csv.reader([head])), next(csv.reader([line])), strict=True))
+    assert row["latency_onnxruntime_median"] == "3.0" and row["latency_openvino_median"] == ""
+    assert main(["cost", "--preset", "x3d-xs", "--latency", "openvino"]) == 2
+    assert "latency in openvino needs openvino" in capsys.readouterr().err
+    assert main(["cost", "--preset", "x3d-xs", "--latency", "onnx"]) == 2
+    assert "did you mean 'onnxruntime'?" in capsys.readouterr().err
+    words = ["cost", "--preset", "x3d-xs", "--latency", "onnxruntime", "--device", "cuda"]
+    assert main(words) == 2
+    assert "onnxruntime runs on the CPU" in capsys.readouterr().err

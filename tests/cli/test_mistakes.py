@@ -26,6 +26,7 @@ MISSPELT = {
     "pretrain": ("--teacherr", "--teacher"),
     "export": ("--too", "--to"),
     "import": ("--inflatee", "--inflate"),
+    "latency-kit": ("--num-classess", "--num-classes"),
     "cost": ("--presett", "--preset"),
     "presets": ("--familyy", "--family"),
     "replay": ("--budgett", "--budget"),

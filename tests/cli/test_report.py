@@ -11,6 +11,8 @@ import pytest
 
 from expand3d.cli.main import main
 from expand3d.core.errors import StudyError
+from expand3d.core.genotype import Plan
+from expand3d.core.measured import Latency
 from expand3d.report.study.view import StudyView, load_view
 from expand3d.study.config import NamedConfig
 from expand3d.study.record import Record
@@ -95,3 +97,54 @@ def test_report_names_its_files(
 def test_an_unknown_study_is_one_line(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["report", "hern", "--root", str(root), "--out", "x"]) == 2
     assert "did you mean 'heron'" in capsys.readouterr().err
+
+
+def test_accuracy_against_a_runtimes_latency(
+    view: StudyView,
+    root: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The frontier is anew: of these networks, in that runtime's milliseconds."""
+    median = {t.candidate.digest: 1 + t.number % 3 + t.number / 100 for t in view.complete}
+    asked = set()
+
+    def kept(plan: Plan, *, device: str, threads: int | None) -> Latency:
+        asked.add((device, threads))
+        time = median[plan.digest]
+        return Latency(time, 0.9 * time, 1.2 * time, 20, device, "abacus", threads or 1, "made up")
+
+    monkeypatch.setattr("expand3d.measure.kept.kept_latency", kept)
+    words = ["report", "heron", "--root", str(root), "--latency", "onnxruntime", "--threads", "2"]
+    assert main([*words, "--out", str(tmp_path)]) == 0
+    assert asked == {("onnxruntime", 2)}
+    told = capsys.readouterr().out.splitlines()
+    assert [Path(line).name for line in told][-3:] == [
+        "latency-onnxruntime.csv",
+        "latency-onnxruntime.png",
+        "latency-onnxruntime.svg",
+    ]
+    table = pd.read_csv(tmp_path / "latency-onnxruntime.csv")
+    assert set(table["number"]) == {trial.number for trial in view.complete}
+    assert list(table["latency_ms"]) == sorted(table["latency_ms"])
+    for row in table.to_dict("records"):
+        as_fast = table[table["latency_ms"] < row["latency_ms"]]["top1"]
+        assert row["frontier"] == int(row["top1"] > max(as_fast, default=0))
+    drawn = (tmp_path / "latency-onnxruntime.svg").read_text(encoding="utf-8")
+    assert len(drawn) > 1000
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["x", "--threads", "2"], "--threads are those of --latency"),
+        (["x", "y", "--latency", "torch"], "--latency draws one study"),
+        (["x", "--latency", "onnx"], "did you mean 'onnxruntime'?"),
+    ],
+)
+def test_latency_is_of_one_study(
+    words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["report", *words, "--out", "never"]) == 2
+    assert said in capsys.readouterr().err

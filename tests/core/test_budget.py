@@ -111,6 +111,9 @@ def test_format(macs: int, text: str) -> None:
         ("25ms@cuda", "latency", 25_000_000, "cuda"),
         ("25 ms @ CUDA:1", "latency", 25_000_000, "cuda:1"),
         ("25ms@cpu", "latency", 25_000_000, "cpu"),
+        ("25ms@onnxruntime", "latency", 25_000_000, "onnxruntime"),
+        ("8 ms @ OpenVINO", "latency", 8_000_000, "openvino"),
+        ("25ms@torch", "latency", 25_000_000, None),  # as trainings run it, on their device
     ],
 )
 def test_other_quantities(text: str, key: str, amount: int, device: str | None) -> None:
@@ -123,6 +126,8 @@ def test_several_limits_keep_their_order() -> None:
     assert [limit.quantity.key for limit in budget.limits] == ["latency", "macs", "params"]
     assert budget.first.amount == 25_000_000 and budget.macs == 4_000_000_000
     assert budget.latency is budget.first
+    assert "in torch" in parse_budget("25ms@torch").convention
+    assert "in onnxruntime" in parse_budget("25ms@onnxruntime").convention
     assert budget.convention.count(";") >= 2 and "on cuda" in budget.convention
 
 
@@ -142,6 +147,7 @@ def test_one_limit_per_quantity() -> None:
     [
         ("25ms@gpu", r"'gpu' is no device .*: write cuda \(choose from cpu, cuda, cuda:N\)"),
         ("25ms@tpu", r"'tpu' is no device .* on \(choose from"),
+        ("25ms@onnx", r"'onnx' is no device .* or in \(torch, onnxruntime, openvino"),
         ("4G@cuda", "only a time is of a device"),
     ],
 )

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import subprocess
+import sys
 
 import pytest
 
 from expand3d.cli.main import main
-from expand3d.core.errors import BudgetError, StudyError
+from expand3d.core.errors import BudgetError, ConfigError, StudyError
 from expand3d.core.genotype import Plan
 from expand3d.core.measured import Latency
 from expand3d.data.flow.store import FlowSpec
+from expand3d.measure.latency import measure_latency
 from expand3d.networks import get_family
 from expand3d.report.study.view import load_view
 from expand3d.run import budget as afford
@@ -186,3 +189,45 @@ def test_baselines_of_such_a_study_are_measured_too(
     (baseline,) = load_view("tiny", root=timed.root).baselines
     assert baseline.candidate.latency is not None
     assert baseline.candidate.cost == baseline.candidate.latency.nanoseconds
+
+
+def test_a_runtime_is_the_clock_of_a_study(timed: StudyConfig, machine: Machine) -> None:
+    config = dataclasses.replace(timed, budget="9ms@onnxruntime")
+    assert run_study(config) is not None
+    assert machine.settings == {("onnxruntime", 1)}
+    view = load_view("tiny", root=config.root)
+    assert view.timed_on == "abacus, 1 threads, onnxruntime"
+
+
+def test_a_runtime_that_is_not_there_is_refused_at_once(
+    timed: StudyConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("expand3d.measure.runtimes.absent", lambda needs: ["openvino"])
+    config = dataclasses.replace(timed, budget="9ms@openvino")
+    with pytest.raises(ConfigError, match="latency in openvino needs openvino"):
+        run_study(config)
+
+
+@pytest.mark.slow
+def test_a_search_by_onnx_runtimes_clock_to_its_end(config: StudyConfig) -> None:
+    """Its winner, measured in a new process, takes as long as the record says, within 20%."""
+    plan = get_family("x3d").resolve(get_family("x3d").base, num_classes=2)
+    first = measure_latency(plan, device="onnxruntime", threads=1)
+    budget = f"{2.5 * first.median:.3f}ms@onnxruntime"
+    assert run_study(dataclasses.replace(config, budget=budget)) is not None
+    view = load_view("tiny", root=config.root)
+    assert view.best is not None and view.best.candidate.latency is not None
+    kept = view.best.candidate.latency
+    assert kept.device == "onnxruntime" and kept.median <= 2.5 * first.median
+    code = (
+        "import sys, json\n"
+        "from expand3d.measure.latency import measure_latency\n"
+        "from expand3d.networks import plan_from_json\n"
+        "plan = plan_from_json(json.loads(sys.argv[1]))\n"
+        "print(measure_latency(plan, device='onnxruntime', threads=1).median)\n"
+    )
+    text = json.dumps(view.best.candidate.plan.to_json())
+    said = subprocess.run(
+        [sys.executable, "-c", code, text], check=True, capture_output=True, text=True
+    )
+    assert float(said.stdout) == pytest.approx(kept.median, rel=0.2)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from expand3d.core.errors import StudyError
+from expand3d.core.plugins import RUNTIMES
 from expand3d.core.quantity import LATENCY, MACS, Quantity
 from expand3d.core.recipe import Recipe
 from expand3d.core.result import Training
@@ -177,9 +178,15 @@ class StudyView:
 
     @property
     def timed_on(self) -> str | None:
-        """The hardware and threads that latencies were measured on, or None where none was."""
-        found = (trial.candidate.latency for trial in self.trials)
-        return next((f"{lat.hardware}, {lat.threads} threads" for lat in found if lat), None)
+        """The hardware and threads that latencies were measured on, or None where none was.
+
+        With the runtime, where that is another than the trainings'.
+        """
+        found = next((t.candidate.latency for t in self.trials if t.candidate.latency), None)
+        if found is None:
+            return None
+        runtime = f", {found.device}" if found.device in RUNTIMES else ""
+        return f"{found.hardware}, {found.threads} threads{runtime}"
 
     @property
     def final_p_value(self) -> float | None:

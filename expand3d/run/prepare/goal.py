@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from expand3d.core.budget import Budget
 from expand3d.core.errors import ConfigError
 from expand3d.core.genotype import Genotype, Plan
+from expand3d.measure.runtimes import is_elsewhere, is_shipped, refuse_absent
+from expand3d.measure.table import read_table
 from expand3d.networks import get_family
 from expand3d.networks.family import Family, Limits
 from expand3d.run.budget import overshooting, refuse_small
@@ -48,6 +50,16 @@ def find_goal(config: StudyConfig, start: Genotype | None = None) -> Goal:
             f"start = {config.start!r} belongs to family {start.family!r}, not {family.name!r}"
         )
     budget = config.budget
+    device = budget.latency.device if budget.latency else None
+    if device and is_shipped(device):
+        refuse_absent(device)
+    if config.latencies:
+        if not device or not is_elsewhere(device):
+            raise ConfigError(
+                f"latencies = {config.latencies!r} are of another device: name it in the budget, "
+                "such as 25ms@pi5"
+            )
+        read_table(config.latencies, device)
     reach = budget if config.schedule == "fit" else overshooting(budget, config.ratio)
     goal = Goal(budget, reach, family, start)
     # One class is the cheapest head: what is refused here no data could save, so none is made.

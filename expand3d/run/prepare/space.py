@@ -55,6 +55,7 @@ def find_space(
         known=known,
         watch=watch,
         flow=config.flow_spec(),
+        table=config.latencies,
     )
     limits = _limits(videos.report, goal, config)
     crop = largest_crop(goal.family, goal.start, base, limits, goal.reach, afforded.price)

@@ -1,4 +1,4 @@
-"""A kind of thing that can be plugged in: its rows by name, and the door for a user's own."""
+"""Rows and kinds of what can be plugged in; `plugins` is the page that holds them all."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ class Row:
     differ from ours. `trained_only`: it refuses a network without weights. `needs`: packages
     without which it writes nothing. `options` are the
     keywords of its writer. `speller` is what refuses plans; without one it writes every network.
-    `verifier` compares what was written with our network, by the packages `verified_by`.
+    `quantises`: what it writes can be put into 8 bits.
+    `verifier` compares what was written with our network, by the packages `verified_by`. `extra`
+    is that of ours which brings what a runtime needs.
     """
 
     target: str
@@ -33,8 +35,10 @@ class Row:
     needs: tuple[str, ...] = ()
     options: tuple[str, ...] = ()
     speller: str = ""
+    quantises: bool = False
     verifier: str = ""
     verified_by: tuple[str, ...] = ()
+    extra: str = ""
 
 
 def load_target(target: str) -> Any:

@@ -1,0 +1,1 @@
+"""A portable folder that times networks on another device, and the file that runs there."""
