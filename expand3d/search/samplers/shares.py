@@ -40,18 +40,21 @@ def shares_of(axes: Sequence[str], sticks: Sequence[float]) -> dict[str, float]:
 def shared(reach: Reach, start: Genotype, shares: Mapping[str, float], target: int) -> Genotype:
     """The network in which each axis has its share of the logarithm of the growth to `target`.
 
-    In the order of `shares`. What rounding and the ends of axes leave goes to the later ones; in
-    the end those that have a share come as near to the target as they can, and then all others,
-    where it is not reached to 5%.
+    In the order of `shares`. What rounding leaves goes to the next axis, so that two which are too
+    coarse for their shares make one step together; what the end of an axis leaves goes to all later
+    ones. In the end those that have a share come as near to the target as they can, and then all
+    others, where it is not reached to 5%.
     """
-    now, left = start, sum(shares.values())
+    now, left, owed = start, sum(shares.values()), 0.0
     for axis, share in shares.items():
         if left <= 0:
             break
         cost = reach.cost(now)
         if share >= LEAST_SHARE and cost < target:
-            aim = cost * math.exp(math.log(target / cost) * share / left)
-            now = reach.nearest(axis, now, aim)
+            wanted = owed + (math.log(target / cost) - owed) * share / left
+            now = reach.nearest(axis, now, cost * math.exp(wanted))
+            ended = not reach.settings(axis, now)
+            owed = 0.0 if ended else wanted - math.log(reach.cost(now) / cost)
         left -= share
     taking = tuple(axis for axis, share in shares.items() if share >= LEAST_SHARE)
     now = mended(reach, taking, now, target)
