@@ -145,8 +145,9 @@ class Simplex:
     def grid(self, most: int, *, beside: frozenset[str] = frozenset()) -> tuple[Verdict, ...]:
         """The networks of the finest grid that has at most `most`, cheapest first.
 
-        A lattice of shares, each a multiple of 1/n, at levels of cost by equal ratios up to the
-        budget. With the networks `beside` it, by digest, there are at most so many too.
+        A lattice of shares, each a multiple of 1/n, at levels of cost: the budget, and then ever
+        halfway between levels, in the logarithm, so that a finer grid holds the coarser one. With
+        the networks `beside` it, by digest, there are at most so many too.
         """
         for found in reversed(_grids(self, most)):
             if len(found.keys() | beside) <= most:
@@ -164,8 +165,9 @@ def every_axis_costs(given: Given) -> bool:
     def cost(setting: Genotype) -> int:
         return price.of(family.resolve(setting, num_classes=given.num_classes))
 
-    first = (next(family.grow(axis, start, given.limits), None) for axis in family.axes)
-    return all(grown is None or cost(grown) > cost(start) for grown in first)
+    # A width of 1.01 may still be rounded to the same channels, so that the largest is looked at.
+    grown = (list(family.grow(axis, start, given.limits)) for axis in family.axes)
+    return all(cost(settings[-1]) > cost(start) for settings in grown if settings)
 
 
 @lru_cache(maxsize=8192)
@@ -198,24 +200,23 @@ def _grids(simplex: Simplex, most: int) -> tuple[Mapping[str, Verdict], ...]:
     base = {start.plan.digest: start}
     grids: list[dict[str, Verdict]] = [base]
     axes = len(simplex.axes)
-    # The more parts, the more levels: about as many as there are parts, and one more or less.
     for parts in itertools.count(1):
         lattice = math.comb(parts + axes - 1, axes - 1)
         if lattice > 2 * most:  # of equal networks one stands for all
             break
-        for levels in range(max(1, parts - 1), parts + 3):
-            if lattice * levels <= 2 * most:
-                found = {**base, **dict(_lattice(simplex, parts, levels))}
-                if len(found) <= most:
-                    grids.append(_cheapest_first(found))
+        # The more parts, the more levels: about as many as there are parts, and a few more.
+        for levels in range(1, min(parts + 3, 2 * most // lattice) + 1):
+            found = {**base, **dict(_lattice(simplex, parts, levels))}
+            if len(found) <= most:
+                grids.append(_cheapest_first(found))
     return tuple(sorted(grids, key=len))
 
 
 def _lattice(simplex: Simplex, parts: int, levels: int) -> Iterator[tuple[str, Verdict]]:
     """The networks of a lattice that nothing refuses, by digest."""
     start, budget = simplex.reach.cost(simplex.space.start), simplex.space.budget
-    targets = [round(start * (budget / start) ** (k / levels)) for k in range(1, levels + 1)]
-    for target in targets:
+    for place in range(levels):
+        target = round(start * (budget / start) ** _level(place))
         for cuts in itertools.combinations(range(parts + len(simplex.axes) - 1), parts):
             # Stars and bars: `parts` stars fall among the axes.
             stars = Counter(cut - place for place, cut in enumerate(cuts))
@@ -223,6 +224,15 @@ def _lattice(simplex: Simplex, parts: int, levels: int) -> Iterator[tuple[str, V
             verdict = simplex.judge(simplex.resolve(shares, min(target, budget)))
             if verdict.reason is None and verdict.plan is not None:
                 yield verdict.plan.digest, verdict
+
+
+def _level(place: int) -> float:
+    """The share of the way to the budget of a level: 1, 1/2, 3/4, 1/4, 7/8, 3/8, 5/8, 1/8, ..."""
+    share, half = 1.0, 0.5
+    while place:
+        share -= half * (place & 1)
+        place, half = place >> 1, half / 2
+    return share
 
 
 def _cheapest_first(found: Mapping[str, Verdict]) -> dict[str, Verdict]:
