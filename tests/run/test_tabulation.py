@@ -80,7 +80,7 @@ def test_the_command_makes_such_a_study_and_status_shows_it(
     recipe = "--visits 16 --rungs 8 --recipe batch=8 --recipe bn_batch=8"
     assert main([*words.split(), *recipe.split()]) == 0
     config = Record.open("t", root=tmp_path).config()
-    assert config.training_recipe().anneal == "branch" and config.score_test and not config.final
+    assert config.training_recipe().anneal == "average" and config.score_test and not config.final
     capsys.readouterr()
     assert main(["status", "t", "--root", str(tmp_path), "--json"]) == 0
     status = json.loads(capsys.readouterr().out)
