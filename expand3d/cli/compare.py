@@ -4,7 +4,8 @@ examples:
   expand3d compare --table table/ --strategies expand random tpe --seeds 20 --out contest
   expand3d compare --table table/ --strategies expand expand@250 expand@500
 
-A name with @VISITS trains every network to that rung alone. Samplers choose among the table's
+`race` trains the candidates of a step rung by rung and drops those that are surely worse. Any other
+name with @VISITS trains every network to that rung alone. Samplers choose among the table's
 networks. Each repetition draws one seed per network and the groups of validation clips again; what
 was found is judged on the test clips, by the mean over seeds.
 """
@@ -34,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         required=True,
         metavar="NAME",
-        help="expand, tpe, nsga2, nsga3, gp, qmc or random, each with @VISITS for a rung alone",
+        help="expand, race, tpe, nsga2, nsga3, gp, qmc or random, by choice with @VISITS",
     )
     parser.add_argument(
         "--seeds", type=whole(1), default=20, metavar="N", help="repetitions (default: 20; gp 5)"

@@ -58,7 +58,10 @@ def _reading(key: str, item: dataclasses.Field[Any]) -> dict[str, Any]:
         return {"action": "append", "metavar": value}
     if get_origin(kind) is tuple:
         many = get_args(kind)[-1] is Ellipsis
-        return {"nargs": "+", "metavar": value} if many else {"type": _pair, "metavar": value}
+        if not many:
+            return {"type": _pair, "metavar": value}
+        numbers = parts(get_args(kind)[0])[0] in (int, float)
+        return {"nargs": "+", "metavar": value, "type": _number if numbers else str}
     return {"type": _number if kind in (int, float) else str, "metavar": value}
 
 

@@ -49,10 +49,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--anneal",
         choices=[name for name in get_args(Anneal) if name != "cosine"],
-        default="branch",
+        default="average",
         help="how a rung's test becomes that of a training which ends there: branch cools the "
         "learning rate down and goes on from before, average tests the last weights' average "
-        "(default: branch)",
+        "(default: average)",
     )
     parser.add_argument(
         "--from", dest="study", metavar="STUDY", help="write what this study's record has by now"

@@ -43,7 +43,8 @@ class Candidate:
     parent's candidate. `parent` is the digest of the candidate that an expansion grew or
     contracted. It names one trial, as the number would, but workers side by side do not change it.
     Where the expansion kept several of a step, `label` says which one it is. `repeat` is the seed
-    of the study with which alone it is trained, None for all of them.
+    of the study with which alone it is trained, None for all of them. `point` is its place in the
+    space of the sampler that proposed it.
     """
 
     genotype: Genotype
@@ -60,6 +61,7 @@ class Candidate:
     parent: str | None = None
     start: str = SCRATCH
     repeat: int | None = None
+    point: tuple[float, ...] | None = None
 
     @cached_property
     def digest(self) -> str:
@@ -76,7 +78,9 @@ class Candidate:
         started: dict[str, Any] = {} if self.start == SCRATCH else {"start": self.start}
         if self.repeat is not None:
             started["repeat"] = self.repeat
-        del data["start"], data["repeat"]
+        if self.point is not None:
+            started["point"] = list(self.point)
+        del data["start"], data["repeat"], data["point"]
         return {
             **data,
             "genotype": self.genotype.to_json(),
@@ -91,6 +95,7 @@ class Candidate:
         latency = data.get("latency")
         kept = {key: value for key, value in data.items() if key != "digest"}
         family = FAMILIES.load(data["plan"]["family"])
+        point = data.get("point")
         return cls(
             **{
                 **kept,
@@ -98,6 +103,7 @@ class Candidate:
                 "genotype": Genotype.from_json(data["genotype"]),
                 "merged": tuple(data["merged"]),
                 "latency": Latency.from_json(latency) if latency else None,
+                "point": tuple(point) if point else None,
             }
         )
 

@@ -120,6 +120,21 @@ def test_strategies_train_networks_of_the_table_each_once(name: str, table: Tabl
         assert all(seen.candidate.macs <= BUDGET for seen in course.seen)
 
 
+def test_a_race_costs_less_and_trains_the_winners_to_their_end(table: Table) -> None:
+    whole = run(Entrant.named("expand", table), table, 0, limit=1e15)
+    sure = replace(table)
+    sure.__dict__["spread"] = dict.fromkeys(table.visits, 0.0)
+    raced = run(Entrant.named("race", sure), sure, 0, limit=1e15)
+    assert raced.seen[-1].spent < whole.seen[-1].spent
+    assert {seen.candidate.step for seen in raced.seen} == {0, 1, 2}
+    assert len(raced.seen) < len(whole.seen)
+    # What is left of each step is paid at every rung, once from the beginning to its end.
+    alone = replace(table)
+    alone.__dict__["spread"] = dict.fromkeys(table.visits, 100.0)  # nobody can be told apart
+    free = run(Entrant.named("race", alone), alone, 0, limit=1e15)
+    assert free.seen[-1].spent > whole.seen[-1].spent  # tests on the way come on top
+
+
 def test_an_expansion_ends_where_the_table_does(table: Table) -> None:
     early = {name: row for name, row in table.rows.items() if row.candidate.step in (0, 1)}
     course = run(Entrant.named("expand", table), replace(table, rows=early), 0, limit=1e15)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from bisect import bisect_left
 from collections import Counter
@@ -25,6 +26,8 @@ from expand3d.search.expansion.solve import (
 
 #: The name under which all axes grow at once.
 COMPOUND = "compound"
+#: Settings of an axis that are made before one of them is priced.
+LOOK = 16
 
 
 @lru_cache(maxsize=1024)
@@ -82,9 +85,9 @@ class Reach:
 
     def settings(self, axis: str, now: Genotype) -> list[Genotype]:
         """Ever costlier settings of the axis up to the ceiling; latency is left to the end."""
-        grown = allowed(list(self.family.grow(axis, now, self.limits)), self.limits, self.plan)
+        every = self.family.grow(axis, now, self.limits)
         if self.ceiling is None:
-            return grown
+            return allowed(list(every), self.limits, self.plan)
         computed = tuple(limit for limit in self.price.also if limit.quantity is not LATENCY)
         price, ceiling = replace(self.price, also=computed), self.ceiling
 
@@ -92,6 +95,12 @@ class Reach:
             plan = self.plan(setting)
             return price.of(plan) > ceiling or price.over(plan) is not None
 
+        looked_at: list[Genotype] = []
+        while more := list(itertools.islice(every, LOOK)):  # an axis may have a thousand
+            looked_at += more
+            if over(more[-1]):
+                break
+        grown = allowed(looked_at, self.limits, self.plan)
         return grown[: bisect_left(grown, True, key=over)]
 
     def refused(self, axes: Sequence[str], now: Genotype) -> str | None:

@@ -13,17 +13,16 @@ import contextlib
 import math
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-from expand3d.core.genotype import Genotype
+from expand3d.search.samplers.simplex import Simplex
 from expand3d.search.samplers.space import Space, Verdict
+from expand3d.search.samplers.trained import Trained
 from expand3d.study.optuna_inside import generation_mark, select_parents
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
-    from optuna.distributions import IntDistribution
     from optuna.samplers import BaseSampler
 
 #: Samplers that breed generations; they know nothing of what was refused.
@@ -34,15 +33,6 @@ NEAR_MISSES = {"gp": 32}
 #: Trained networks that a Gaussian process is told at most. Up to here a suggestion takes seconds,
 #: as the search for its best point does anyway; at 1,000 the fit alone took most of a minute.
 MOST_TOLD = {"gp": 200}
-
-
-@dataclass(frozen=True)
-class Trained:
-    """A network with its price and its estimate, `gain`, of which more is better."""
-
-    genotype: Genotype
-    price: int
-    gain: float
 
 
 def informative(trained: Sequence[Trained], most: int) -> Sequence[Trained]:
@@ -92,7 +82,13 @@ class Model:
     """
 
     def __init__(
-        self, sampler: str, space: Space, trained: Sequence[Trained], *, seed: int, population: int
+        self,
+        sampler: str,
+        space: Space | Simplex,
+        trained: Sequence[Trained],
+        *,
+        seed: int,
+        population: int,
     ) -> None:
         import optuna
 
@@ -101,7 +97,7 @@ class Model:
         self._space = space
         trained = informative(trained, MOST_TOLD.get(sampler, len(trained)))
         self._gain = fmean(network.gain for network in trained)
-        self._distributions = _distributions(space)
+        self._distributions = space.distributions()
         missed = space.near_misses(NEAR_MISSES.get(sampler, 0))
         # A limit that nobody exceeds is not worth a model of its own.
         exceeded = {name for v in missed for name, amount in v.excess.items() if amount > 0}
@@ -113,9 +109,10 @@ class Model:
             for place, network in enumerate(trained):
                 generation = place // population if self._genetic else None
                 verdict = space.judge(network.genotype).priced(network.price, space.budget)
-                self._add(verdict, network.gain, generation)
+                self._add(verdict, network.gain, generation, space.params(network))
             for verdict in missed:
-                self._add(verdict, self._gain, None)
+                missing = Trained(verdict.genotype, verdict.price, self._gain)
+                self._add(verdict, self._gain, None, space.params(missing))
             if self._genetic:
                 _select_parents(self._study, sampler, len(trained) // population, population)
 
@@ -123,7 +120,7 @@ class Model:
         """The next suggestion, legal or not; it counts as in training until it is refused."""
         with _quiet(), _one_thread(self._threaded):
             trial = self._study.ask(dict(self._distributions))
-        return trial, self._space.judge(self._space.genotype(trial.params))
+        return trial, self._space.judge_params(trial.params)
 
     def refuse(self, trial: Trial, verdict: Verdict) -> None:
         """Tell the sampler that a suggestion exceeds a limit, or that the network is known."""
@@ -138,14 +135,16 @@ class Model:
             # A sampler that models constraints needs values too: those that say nothing.
             self._study.tell(trial, [self._gain, math.log(verdict.price)])
 
-    def _add(self, verdict: Verdict, gain: float, generation: int | None) -> None:
+    def _add(
+        self, verdict: Verdict, gain: float, generation: int | None, params: dict[str, float]
+    ) -> None:
         from optuna.trial import create_trial
 
         mark = {} if generation is None else generation_mark(self._study.sampler, generation)
         self._study.add_trial(
             create_trial(
                 values=[gain, math.log(verdict.price)],
-                params=dict(self._space.places(verdict.genotype)),
+                params=params,
                 distributions=dict(self._distributions),
                 constraints={name: verdict.excess[name] for name in self._limits} or None,
                 system_attrs=mark,
@@ -174,12 +173,6 @@ def _make(sampler: str, seed: int, population: int) -> BaseSampler:
             return samplers.NSGAIISampler(seed=seed, population_size=population)
         assert sampler == "nsga3", sampler
         return samplers.NSGAIIISampler(seed=seed, population_size=population)
-
-
-def _distributions(space: Space) -> dict[str, IntDistribution]:
-    from optuna.distributions import IntDistribution
-
-    return {d.factor: IntDistribution(d.low, d.high, log=d.log) for d in space.dimensions}
 
 
 @contextlib.contextmanager

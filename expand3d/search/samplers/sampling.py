@@ -10,19 +10,21 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import ClassVar
+from typing import Any, ClassVar, Self
 
 from expand3d.core.errors import ConfigError, nearest
 from expand3d.core.genotype import Genotype, digest
 from expand3d.core.plugins import STRATEGIES
 from expand3d.core.trial import BASELINE, Candidate, Trial
-from expand3d.cost.price import IN_MACS, Price, Unmeasured
+from expand3d.cost.price import IN_MACS, Known, Price, Unmeasured, nothing
 from expand3d.networks import get_family
 from expand3d.networks.family import Limits
 from expand3d.search.expansion.steps import Offer, StepSummary
 from expand3d.search.samplers.latency_guess import SLACK, guesses
-from expand3d.search.samplers.optuna import GENETIC, Model, Trained
+from expand3d.search.samplers.optuna import GENETIC, Model
+from expand3d.search.samplers.simplex import Draw, Simplex, every_axis_costs
 from expand3d.search.samplers.space import RESTRICTED, Order, Space, Verdict
+from expand3d.search.samplers.trained import Trained
 from expand3d.search.statistics import Metric, estimate, rank
 from expand3d.search.strategy import Ask, Batch, Done, Given, Measure, StrategyBase, answers
 
@@ -47,7 +49,8 @@ class Sampling(StrategyBase):
 
     `batch` networks are proposed at once; a later batch knows the results of those before. A grid
     needs no results and may end before `trials`. No batch follows once the networks' multiply-adds,
-    of one clip each, add up to `spend`.
+    of one clip each, add up to `spend`. `draw` "shares" proposes a cost and shares of the growth up
+    to it, "factors" each factor by itself, as earlier versions did.
     """
 
     sampler: str
@@ -62,6 +65,7 @@ class Sampling(StrategyBase):
     batch: int = 1
     spend: int | None = None
     price: Price = IN_MACS
+    draw: Draw = "shares"
 
     grows: ClassVar[tuple[str, ...]] = ("budget", "trials", "spend")
 
@@ -69,6 +73,7 @@ class Sampling(StrategyBase):
     def configured(cls, given: Given) -> Sampling:
         config = given.config
         return cls(
+            draw="shares" if every_axis_costs(given) else "factors",
             sampler=config.strategy,
             family=given.start.family,
             num_classes=given.num_classes,
@@ -82,6 +87,10 @@ class Sampling(StrategyBase):
             spend=given.spend,
             price=given.price,
         )
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any], *, known: Known = nothing) -> Self:
+        return super().from_json({"draw": "factors", **data}, known=known)
 
     def __post_init__(self) -> None:
         samplers = STRATEGIES.using("batch")
@@ -213,7 +222,7 @@ class Sampling(StrategyBase):
         )
 
     @property
-    def space(self) -> Space:
+    def space(self) -> Space | Simplex:
         """The networks that may be proposed."""
         start = self.start or get_family(self.family).base
         price, slack = self.price, 1.0
@@ -226,7 +235,8 @@ class Sampling(StrategyBase):
                 price=price,
             )
             price, slack = replace(price, known=guess), SLACK
-        return Space(self.family, start, self.num_classes, self.budget, self.limits, price, slack)
+        space = Space(self.family, start, self.num_classes, self.budget, self.limits, price, slack)
+        return space if self.draw == "factors" else Simplex(space)
 
     @property
     def population(self) -> int:
@@ -261,6 +271,7 @@ class Sampling(StrategyBase):
             step=step,
             axis=None,
             role=self.sampler,
+            point=verdict.point,
             **self.price.fields(verdict.plan),
         )
 
@@ -310,7 +321,7 @@ class Sampling(StrategyBase):
         """The sampler's suggestions, until too many in a row are of no use."""
         gains = [estimate(trial).gain(self.metric) for trial in scored]
         networks = [
-            Trained(trial.candidate.genotype, trial.candidate.cost, gain)
+            Trained(trial.candidate.genotype, trial.candidate.cost, gain, trial.candidate.point)
             for trial, gain in zip(scored, gains, strict=True)
         ]
         seed = int(digest(self.seed, step)[:8], 16)

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property, lru_cache
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,7 @@ from expand3d.core.quantity import LATENCY, MACS
 from expand3d.cost.price import IN_MACS, Price
 from expand3d.networks import get_family
 from expand3d.networks.family import Factor, Family, Limits
+from expand3d.search.samplers.trained import Trained
 
 #: Step of a factor whose family names none.
 FINE = Fraction(1, 100)
@@ -83,7 +84,8 @@ class Verdict:
 
     `excess` holds log(amount / limit) for each of `Space.names`: above 0 is too much, and a cost
     that was guessed above `slack`. `plan` is None where the family cannot resolve the genotype.
-    `refusal` is why a restriction refuses the network.
+    `refusal` is why a restriction refuses the network, `point` its place in a sampler's space,
+    where that is no function of the genotype.
     """
 
     genotype: Genotype
@@ -92,6 +94,7 @@ class Verdict:
     excess: Mapping[str, float]
     slack: float = 0.0
     refusal: str | None = None
+    point: tuple[float, ...] | None = None
 
     @property
     def exceeded(self) -> str | None:
@@ -146,6 +149,20 @@ class Space:
     def places(self, genotype: Genotype) -> dict[str, int]:
         """The steps at or nearest to a genotype's factors."""
         return {d.factor: d.place(genotype[d.factor]) for d in self.dimensions}
+
+    def distributions(self) -> dict[str, Any]:
+        """Optuna's distribution of each factor's steps."""
+        from optuna.distributions import IntDistribution
+
+        return {d.factor: IntDistribution(d.low, d.high, log=d.log) for d in self.dimensions}
+
+    def params(self, network: Trained) -> dict[str, float]:
+        """The steps of a trained network's factors."""
+        return dict(self.places(network.genotype))
+
+    def judge_params(self, params: Mapping[str, float]) -> Verdict:
+        """The network at these steps, with the limit that it exceeds, if any."""
+        return self.judge(self.genotype({name: int(step) for name, step in params.items()}))
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -13,17 +13,19 @@ from functools import cached_property
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from expand3d.core.errors import ConfigError, nearest
 from expand3d.core.result import Training, TrainingKey
 from expand3d.core.scores import PackedScores
 from expand3d.core.trial import Candidate, Trial
+from expand3d.search.racing import losers
 from expand3d.search.strategy import Ask, Batch
 from expand3d.search.tabular.rows import SAMPLERS, RowSampling
-from expand3d.search.tabular.table import Table
+from expand3d.search.tabular.table import Cell, Table
 
-#: The strategy that expands.
-EXPAND = "expand"
+#: The strategy that expands, and the one that races the candidates of each of its steps.
+EXPAND, RACE = "expand", "race"
 
 
 class Asks(Protocol):
@@ -34,7 +36,10 @@ class Asks(Protocol):
 
 @dataclass(frozen=True)
 class Entrant:
-    """A strategy with its name: `expand`, or `tpe@250`, which trains all to 250 visits alone."""
+    """A strategy with its name: `expand`, or `tpe@250`, which trains all to 250 visits alone.
+
+    `race` begins at the first rung; `race@250` at that one.
+    """
 
     name: str
     strategy: str
@@ -44,16 +49,17 @@ class Entrant:
     def named(cls, text: str, table: Table) -> Entrant:
         """The entrant whose name this is; ConfigError where the table has none such."""
         strategy, at, visits = text.partition("@")
-        known = (EXPAND, *SAMPLERS)
+        known = (EXPAND, RACE, *SAMPLERS)
         if strategy not in known:
             raise ConfigError(f"strategies = {text!r}: no such strategy{nearest(strategy, known)}")
         if at and visits not in map(str, table.visits):
             there = ", ".join(map(str, table.visits))
             raise ConfigError(f"strategies = {text!r}: the table has tests after {there} visits")
-        return cls(text, strategy, int(visits) if at else table.whole)
+        alone = table.visits[0] if strategy == RACE else table.whole
+        return cls(text, strategy, int(visits) if at else alone)
 
     def made(self, table: Table, seed: int, batch: int) -> Asks:
-        if self.strategy == EXPAND:
+        if self.strategy in (EXPAND, RACE):
             return replace(table.expansion, seed=seed)
         return RowSampling(table, self.strategy, seed, batch)
 
@@ -88,21 +94,30 @@ class Repetition:
         self.table, rng = table, np.random.default_rng([seed, 19])
         groups = int(table.groups.max()) + 1
         counts = np.bincount(rng.integers(groups, size=groups), minlength=groups)
-        self._weights = counts[table.groups] / counts[table.groups].sum()
+        self.counts = counts[table.groups].astype(float)
+        self._weights = self.counts / self.counts.sum()
         self._lots = {
             name: (float(rng.random()), float(rng.standard_normal())) for name in table.rows
         }
 
     def seen(self, candidate: Candidate, visits: int) -> tuple[float, float]:
         """Log-loss and top-1 of a network of the table after so many visits."""
+        cell, more = self._drawn(candidate, visits)
+        nll = max(0.0, float(cell.val_nll @ self._weights) + more)
+        return nll, float(cell.val_right @ self._weights)
+
+    def losses(self, candidate: Candidate, visits: int) -> NDArray[np.float64]:
+        """Log-loss of each validation clip, to be counted as `counts` says."""
+        cell, more = self._drawn(candidate, visits)
+        return cell.val_nll.astype(float) + more
+
+    def _drawn(self, candidate: Candidate, visits: int) -> tuple[Cell, float]:
+        """The test of the seed that was drawn, and what a lack of other seeds adds to its loss."""
         row = self.table.rows[candidate.digest]
         lot, normal = self._lots[candidate.digest]
         seeds = row.seeds(visits)
-        cell = row.cells[seeds[int(lot * len(seeds))], visits]
-        nll = float(cell.val_nll @ self._weights)
-        if len(seeds) == 1:
-            nll = max(0.0, nll + normal * self.table.spread[visits])
-        return nll, float(cell.val_right @ self._weights)
+        more = normal * self.table.spread[visits] if len(seeds) == 1 else 0.0
+        return row.cells[seeds[int(lot * len(seeds))], visits], more
 
     @cached_property
     def clips(self) -> int:
@@ -127,16 +142,51 @@ def run(entrant: Entrant, table: Table, seed: int, *, limit: float, batch: int =
     seen: list[Seen] = []
     spent, missing = 0, None
     while missing is None and spent < limit and isinstance(ask := strategy.ask(history), Batch):
-        for candidate in _new(ask, history):
-            if candidate.digest not in table.rows:
-                missing = candidate
-                break
-            trial = repetition.trial(len(history), candidate, entrant.visits)
+        new = list(_new(ask, history))
+        missing = next((c for c in new if c.digest not in table.rows), None)
+        there = [c for c in new if c.digest in table.rows]
+        if entrant.strategy == RACE and missing is None:
+            left, spent = _raced(there, repetition, entrant.visits, spent)
+            stopped = [c for c in there if c not in left]
+            history += [Trial(0, "stopped", c, {}, reason="lost the race") for c in stopped]
+            paid = [(c, table.whole, 0) for c in left]
+        else:
+            paid = [(c, entrant.visits, table.cost(c, entrant.visits)) for c in there]
+        for candidate, visits, cost in paid:
+            trial = repetition.trial(len(history), candidate, visits)
             history.append(trial)
             assert trial.means is not None
-            spent += table.cost(candidate, entrant.visits)
+            spent += cost
             seen.append(Seen(candidate, trial.means.nll, trial.means.top1, spent))
     return Course(entrant, seed, tuple(seen), missing)
+
+
+def _raced(
+    candidates: Sequence[Candidate], repetition: Repetition, first: int, spent: int
+) -> tuple[list[Candidate], int]:
+    """The candidates that a race leaves at the end of their training, and all that is spent then.
+
+    A single one that is left has no rival, and is trained to its end at once.
+    """
+    table, left, before = repetition.table, list(candidates), 0
+    rungs = [visits for visits in table.visits if visits >= first]
+    for rung in rungs:
+        if len(left) == 1 and rung != table.whole:
+            continue
+        spent += sum(table.further(c, before, rung) for c in left)
+        before = rung
+        if rung == table.whole:
+            break
+        lost = losers(
+            np.array([repetition.losses(c, rung) for c in left]),
+            table.groups,
+            spread=table.spread[rung],
+            looks=len(rungs) - 1,
+            field=len(candidates),
+            weights=repetition.counts,
+        )
+        left = [c for place, c in enumerate(left) if place not in lost]
+    return left, spent
 
 
 def _new(batch: Batch, history: Sequence[Trial]) -> Iterator[Candidate]:

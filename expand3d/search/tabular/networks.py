@@ -11,7 +11,7 @@ from expand3d.core.trial import Candidate
 from expand3d.networks import get_family
 from expand3d.search.expansion.compound import Reach
 from expand3d.search.expansion.expansion import Expansion
-from expand3d.search.samplers.shares import random_shares, shared
+from expand3d.search.samplers.shares import shared, shares_of
 
 #: The role of a random network of a table.
 DRAW = "draw"
@@ -46,7 +46,8 @@ def draws(expansion: Expansion, count: int, taken: set[str]) -> Iterator[Candida
     number = failed = 0
     while count and failed < ATTEMPTS:
         rng = np.random.default_rng(int(digest(expansion.seed, DRAW, number), 16))
-        genotype = shared(reach, start, random_shares(family.axes, rng), expansion.budget)
+        shares = shares_of(family.axes, rng.random(len(family.axes) - 1).tolist())
+        genotype = shared(reach, start, shares, expansion.budget)
         plan = reach.plan(genotype)
         number, failed = number + 1, failed + 1
         if plan.digest in taken or expansion.limits.refusal(plan) is not None:

@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from expand3d.core.genotype import Genotype, digest
 from expand3d.core.trial import Candidate, Trial
 from expand3d.networks import get_family
-from expand3d.search.samplers.optuna import Model, Trained
+from expand3d.search.samplers.optuna import Model
 from expand3d.search.samplers.space import Dimension, Space
+from expand3d.search.samplers.trained import Trained
 from expand3d.search.statistics import estimate
 from expand3d.search.strategy import Ask, Batch, Done
 

@@ -99,8 +99,10 @@ class Table:
     def further(self, candidate: Candidate, before: int, visits: int) -> int:
         """Multiply-adds of going on from a test after `before` visits to one after `visits`.
 
-        A branch that was tested is thrown away.
+        0 visits before are a training from the beginning. A branch that was tested is thrown away.
         """
+        if not before:
+            return self.cost(candidate, visits)
         batches = math.ceil(before / self.recipe.batch)
         kept = self.recipe.trunk(batches) * self.recipe.batch
         saved = TRAINING_FACTOR * candidate.macs * kept
