@@ -21,6 +21,7 @@ from expand3d.data.store import ClipStore
 from expand3d.training.batches import ClipBatch
 from expand3d.training.checkpoint import save_weights
 from expand3d.training.loop import Log
+from expand3d.training.peers import ALONE, Peers
 from expand3d.training.placement import Placement
 from expand3d.training.precise_norm import reestimate
 from expand3d.training.scoring import Scorer, score_clips
@@ -36,7 +37,8 @@ class Full:
 
     After every `every` epochs the clips `val` are scored, a view each, and the best weights so far
     go to the file `best`. `keep_best` tests and keeps those in the end, in place of the last.
-    `told` is given each row of the curve.
+    `told` is given each row of the curve. `peers` are the processes that train together.
+    `compiled` trains by torch.compile.
     """
 
     extras: Extras = PLAIN
@@ -46,6 +48,8 @@ class Full:
     keep_best: bool = False
     log: Log | None = None
     told: Callable[[Mapping[str, float]], None] = lambda row: None
+    peers: Peers = ALONE
+    compiled: bool = False
 
 
 class Labelled(Protocol):

@@ -201,3 +201,21 @@ def test_the_share_of_a_mixture_is_of_the_pass_alone() -> None:
 def test_choices_that_are_not_legal(values: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         Extras(**values)
+
+
+@pytest.mark.slow
+def test_a_compiled_training_gives_the_same_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As far as the tracing goes: compiling C++ takes minutes. The names are the network's own."""
+    compile_of = torch.nn.Module.compile
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda self: compile_of(self, backend="eager"))
+    for name in ("plain", "compiled"):
+        (tmp_path / name).mkdir()
+    run(tmp_path / "plain", Full())
+    training = run(tmp_path / "compiled", Full(compiled=True))
+    assert training.environment["compile"] == "on"
+    plain, compiled = (load_file(tmp_path / n / "w.safetensors") for n in ("plain", "compiled"))
+    assert plain.keys() == compiled.keys()
+    for name, value in plain.items():
+        torch.testing.assert_close(compiled[name], value, rtol=1e-3, atol=1e-3)
