@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +30,7 @@ from expand3d.interop.formats import refuse_occupied
 from expand3d.interop.json_folder import NETWORK, WEIGHTS, load_export, write_description
 from expand3d.interop.network import TRAINING_CLIPS, ExportedNetwork
 from expand3d.networks import get_family
+from expand3d.run.by_class import too_few, training_clips
 from expand3d.run.events import Watch
 from expand3d.run.initial import find_initial, refuse_unfit, unknown_clips
 from expand3d.run.prepare.bench import device_for, threads_for
@@ -56,8 +56,6 @@ if TYPE_CHECKING:
 
 LOG, CHECKPOINT, BEST, SCORES = "train.jsonl", "checkpoint.pt", "best.safetensors", "training.json"
 BOARD = "tensorboard"
-#: Classes that the plan counts by name.
-LISTED = 12
 
 
 @dataclass(frozen=True)
@@ -175,8 +173,9 @@ def prepare_training(wanted: Wanted, watch: Watch) -> Prepared:
     if wanted.known is not None:
         refuse_changed_data(wanted.known, clips, study=wanted.title)
     parts = clips.parts
-    for note in parts.notes:
-        watch.note(note)
+    for note in (*parts.notes, too_few(clips.store, parts)):
+        if note:
+            watch.note(note)
     tell_films(config, clips.store, parts.part_of(), watch, refuse=wanted.known is None)
     store: Any = clips.store
     threads = execution.threads or max(1, threads_for(execution) // beside_here())
@@ -228,7 +227,7 @@ def plan_lines(wanted: Wanted, ready: Prepared) -> list[tuple[str, str]]:
         ("network", f"{wanted.title}: {plan.frames}x{plan.stride} frames, {plan.crop} pixels"),
         ("begins", wanted.init),
         ("data", f"{wanted.data.data}: {_counted(ready)}"),
-        ("classes", _by_class(ready)),
+        ("classes", training_clips(ready.clips.store, ready.job.train)),
         (
             "training",
             f"{recipe.profile}: {steps:,} steps of {recipe.batch} clips{part}, lr {recipe.lr:g}; "
@@ -242,17 +241,6 @@ def _counted(ready: Prepared) -> str:
     scored = f"{len(ready.job.held_out)} clips of the {ready.part} part are scored in the end"
     validate = f"{len(ready.val)} validate, " if ready.val else ""
     return f"{len(ready.job.train)} clips train, {validate}{scored}"
-
-
-def _by_class(ready: Prepared) -> str:
-    """The training clips of each class, or the fewest and the most of many."""
-    store = ready.clips.store
-    counts = Counter(store.labels[index] for index in ready.job.train)
-    named = {name: counts[label] for label, name in enumerate(store.class_names)}
-    if len(named) <= LISTED:
-        return ", ".join(f"{name} {count}" for name, count in named.items())
-    least, most = (how(named, key=named.__getitem__) for how in (min, max))
-    return f"{len(named)} of {named[least]} ({least}) to {named[most]} ({most}) training clips"
 
 
 def _trained(

@@ -87,6 +87,14 @@ def test_a_trial_joins_its_study_and_is_exported(
     assert torch.equal(exported.build()(clips), load_export(finished).build()(clips))
 
 
+def test_status_tells_of_it(finished: Path, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["status", "tiny", "--root", str(root)]) == 0
+    assert "trained in full, trial 0: top-1 " in capsys.readouterr().out
+    assert main(["status", "tiny", "--root", str(root), "--json"]) == 0
+    (told,) = json.loads(capsys.readouterr().out)["trained"]
+    assert told["trial"] == 0 and Path(told["weights"]).is_file()
+
+
 def test_the_learning_rate_goes_with_the_batch(finished: Path) -> None:
     recipe = load_export(finished).recipe
     assert (recipe["profile"], recipe["batch"], recipe["bn_batch"]) == ("paper", 8, 4)
