@@ -23,6 +23,7 @@ from expand3d.report.study.view import load_view
 from expand3d.run.driver import run_study
 from expand3d.study.lock import StudyLock
 from expand3d.study.record import Record
+from tests.helpers.killed import KILLED
 from tests.helpers.made_videos import write_data_set
 from tests.helpers.study_config import tiny, without_timing
 
@@ -114,26 +115,6 @@ def test_it_is_said_what_is_trained(
     assert (finished / "network.json").stat().st_mtime_ns == before
     assert main([*words("tiny:0", root), "--seed", "4"]) == 2
     assert "holds the result of another seed" in capsys.readouterr().err
-
-
-#: The command in a process that is killed as soon as it has written a second checkpoint.
-KILLED = """
-import os, signal, sys
-from expand3d.cli.main import main
-from expand3d.training.checkpoint import Checkpointer
-
-write, count = Checkpointer.write, []
-
-def write_and_die(self, state):
-    write(self, state)
-    count.append(1)
-    if len(count) == 2:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-Checkpointer.write = write_and_die
-Checkpointer.due = lambda self, *, epoch_end: True
-sys.exit(main(sys.argv[1:]))
-"""
 
 
 @pytest.mark.slow
