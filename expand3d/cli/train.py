@@ -176,6 +176,8 @@ def _wanted(args: argparse.Namespace, subject: Subject) -> Wanted:
     given = given_keys(args, KEYS)
     study = subject.config
     own = study is not None and not any(key in given for key in DATA_KEYS)
+    if args.with_val and args.keep == "best":
+        raise ConfigError("--keep best needs the validation part, which --with-val trains on")
     out = args.out or subject.folder
     if out is None:
         raise ConfigError(f"--out DIR is needed to train {args.network}")

@@ -190,6 +190,7 @@ def mistakes() -> list[tuple[list[str], str]]:
         (["tiny", "--accumulate", "3"], "--accumulate 3 must divide the batch of 8"),
         (["tiny", "--recipe", "epoch=3"], "did you mean 'epochs'"),
         (["tiny", "--epochs", "3"], "not allowed with argument"),
+        (["tiny", "--with-val", "--keep", "best"], "--keep best needs the validation part"),
         (["tiny", "--frontier", "--out", "x"], "leave --out out"),
     ]
 

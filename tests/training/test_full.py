@@ -113,6 +113,11 @@ def test_what_is_kept_is_the_average_of_the_weights(tmp_path: Path) -> None:
             torch.testing.assert_close(value.double(), average[name], rtol=1e-4, atol=1e-5)
 
 
+def test_the_last_epoch_is_validated_however_many_lie_between(tmp_path: Path) -> None:
+    training = run(tmp_path, Full(every=3))
+    assert [row["epoch"] for row in training.curve if "val_top1" in row] == [3, 4]
+
+
 def test_the_best_weights_may_be_the_kept_ones(tmp_path: Path) -> None:
     training = run(tmp_path, Full(keep_best=True))
     best = load_file(tmp_path / "best.safetensors")
