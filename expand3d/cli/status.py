@@ -48,7 +48,7 @@ def main(args: argparse.Namespace) -> int:
 
 
 def _print(args: argparse.Namespace) -> None:
-    from expand3d.report.study.status import final_text, status_json
+    from expand3d.report.study.status import final_text, status_json, trained_lines
     from expand3d.report.study.view import load_view
 
     view = load_view(args.name, root=args.root, storage=args.storage)
@@ -66,6 +66,8 @@ def _print(args: argparse.Namespace) -> None:
     last = final_text(view)
     if last:
         console.print(last, soft_wrap=True)
+    for line in trained_lines(view):
+        console.print(line, markup=False, soft_wrap=True)
     if view.state != "running" and any(trial.state == "running" for trial in view.baselines):
         again = study_command("baselines --study", view.name, root=args.root, storage=args.storage)
         console.print(f"go on with the baselines: {again}", markup=False, soft_wrap=True)

@@ -83,6 +83,7 @@ def add_recipe_flags(parser: argparse.ArgumentParser) -> None:
     )
     add("--lr", type=number(0), metavar="X", help="highest learning rate, not scaled")
     add("--label-smoothing", type=float, metavar="SHARE", help="of the recipe's loss")
+    add("--compile", action="store_true", help="train by torch.compile")
     add("--amp", choices=("auto", "on", "off"), help="bfloat16 where it is supported")
     add(
         "--recipe",
@@ -124,14 +125,19 @@ def main(args: argparse.Namespace) -> int:
     from expand3d.cli.outcome import SignalStop
     from expand3d.run.subject import join_record
     from expand3d.run.train import train_in_full
+    from expand3d.training.peers import helps
 
     subjects = _subjects(args)
     wanted = [(subject, _wanted(args, subject)) for subject in subjects]
     watch = PlainWatch(every=2 if sys.stderr.isatty() else 10)
+    if helps():  # one process of torchrun's speaks
+        watch.console.quiet = True
     done: list[dict[str, Any]] = []
     with SignalStop(watch) as stop:
         for subject, each in wanted:
             network = train_in_full(each, watch=watch, stop=stop)
+            if network is None and helps() and not stop():
+                continue
             if network is None:
                 watch.note("the same command goes on from here")
                 return 130
@@ -139,7 +145,7 @@ def main(args: argparse.Namespace) -> int:
             done.append(_outcome(each, network, why_not))
             if not args.json:
                 _say(each, network, why_not, watch)
-    if args.json:
+    if args.json and not helps():
         print(json.dumps(done if args.frontier else done[0], indent=2))
     return 0
 
@@ -170,6 +176,8 @@ def _wanted(args: argparse.Namespace, subject: Subject) -> Wanted:
     given = given_keys(args, KEYS)
     study = subject.config
     own = study is not None and not any(key in given for key in DATA_KEYS)
+    if args.with_val and args.keep == "best":
+        raise ConfigError("--keep best needs the validation part, which --with-val trains on")
     out = args.out or subject.folder
     if out is None:
         raise ConfigError(f"--out DIR is needed to train {args.network}")
@@ -189,6 +197,7 @@ def _wanted(args: argparse.Namespace, subject: Subject) -> Wanted:
         every=args.val_every,
         keep_best=args.keep == "best",
         tensorboard=args.tensorboard,
+        compiled=args.compile,
         known=subject.data if own else None,
     )
 

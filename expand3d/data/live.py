@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Generator
 from pathlib import Path
-from queue import Queue
+from queue import Empty, Queue
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from expand3d.core.errors import DataError
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 #: Standard input, as a source of video.
 STDIN = "-"
+#: Seconds after which a source that says nothing is left, to see whether to go on.
+TICK = 0.2
 #: Options of FFmpeg: look at a second of a stream, and no more, before the first frame.
 PROMPT = {"analyzeduration": "1000000"}
 
@@ -45,8 +47,9 @@ def is_live(source: str) -> bool:
 def live_frames(source: str, *, fps: float) -> Generator[list[Arrived]]:
     """All frames that came since the last ones were taken, at `fps` by their time stamps.
 
-    A thread reads them, so that the source never waits. DataError where there is no such camera, or
-    no video in it.
+    None of them where nothing came for TICK seconds, so that the caller may end it. A thread reads
+    them, so that the source never waits. DataError where there is no such camera, or no video in
+    it.
     """
     queue: Queue[Arrived | BaseException | None] = Queue()
     reader = threading.Thread(target=_read, args=(source, fps, queue), daemon=True)
@@ -54,7 +57,11 @@ def live_frames(source: str, *, fps: float) -> Generator[list[Arrived]]:
     ended = False
     while not ended:
         came: list[Arrived] = []
-        item = queue.get()
+        try:
+            item = queue.get(timeout=TICK)
+        except Empty:
+            yield came
+            continue
         while True:
             if item is None:
                 ended = True

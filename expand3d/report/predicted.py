@@ -25,7 +25,7 @@ TOP = 5
 
 
 class Prediction(Protocol):
-    """The finds in one source."""
+    """The windows and spans of one source."""
 
     @property
     def source(self) -> str: ...

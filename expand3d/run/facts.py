@@ -9,6 +9,7 @@ from expand3d.core.process import cores
 from expand3d.core.units import in_bytes
 from expand3d.data.cache import CachedStore, CacheSpec, estimate_bytes, kept
 from expand3d.data.planned import PlannedStore
+from expand3d.run.by_class import spread, too_few
 from expand3d.run.events import Watch
 from expand3d.run.prepare import Prepared
 from expand3d.search.statistics import NAMES, resolvable_difference
@@ -29,6 +30,8 @@ def advice(ready: Prepared) -> Iterator[str]:
     """Lines that the user should know before the run begins."""
     config, bench = ready.config, ready.bench
     yield from ready.clips.parts.notes
+    if few := too_few(ready.store, ready.clips.parts, folds=config.folds):
+        yield few
     if config.side_by_side < config.at_a_time:
         yield (
             f"batch = {config.batch} networks are proposed at once, so that no more of the "
@@ -72,8 +75,8 @@ def _data(ready: Prepared) -> str:
     )
     return (
         f"{config.data}: {len(store)} clips, {len(store.class_names)} classes; {choosing}, "
-        f"{len(parts.test)} test; {in_bytes(store.cached_bytes)} decoded{_sizes(ready)}"
-        f"{_to_decode(store)}"
+        f"{len(parts.test)} test; {spread(store, parts.train)}; "
+        f"{in_bytes(store.cached_bytes)} decoded{_sizes(ready)}{_to_decode(store)}"
     )
 
 

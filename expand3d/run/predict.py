@@ -56,7 +56,7 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Found:
-    """The finds in one source: windows, of a whole video one, and the spans that they make.
+    """The windows of one source, of a whole video one, and the spans that they make.
 
     `features` are a row per window, where they are wanted. `dropped` windows of a live source were
     left out to keep up.
@@ -115,7 +115,7 @@ class Predictor:
         self._features = _Features(self._answers, model) if wanted.features else None
 
     def file(self, source: str, *, stop: Callable[[], bool] = lambda: False) -> Found:
-        """The finds in a file; Interrupted once `stop` says so."""
+        """The labels of a file; Interrupted once `stop` says so."""
         if self.wanted.slides:
             return self._slid(source, stop)
         plan, fps = self.model.plan, self.model.fps
@@ -162,7 +162,7 @@ class Predictor:
         stop: Callable[[], bool] = lambda: False,
         tell: Callable[[Told], None] = lambda told: None,
     ) -> Found:
-        """The finds in a camera or a pipe, told window by window until it ends or `stop` says so.
+        """The labels of a camera or a pipe, told by window until it ends or `stop` says so.
 
         Windows that wait while newer ones are whole are dropped, so that the delay stays small.
         """

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections import Counter
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from expand3d.core.errors import FileError, UserError
 from expand3d.core.extras import PLAIN, Extras
@@ -30,6 +30,7 @@ from expand3d.interop.formats import refuse_occupied
 from expand3d.interop.json_folder import NETWORK, WEIGHTS, load_export, write_description
 from expand3d.interop.network import TRAINING_CLIPS, ExportedNetwork
 from expand3d.networks import get_family
+from expand3d.run.by_class import too_few, training_clips
 from expand3d.run.events import Watch
 from expand3d.run.initial import find_initial, refuse_unfit, unknown_clips
 from expand3d.run.prepare.bench import device_for, threads_for
@@ -47,10 +48,14 @@ from expand3d.run.prepare.sizes import Form, sizes_of
 from expand3d.study.sections import Data, Execution
 from expand3d.study.session import Session
 
+if TYPE_CHECKING:
+    pass
+
+if TYPE_CHECKING:
+    from expand3d.training.peers import Peers
+
 LOG, CHECKPOINT, BEST, SCORES = "train.jsonl", "checkpoint.pt", "best.safetensors", "training.json"
 BOARD = "tensorboard"
-#: Classes that the plan counts by name.
-LISTED = 12
 
 
 @dataclass(frozen=True)
@@ -75,6 +80,7 @@ class Wanted:
     every: int = 1
     keep_best: bool = False
     tensorboard: bool = False
+    compiled: bool = False
     known: Mapping[str, Any] | None = None
 
 
@@ -116,25 +122,28 @@ def train_in_full(
 ) -> ExportedNetwork | None:
     """The trained network, which `wanted.out` holds by now; None where `stop` ended it.
 
-    The folder then holds the checkpoint from which the same call goes on. What is finished is not
-    begun again. ExportError where the folder holds something else; UserError where the training
-    gives nothing.
+    Of several processes that torchrun started the first alone has it. After a stop the folder holds
+    the checkpoint from which the same call goes on. What is finished is not begun again.
+    ExportError where the folder holds something else; UserError where the training gives nothing.
     """
     watch = watch or Watch()
     refuse_other_folder(wanted.out)
-    ready = prepare_training(wanted, watch)
-    if (wanted.out / NETWORK).is_file():
-        return _finished(wanted, ready, watch)
-    for title, line in plan_lines(wanted, ready):
-        watch.note(f"{title:<9} {line}")
-    try:
-        training = _trained(wanted, ready, watch, stop)
-    except Interrupted as stopped:
-        watch.note(str(stopped))
-        return None
-    except OSError as error:
-        raise FileError(f"{wanted.out}: {error}; the last good checkpoint stays") from None
-    return _kept(wanted, ready, training)
+    from expand3d.training.peers import first_then_others, together
+
+    with together() as peers:
+        ready = first_then_others(peers, lambda: prepare_training(wanted, watch))
+        if (wanted.out / NETWORK).is_file():
+            return _finished(wanted, ready, watch)
+        for title, line in plan_lines(wanted, ready):
+            watch.note(f"{title:<9} {line}")
+        try:
+            training = _trained(wanted, ready, watch, stop, peers)
+        except Interrupted as stopped:
+            watch.note(str(stopped))
+            return None
+        except OSError as error:
+            raise FileError(f"{wanted.out}: {error}; the last good checkpoint stays") from None
+        return _kept(wanted, ready, training) if peers.first else None
 
 
 def refuse_other_folder(out: Path) -> None:
@@ -145,6 +154,8 @@ def refuse_other_folder(out: Path) -> None:
 
 def prepare_training(wanted: Wanted, watch: Watch) -> Prepared:
     """Read, split and decode the data, once network and weights are known to be legal."""
+    from expand3d.training.peers import beside_here
+
     config, execution, recipe = wanted.data, wanted.execution, wanted.recipe
     family = get_family(wanted.genotype.family)
     family.resolve(wanted.genotype)
@@ -162,11 +173,12 @@ def prepare_training(wanted: Wanted, watch: Watch) -> Prepared:
     if wanted.known is not None:
         refuse_changed_data(wanted.known, clips, study=wanted.title)
     parts = clips.parts
-    for note in parts.notes:
-        watch.note(note)
+    for note in (*parts.notes, too_few(clips.store, parts)):
+        if note:
+            watch.note(note)
     tell_films(config, clips.store, parts.part_of(), watch, refuse=wanted.known is None)
     store: Any = clips.store
-    threads = threads_for(execution)
+    threads = execution.threads or max(1, threads_for(execution) // beside_here())
     if not plan.sources <= {"frames"}:
         spec = config.flow_spec()
         of_flow = Form(sizes.flow_side(spec.short_side, form.side))
@@ -181,6 +193,8 @@ def prepare_training(wanted: Wanted, watch: Watch) -> Prepared:
         seed=int(digest(wanted.seed, "final")[:8], 16),
     )
     device = device_for(execution.device)
+    if device == "cuda" and beside_here() > 1:
+        device = f"cuda:{os.environ['LOCAL_RANK']}"
     bench = Bench(store, recipe, (job,), device, threads, store.fingerprint, initial=initial)
     if initial is not None:
         known = [sha[:16] for sha in clips.store.shas]
@@ -213,7 +227,7 @@ def plan_lines(wanted: Wanted, ready: Prepared) -> list[tuple[str, str]]:
         ("network", f"{wanted.title}: {plan.frames}x{plan.stride} frames, {plan.crop} pixels"),
         ("begins", wanted.init),
         ("data", f"{wanted.data.data}: {_counted(ready)}"),
-        ("classes", _by_class(ready)),
+        ("classes", training_clips(ready.clips.store, ready.job.train)),
         (
             "training",
             f"{recipe.profile}: {steps:,} steps of {recipe.batch} clips{part}, lr {recipe.lr:g}; "
@@ -229,18 +243,9 @@ def _counted(ready: Prepared) -> str:
     return f"{len(ready.job.train)} clips train, {validate}{scored}"
 
 
-def _by_class(ready: Prepared) -> str:
-    """The training clips of each class, or the fewest and the most of many."""
-    store = ready.clips.store
-    counts = Counter(store.labels[index] for index in ready.job.train)
-    named = {name: counts[label] for label, name in enumerate(store.class_names)}
-    if len(named) <= LISTED:
-        return ", ".join(f"{name} {count}" for name, count in named.items())
-    least, most = (how(named, key=named.__getitem__) for how in (min, max))
-    return f"{len(named)} of {named[least]} ({least}) to {named[most]} ({most}) training clips"
-
-
-def _trained(wanted: Wanted, ready: Prepared, watch: Watch, stop: Callable[[], bool]) -> Training:
+def _trained(
+    wanted: Wanted, ready: Prepared, watch: Watch, stop: Callable[[], bool], peers: Peers
+) -> Training:
     """The outcome of the training; UserError where it gives nothing."""
     from expand3d.training.board import Board, Logs
     from expand3d.training.checkpoint import discard
@@ -248,7 +253,7 @@ def _trained(wanted: Wanted, ready: Prepared, watch: Watch, stop: Callable[[], b
     from expand3d.training.progress import StepLog
 
     out = make_folder(wanted.out)
-    board = Board(out / BOARD) if wanted.tensorboard else None
+    board = Board(out / BOARD) if wanted.tensorboard and peers.first else None
     log = StepLog(out / LOG)
     validating = bool(ready.val)
     full = Full(
@@ -257,7 +262,9 @@ def _trained(wanted: Wanted, ready: Prepared, watch: Watch, stop: Callable[[], b
         every=wanted.every,
         best=out / BEST if validating else None,
         keep_best=wanted.keep_best,
-        log=log if board is None else Logs((log, board)),
+        log=Logs([log, *([board] if board else [])] if peers.first else []),
+        peers=peers,
+        compiled=wanted.compiled,
         told=(lambda row: None) if board is None else board.epoch,
     )
     training = train_once(

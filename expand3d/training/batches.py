@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
@@ -85,7 +85,7 @@ def _stacked(views: Sequence[Views], labels: Sequence[int]) -> ClipBatch:
     return ClipBatch(inputs, torch.tensor(labels))
 
 
-def ahead(make: Callable[[int], T], numbers: range, *, workers: int) -> Generator[T]:
+def ahead(make: Callable[[int], T], numbers: Iterable[int], *, workers: int) -> Generator[T]:
     """`make(number)` for each number in order, with up to `workers` + 1 of them made ahead.
 
     Each thread keeps to one core. If it had a team of threads for torch's operators, there would be

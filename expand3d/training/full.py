@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from expand3d.data.store import ClipStore
 from expand3d.training.batches import ClipBatch
 from expand3d.training.beside import Log
 from expand3d.training.checkpoint import save_weights
+from expand3d.training.peers import ALONE, Peers
 from expand3d.training.placement import Placement
 from expand3d.training.precise_norm import reestimate
 from expand3d.training.scoring import Scorer, score_clips
@@ -34,9 +36,10 @@ WARM = 10
 class Full:
     """The ways of a training in full.
 
-    After every `every` epochs the clips `val` are scored, a view each, and the best weights so far
-    go to the file `best`. `keep_best` tests and keeps those in the end, in place of the last.
-    `told` is given each row of the curve.
+    After every `every` epochs, and after the last, the clips `val` are scored, a view each, and the
+    best weights so far go to the file `best`. `keep_best` tests and keeps those in the end, in
+    place of the last. `told` is given each row of the curve. `peers` are the processes that train
+    together. `compiled` trains by torch.compile.
     """
 
     extras: Extras = PLAIN
@@ -46,6 +49,8 @@ class Full:
     keep_best: bool = False
     log: Log | None = None
     told: Callable[[Mapping[str, float]], None] = lambda row: None
+    peers: Peers = ALONE
+    compiled: bool = False
 
 
 class Labelled(Protocol):
@@ -100,7 +105,9 @@ class Besides:
     def epoch_ended(
         self, network: nn.Module, row: dict[str, float], stop: Callable[[], bool]
     ) -> None:
-        if self.full.val and round(row["epoch"]) % self.full.every == 0:
+        epoch, recipe = round(row["epoch"]), self.task.recipe
+        last = math.ceil(recipe.visits_for(self.task.clips) / self.task.clips)
+        if self.full.val and (epoch % self.full.every == 0 or epoch == last):
             row |= self._validated(network, row["epoch"], stop)
         self.full.told(row)
 

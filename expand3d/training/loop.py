@@ -24,16 +24,11 @@ from expand3d.training.averaged import Averaged
 from expand3d.training.batches import ahead
 from expand3d.training.beside import Beside, Log
 from expand3d.training.finite import require_finite
+from expand3d.training.peers import ALONE, Peers
 from expand3d.training.placement import Placement
 from expand3d.training.precise_norm import reestimate
 from expand3d.training.progress import Meter, Phase, Progress, Reporter
-from expand3d.training.step import (
-    Ended,
-    Pass,
-    forward_backward,
-    lr_at,
-    set_lr,
-)
+from expand3d.training.step import Ended, Pass, forward_backward, lr_at, set_lr
 
 N = TypeVar("N", bound=nn.Module)
 B = TypeVar("B")
@@ -136,10 +131,13 @@ class Loop(Generic[N, B, S]):
         *,
         log: Log | None = None,
         beside: Beside | None = None,
+        peers: Peers = ALONE,
     ) -> None:
         self.task, self.recipe, self.placement = task, task.recipe, placement
         self.writer, self.stopping, self.look, self.log = writer, stopping, look, log
-        self.beside = beside
+        self.beside, self.peers = beside, peers
+        #: True where each pass draws its dropout by itself, whichever process takes it.
+        self.by_pass = beside is not None or peers is not ALONE
         self.steps = self.recipe.steps_for(task.clips)
         self.last = self.steps
         if stopping.until is not None:
@@ -217,6 +215,8 @@ class Loop(Generic[N, B, S]):
         }
 
     def _save(self) -> None:
+        if not self.peers.first:
+            return
         if self.log is not None:
             self.log.sync()
         state = self._state()
@@ -269,9 +269,11 @@ class Loop(Generic[N, B, S]):
         Ended too, as diverged, where a weight is no finite number in the end, whatever the loss.
         """
         passes, total = self.task.passes, self.last * self.recipe.batch
+        self.peers.agree(self.step)
         self.network.train()
         reporter = self._reporter("train", done=self.visits, total=total)
-        left = range(self.step * passes, self.last * passes)
+        left = self.peers.own(range(self.step * passes, self.last * passes), passes)
+        own = len(left) // max(1, self.last - self.step)
         workers = self.placement.loader_threads
         with closing(ahead(self.task.batch, left, workers=workers)) as batches:
             while self.step < self.last:
@@ -280,7 +282,7 @@ class Loop(Generic[N, B, S]):
                     self._left = copy.deepcopy(self._state())
                 lr = lr_at(self.step, steps=self.steps, recipe=self.recipe, last=self.last)
                 asked = time.monotonic()
-                chosen = [next(batches) for _ in range(passes)]
+                chosen = [next(batches) for _ in range(own)]
                 self.waited += time.monotonic() - asked
                 self._one_step(chosen, lr)
                 epoch, loss, accuracy = self._epoch(), self.meter.loss, self.meter.accuracy
@@ -308,15 +310,21 @@ class Loop(Generic[N, B, S]):
         set_lr(self.optimiser, lr)
         self.optimiser.zero_grad(set_to_none=True)
         forward = partial(self.task.forward, self.network, placement=self.placement)
-        clips, shown = self.recipe.batch // len(batches), []
-        for batch in batches:
-            shown.append(forward_backward(forward, batch, share=1 / len(batches)))
-            loss, correct = shown[-1]
+        passes, found = self.task.passes, []
+        numbers = self.peers.own(range(self.step * passes, (self.step + 1) * passes), passes)
+        self.peers.before(self.network)
+        for number, batch in zip(numbers, batches, strict=True):
+            if self.by_pass:
+                torch.manual_seed(derived_seed("pass", self.task.seed, number))
+            found.append(forward_backward(forward, batch, share=1 / passes))
+            self.peers.passed(self.network)
+        shown = self.peers.joined(self.network, found)
+        for loss, correct in shown:
             if not math.isfinite(loss):
                 raise Ended(
                     "diverged", f"the loss became {loss} at step {self.step + 1}/{self.steps}"
                 )
-            self.meter.add(loss=loss, correct=correct, clips=clips)
+            self.meter.add(loss=loss, correct=correct, clips=self.recipe.batch // passes)
         self.optimiser.step()
         self.step += 1
         if self.beside is not None:
@@ -356,7 +364,7 @@ class Loop(Generic[N, B, S]):
     def _check_limits(self) -> None:
         """Asked between batches: Interrupted where a stop is wished, Ended past the time-out."""
         self.look()
-        if self.stopping.stop():
+        if self.peers.any(self.stopping.stop()):
             self._save()
             raise Interrupted(f"stopped at step {self.step}/{self.steps}")
         if self.stopping.timeout is not None and self.seconds() > self.stopping.timeout:
@@ -376,6 +384,7 @@ class Loop(Generic[N, B, S]):
             reporter.tell(done, epoch=self._epochs, accuracy=accuracy)
             self._check_limits()
 
+        self.peers = ALONE  # the others have ended
         if self.beside is not None:
             self.beside.finish(self.network)
         self.network.eval()

@@ -117,8 +117,8 @@ def place(recipe: Recipe, *, device: str = "cpu", threads: int | None = None) ->
     """The placement of `recipe` on `device` ("cpu", "cuda", "cuda:1" or "auto"); ConfigError else.
 
     "auto" in the recipe means channels-last on a CPU, where it is 1.3 to 1.5 times faster, and on a
-    GPU where channel-wise convolutions have kernels for it; and AMP on a GPU. `threads` None keeps
-    torch's number.
+    GPU where channel-wise convolutions have kernels for it; and AMP on a GPU that has bfloat16.
+    `threads` None keeps torch's number.
     """
     gpu = torch.cuda.is_available()
     if device == "auto":
@@ -136,7 +136,7 @@ def place(recipe: Recipe, *, device: str = "cpu", threads: int | None = None) ->
         device=where,
         threads=threads or torch.get_num_threads(),
         channels_last=_chosen(recipe.channels_last, auto=channelwise_path(where) != "aten"),
-        amp=_chosen(recipe.amp, auto=on_gpu),
+        amp=_chosen(recipe.amp, auto=on_gpu and torch.cuda.is_bf16_supported(False)),
     )
 
 

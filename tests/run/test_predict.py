@@ -145,7 +145,8 @@ def test_labels_are_drawn_on_the_video(
 
 def stream_into(pipe: Path, levels: Sequence[int], *, rate: int = 30) -> None:
     """Write frames into a pipe as they would come from a camera, one after the other."""
-    with av.open(str(pipe), "w", format="mpegts") as container:
+    # Opened by Python, which lets other threads run until somebody reads.
+    with open(pipe, "wb", buffering=0) as file, av.open(file, "w", format="mpegts") as container:
         stream = container.add_stream("mpeg2video", rate=rate, options={"bf": "0"})
         stream.height, stream.width = 32, 48
         stream.pix_fmt = "yuv420p"

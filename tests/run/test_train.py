@@ -23,6 +23,7 @@ from expand3d.report.study.view import load_view
 from expand3d.run.driver import run_study
 from expand3d.study.lock import StudyLock
 from expand3d.study.record import Record
+from tests.helpers.killed import KILLED
 from tests.helpers.made_videos import write_data_set
 from tests.helpers.study_config import tiny, without_timing
 
@@ -87,6 +88,14 @@ def test_a_trial_joins_its_study_and_is_exported(
     assert torch.equal(exported.build()(clips), load_export(finished).build()(clips))
 
 
+def test_status_tells_of_it(finished: Path, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["status", "tiny", "--root", str(root)]) == 0
+    assert "trained in full, trial 0: top-1 " in capsys.readouterr().out
+    assert main(["status", "tiny", "--root", str(root), "--json"]) == 0
+    (told,) = json.loads(capsys.readouterr().out)["trained"]
+    assert told["trial"] == 0 and Path(told["weights"]).is_file()
+
+
 def test_the_learning_rate_goes_with_the_batch(finished: Path) -> None:
     recipe = load_export(finished).recipe
     assert (recipe["profile"], recipe["batch"], recipe["bn_batch"]) == ("paper", 8, 4)
@@ -106,26 +115,6 @@ def test_it_is_said_what_is_trained(
     assert (finished / "network.json").stat().st_mtime_ns == before
     assert main([*words("tiny:0", root), "--seed", "4"]) == 2
     assert "holds the result of another seed" in capsys.readouterr().err
-
-
-#: The command in a process that is killed as soon as it has written a second checkpoint.
-KILLED = """
-import os, signal, sys
-from expand3d.cli.main import main
-from expand3d.training.checkpoint import Checkpointer
-
-write, count = Checkpointer.write, []
-
-def write_and_die(self, state):
-    write(self, state)
-    count.append(1)
-    if len(count) == 2:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-Checkpointer.write = write_and_die
-Checkpointer.due = lambda self, *, epoch_end: True
-sys.exit(main(sys.argv[1:]))
-"""
 
 
 @pytest.mark.slow
@@ -201,6 +190,7 @@ def mistakes() -> list[tuple[list[str], str]]:
         (["tiny", "--accumulate", "3"], "--accumulate 3 must divide the batch of 8"),
         (["tiny", "--recipe", "epoch=3"], "did you mean 'epochs'"),
         (["tiny", "--epochs", "3"], "not allowed with argument"),
+        (["tiny", "--with-val", "--keep", "best"], "--keep best needs the validation part"),
         (["tiny", "--frontier", "--out", "x"], "leave --out out"),
     ]
 

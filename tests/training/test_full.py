@@ -113,6 +113,11 @@ def test_what_is_kept_is_the_average_of_the_weights(tmp_path: Path) -> None:
             torch.testing.assert_close(value.double(), average[name], rtol=1e-4, atol=1e-5)
 
 
+def test_the_last_epoch_is_validated_however_many_lie_between(tmp_path: Path) -> None:
+    training = run(tmp_path, Full(every=3))
+    assert [row["epoch"] for row in training.curve if "val_top1" in row] == [3, 4]
+
+
 def test_the_best_weights_may_be_the_kept_ones(tmp_path: Path) -> None:
     training = run(tmp_path, Full(keep_best=True))
     best = load_file(tmp_path / "best.safetensors")
@@ -201,3 +206,21 @@ def test_the_share_of_a_mixture_is_of_the_pass_alone() -> None:
 def test_choices_that_are_not_legal(values: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         Extras(**values)
+
+
+@pytest.mark.slow
+def test_a_compiled_training_gives_the_same_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As far as the tracing goes: compiling C++ takes minutes. The names are the network's own."""
+    compile_of = torch.nn.Module.compile
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda self: compile_of(self, backend="eager"))
+    for name in ("plain", "compiled"):
+        (tmp_path / name).mkdir()
+    run(tmp_path / "plain", Full())
+    training = run(tmp_path / "compiled", Full(compiled=True))
+    assert training.environment["compile"] == "on"
+    plain, compiled = (load_file(tmp_path / n / "w.safetensors") for n in ("plain", "compiled"))
+    assert plain.keys() == compiled.keys()
+    for name, value in plain.items():
+        torch.testing.assert_close(compiled[name], value, rtol=1e-3, atol=1e-3)

@@ -13,7 +13,7 @@ from expand3d.core.classes import confusions
 from expand3d.core.result import ClipScore
 from expand3d.data.manifest import Manifest, Video
 from expand3d.data.show import contact_sheet
-from expand3d.report.plot import INK, MUTED, new_figure, save_figures, title
+from expand3d.report.plot import INK, new_figure, save_figures, title
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -52,8 +52,7 @@ def draw_confusion(
     if len(names) <= NUMBERED:
         for (row, column), count in np.ndenumerate(counts):
             if count:
-                dark = shares[row, column] > 0.5
-                colour = "white" if dark else INK if row == column else MUTED
+                colour = "white" if shares[row, column] > 0.5 else INK
                 axes.text(column, row, str(count), ha="center", va="center", color=colour)
     figure.colorbar(image, ax=axes, shrink=0.7, label="share of the true class")
     title(figure, "Who is taken for whom", lines)

@@ -31,6 +31,19 @@ def final_text(view: StudyView) -> str | None:
     )
 
 
+def trained_lines(view: StudyView) -> list[str]:
+    """A line about each training in full."""
+    lines = []
+    for number, full in view.trained.items():
+        score, said = full.score, "no clips were scored"
+        if score is not None:
+            low, high = score.top1_ci
+            said = f"top-1 {score.top1:.1%} ({low:.0%} to {high:.0%}) on {full.measured_on}"
+        gone = "" if full.weights else "; its weights are missing"
+        lines.append(f"trained in full, trial {number}: {said}{gone}")
+    return lines
+
+
 def status_json(view: StudyView) -> dict[str, Any]:
     """The study for a script; accuracies from 0 to 1, times of training in seconds.
 
@@ -63,6 +76,17 @@ def status_json(view: StudyView) -> dict[str, Any]:
             "confusions": [one._asdict() for one in confusions(final.training.scores)],
             "weights": str(final.weights) if final.weights else None,
         },
+        "trained": [
+            {
+                "trial": number,
+                "measured_on": full.measured_on,
+                "top1": full.score.top1 if full.score else None,
+                "top1_ci": list(full.score.top1_ci) if full.score else None,
+                "mean_class_accuracy": full.score.mean_class if full.score else None,
+                "weights": str(full.weights) if full.weights else None,
+            }
+            for number, full in view.trained.items()
+        ],
         "steps": [_step_json(step) for step in view.steps],
         "trials": [trial_json(view, trial) for trial in view.trials],
     }

@@ -25,6 +25,7 @@ from expand3d.training import checkpoint as checkpoints
 from expand3d.training.batches import ClipBatch, train_batch
 from expand3d.training.full import Besides, Full
 from expand3d.training.loop import Loop, Stopping
+from expand3d.training.peers import ALONE
 from expand3d.training.placement import Placement, place
 from expand3d.training.progress import Progress
 from expand3d.training.scoring import Scorer, score_clips
@@ -44,6 +45,8 @@ class ClassifyTask:
     #: The weights that the network begins with; None draws them.
     initial: Mapping[str, Tensor] | None = None
     extras: Extras = PLAIN
+    #: True where torch.compile makes the passes.
+    compiled: bool = False
 
     @property
     def clips(self) -> int:
@@ -74,6 +77,8 @@ class ClassifyTask:
         network = get_family(self.plan.family).build(self.plan, dropout=self.recipe.dropout)
         if self.initial is not None:
             network.load_state_dict(self.initial)
+        if self.compiled:
+            network.compile()  # in place: names of weights stay
         return network
 
     def optimiser(self, network: nn.Module) -> Optimizer:
@@ -222,7 +227,8 @@ def train(
     with placement.active() as memory:
         parts = tuple(train_indices), tuple(eval_indices)
         extras = PLAIN if full is None else full.extras
-        task = ClassifyTask(plan, store, *parts, recipe, seed, initial, extras)
+        compiled = full is not None and full.compiled
+        task = ClassifyTask(plan, store, *parts, recipe, seed, initial, extras, compiled)
         # A long training alone has to end where it cannot be continued from.
         writer = checkpoints.Checkpointer(
             checkpoint, seconds=checkpoint_seconds, must=full is not None
@@ -234,12 +240,14 @@ def train(
             Stopping(stop, timeout, until, on_progress),
             memory.look,
             log=None if full is None else full.log,
-            beside=None if full is None else Besides(task, placement, full),
+            beside=Besides(task, placement, full) if full and full.peers.first else None,
+            peers=ALONE if full is None else full.peers,
         )
         run.resume()
         status, reason, scores = _outcome(run)
-        if status == "ok" and weights_out is not None:
+        if status == "ok" and weights_out is not None and run.peers.first:
             checkpoints.save_weights(run.network, weights_out)
+        compiler = {"compile": "on"} if compiled else {}
         views = len(scores) * recipe.test_views * recipe.test_crops
         return Training(
             status=status,
@@ -251,7 +259,7 @@ def train(
             peak_memory=memory.peak(),
             curve=tuple(run.curve),
             notes=tuple(run.notes),
-            environment={**placement.environment(), "bn_batch": recipe.bn_batch},
+            environment={**placement.environment(), "bn_batch": recipe.bn_batch, **compiler},
             test_macs=(test_macs or forward_macs) * views,
             waited_seconds=run.waited,
             test_seconds=run.tested,
@@ -264,7 +272,7 @@ def _outcome(
     """Train and test; what went wrong where there is no score."""
     try:
         run.fit()
-        return "ok", None, run.test()
+        return "ok", None, run.test() if run.peers.first else ()
     except Ended as ended:
         return ended.status, str(ended), ()
     except (MemoryError, RuntimeError) as error:
