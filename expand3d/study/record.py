@@ -103,8 +103,7 @@ class Record:
     def refuse_existing(cls, config: NamedConfig) -> None:
         """StudyError with the resume command where the study is there; writes nothing."""
         folder = study_folder(config.name, config.root)
-        url = config.storage
-        if folder.database.exists() if url is None else not is_missing(url):
+        if folder.database.exists() if config.storage is None else not is_missing(config.storage):
             _refuse_existing(Database(folder, config.storage), config)
 
     @classmethod
