@@ -17,7 +17,9 @@ import json
 import time
 from typing import TYPE_CHECKING
 
+from expand3d.cli.flags import add_force_flag
 from expand3d.cli.parser import number, whole
+from expand3d.core.files import refuse_occupied, refuse_unwritable
 
 if TYPE_CHECKING:
     from expand3d.report.tabular.contest import Contest
@@ -47,7 +49,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="tera multiply-adds of trainings and scoring of each; what the expansion spends with "
         "whole trainings if left out",
     )
-    parser.add_argument("--out", metavar="DIR", help="folder for CSV and picture")
+    parser.add_argument("--out", metavar="DIR", help="folder for CSV and picture, new or empty")
+    add_force_flag(parser)
     parser.add_argument("--json", action="store_true", help="print the curves as JSON")
 
 
@@ -56,6 +59,9 @@ def main(args: argparse.Namespace) -> int:
     from expand3d.search.tabular.contest import Entrant
     from expand3d.search.tabular.table import read_table
 
+    if args.out is not None:
+        refuse_occupied(args.out, force=args.force)
+        refuse_unwritable(args.out)
     table = read_table(args.table)
     entrants = [Entrant.named(name, table) for name in dict.fromkeys(args.strategies)]
     seeds = {e.name: min(args.seeds, OF_SLOW.get(e.strategy, args.seeds)) for e in entrants}

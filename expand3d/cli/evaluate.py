@@ -19,7 +19,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from expand3d.cli.flags import add_config_flags
+from expand3d.cli.flags import add_config_flags, add_force_flag
 from expand3d.cli.parser import whole
 from expand3d.cli.sections import DATA_KEYS, given_keys, section_of
 from expand3d.core.errors import ConfigError
@@ -75,7 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", metavar="DIR", type=Path, help="folder for tables and pictures, new or empty"
     )
-    parser.add_argument("--force", action="store_true", help="replace files that are there")
+    add_force_flag(parser)
     add_config_flags(parser, only=KEYS)
     parser.add_argument("--json", action="store_true", help="print the outcome as JSON")
 
@@ -96,8 +96,8 @@ def main(args: argparse.Namespace) -> int:
     """Evaluate and print the scores; 0, or 130 where it was stopped."""
     from expand3d.cli.outcome import SignalStop
     from expand3d.cli.words import duration
+    from expand3d.core.files import refuse_occupied
     from expand3d.core.result import Interrupted
-    from expand3d.interop.formats import refuse_occupied
     from expand3d.run.evaluate import evaluate
     from expand3d.run.model import load_trained
     from expand3d.study.folder import DEFAULT_ROOT

@@ -22,10 +22,11 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from expand3d.cli.flags import add_config_flags
+from expand3d.cli.flags import add_config_flags, add_force_flag
 from expand3d.cli.parser import whole
 from expand3d.cli.sections import given_keys, section_of
 from expand3d.core.errors import ConfigError
+from expand3d.core.files import refuse_present
 
 if TYPE_CHECKING:
     from expand3d.run.model import Trained
@@ -75,6 +76,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="write a row of features per window (.parquet)",
     )
     add_config_flags(parser, only=KEYS)
+    add_force_flag(parser)
     parser.add_argument("--json", action="store_true", help="print the predictions as JSON")
 
 
@@ -160,8 +162,11 @@ def _refuse(args: argparse.Namespace, wanted: Wanted, live: list[str]) -> None:
     if args.features is not None and args.features.suffix != ".parquet":
         raise ConfigError(f"--features {args.features} must end in .parquet")
     for path in (*args.out, args.annotate, args.features):
-        if path is not None and not path.absolute().parent.is_dir():
+        if path is None:
+            continue
+        if not path.absolute().parent.is_dir():
             raise ConfigError(f"{path}: there is no folder {path.absolute().parent}")
+        refuse_present(path, force=args.force)
 
 
 def _teller(args: argparse.Namespace, model: Trained) -> Any:

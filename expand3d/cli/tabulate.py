@@ -14,9 +14,10 @@ from __future__ import annotations
 import argparse
 from typing import get_args
 
-from expand3d.cli.flags import add_config_flags, config_values
+from expand3d.cli.flags import add_config_flags, add_force_flag, config_values
 from expand3d.cli.parser import whole
 from expand3d.core.errors import ConfigError
+from expand3d.core.files import refuse_occupied, refuse_unwritable
 from expand3d.core.recipe import Anneal
 from expand3d.study.config import StudyConfig
 from expand3d.study.folder import DEFAULT_ROOT
@@ -58,6 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--from", dest="study", metavar="STUDY", help="write what this study's record has by now"
     )
     parser.add_argument("--out", metavar="DIR", help="folder of the table that --from writes")
+    add_force_flag(parser)
     add_config_flags(parser, KEYS)
     parser.add_argument("--plan", action="store_true", help="show the plan and stop")
     parser.add_argument("--json", action="store_true", help="print the outcome as JSON")
@@ -89,6 +91,8 @@ def _write(args: argparse.Namespace) -> int:
     from expand3d.report.tabular.write import write_table
     from expand3d.study.record import Record
 
+    refuse_occupied(args.out, force=args.force)
+    refuse_unwritable(args.out)
     root = DEFAULT_ROOT if args.root is None else args.root
     for path in write_table(Record.open(args.study, root=root, storage=args.storage), args.out):
         print(path)

@@ -20,7 +20,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from expand3d.cli.flags import add_config_flags, recipe_field
+from expand3d.cli.flags import add_config_flags, add_force_flag, recipe_field
 from expand3d.cli.parser import number, whole
 from expand3d.cli.sections import DATA_KEYS, given_keys, section_of
 from expand3d.core.errors import ConfigError
@@ -55,6 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help="folder to write, new or empty; a trial's is in the study's folder if left out",
     )
+    add_force_flag(parser)
     parser.add_argument(
         "--init",
         metavar="WEIGHTS",
@@ -199,6 +200,7 @@ def _wanted(args: argparse.Namespace, subject: Subject) -> Wanted:
         tensorboard=args.tensorboard,
         compiled=args.compile,
         known=subject.data if own else None,
+        force=args.force,
     )
 
 

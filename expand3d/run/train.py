@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from expand3d.core.errors import FileError, UserError
 from expand3d.core.extras import PLAIN, Extras
-from expand3d.core.files import make_folder, write_whole
+from expand3d.core.files import make_folder, refuse_occupied, refuse_unwritable, write_whole
 from expand3d.core.genotype import Genotype, Plan, digest
 from expand3d.core.recipe import Recipe
 from expand3d.core.result import Interrupted, Training
@@ -26,7 +26,6 @@ from expand3d.core.trial import SCRATCH
 from expand3d.data.flow.store import FlowStore
 from expand3d.data.splits import RULE, Splits
 from expand3d.execute.evaluate import Bench, Job, make_jobs, train_once
-from expand3d.interop.formats import refuse_occupied
 from expand3d.interop.json_folder import NETWORK, WEIGHTS, load_export, write_description
 from expand3d.interop.network import TRAINING_CLIPS, ExportedNetwork
 from expand3d.networks import get_family
@@ -64,7 +63,7 @@ class Wanted:
 
     `title` says which network that is. `known` is what a study's record says of its data, where
     the parts are to be the study's. With `with_val` the validation part trains too, and no best
-    weights are chosen.
+    weights are chosen. With `force` a folder that holds something else is taken.
     """
 
     title: str
@@ -82,6 +81,7 @@ class Wanted:
     tensorboard: bool = False
     compiled: bool = False
     known: Mapping[str, Any] | None = None
+    force: bool = False
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ def train_in_full(
     ExportError where the folder holds something else; UserError where the training gives nothing.
     """
     watch = watch or Watch()
-    refuse_other_folder(wanted.out)
+    refuse_other_folder(wanted)
     from expand3d.training.peers import first_then_others, together
 
     with together() as peers:
@@ -146,10 +146,11 @@ def train_in_full(
         return _kept(wanted, ready, training) if peers.first else None
 
 
-def refuse_other_folder(out: Path) -> None:
+def refuse_other_folder(wanted: Wanted) -> None:
     """ExportError where the folder holds something that no such training has begun."""
-    if not (out / LOG).is_file():
-        refuse_occupied(out, force=False)
+    if not (wanted.out / LOG).is_file():
+        refuse_occupied(wanted.out, force=wanted.force)
+    refuse_unwritable(wanted.out)
 
 
 def prepare_training(wanted: Wanted, watch: Watch) -> Prepared:
