@@ -266,12 +266,16 @@ FORMATS = Kind(
         "json": Row(
             "expand3d.interop.json_folder:write",
             "genotype, plan, recipe, scores and provenance; weights under our own names",
+            verifier="expand3d.interop.json_folder:verify",
+            verified_by=("torch",),
         ),
         "pytorchvideo": Row(
             "expand3d.interop.pytorchvideo.folder:write",
             "a module that calls create_x3d, weights under its names, and a check",
             rebuilds=True,
             speller="expand3d.interop.pytorchvideo.folder:spelling",
+            verifier="expand3d.interop.pytorchvideo.folder:verify",
+            verified_by=("pytorchvideo", "torchvision"),
         ),
         "pyslowfast": Row(
             "expand3d.interop.pyslowfast.folder:write",
