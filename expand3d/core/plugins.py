@@ -281,6 +281,8 @@ FORMATS = Kind(
             "expand3d.interop.pyslowfast.folder:write",
             "PySlowFast configs for training and testing, and a checkpoint under its names",
             speller="expand3d.interop.pyslowfast.folder:spelling",
+            verifier="expand3d.interop.pyslowfast.folder:verify",
+            in_repo=True,
         ),
         "mmaction2": Row(
             "expand3d.interop.mmaction2.folder:write",
