@@ -246,6 +246,18 @@ RUNTIMES = Kind(
             needs=("onnx", "onnxscript", "openvino"),
             extra="openvino",
         ),
+        "onnxruntime-int8": Row(
+            "expand3d.measure.runtimes:onnxruntime_int8",
+            "ONNX Runtime on the CPU, in 8 bits",
+            needs=("onnx", "onnxscript", "onnxruntime"),
+            extra="onnx",
+        ),
+        "openvino-int8": Row(
+            "expand3d.measure.runtimes:openvino_int8",
+            "OpenVINO on the CPU, in 8 bits",
+            needs=("onnx", "onnxscript", "onnxruntime", "openvino"),
+            extra="onnx,openvino",
+        ),
     },
 )
 
