@@ -51,6 +51,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="compare what was written, by the target's own code (default: where it is installed)",
     )
     parser.add_argument(
+        "--repo", metavar="PATH", type=Path, help="the checkout that verifies it (pyslowfast)"
+    )
+    parser.add_argument(
         "--opset", type=whole(), metavar="N", help="version of the operators (onnx: 20)"
     )
     parser.add_argument(
@@ -94,9 +97,10 @@ def main(args: argparse.Namespace) -> int:
         refuse_occupied(folder, force=args.force)
     options = {name: getattr(args, name) for name in ("opset", "pixels")}
     options = {name: value for name, value in options.items() if value is not None}
-    if args.verify:
-        refuse_unverifiable(args.to)
-    check = can_verify(FORMATS.row(args.to)) if args.verify is None else args.verify
+    wanted = True if args.repo else args.verify
+    if wanted:
+        refuse_unverifiable(args.to, args.repo)
+    check = can_verify(FORMATS.row(args.to)) if wanted is None else wanted
     written = 0
     for asked, folder in zip(networks, folders, strict=True):
         try:
@@ -120,7 +124,9 @@ def main(args: argparse.Namespace) -> int:
             changed = differences(asked.genotype, network.genotype)
             kept = f"untrained, the nearest that can be built: {changed}"
         print(f"{network.title} ({kept}): {folder}: {', '.join(path.name for path in files)}")
-        for found in verify(network, target=args.to, folder=folder) if check else ():
+        for found in (
+            verify(network, target=args.to, folder=folder, repo=args.repo) if check else ()
+        ):
             print(f"  {found}")
         if args.int8:
             _quantise(network, folder, args)

@@ -23,8 +23,9 @@ class Row:
     without which it writes nothing. `options` are the
     keywords of its writer. `speller` is what refuses plans; without one it writes every network.
     `quantises`: what it writes can be put into 8 bits.
-    `verifier` compares what was written with our network, by the packages `verified_by`. `extra`
-    is that of ours which brings what a runtime needs.
+    `verifier` compares what was written with our network, by the packages `verified_by`, or by a
+    checkout that the user has (`in_repo`). `extra` is that of ours which brings what a runtime
+    needs.
     """
 
     target: str
@@ -38,6 +39,7 @@ class Row:
     quantises: bool = False
     verifier: str = ""
     verified_by: tuple[str, ...] = ()
+    in_repo: bool = False
     extra: str = ""
 
 

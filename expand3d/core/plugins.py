@@ -253,6 +253,18 @@ RUNTIMES = Kind(
             needs=("onnx", "onnxscript", "openvino"),
             extra="openvino",
         ),
+        "onnxruntime-int8": Row(
+            "expand3d.measure.runtimes:onnxruntime_int8",
+            "ONNX Runtime on the CPU, in 8 bits",
+            needs=("onnx", "onnxscript", "onnxruntime"),
+            extra="onnx",
+        ),
+        "openvino-int8": Row(
+            "expand3d.measure.runtimes:openvino_int8",
+            "OpenVINO on the CPU, in 8 bits",
+            needs=("onnx", "onnxscript", "onnxruntime", "openvino"),
+            extra="onnx,openvino",
+        ),
     },
 )
 
@@ -273,17 +285,23 @@ FORMATS = Kind(
         "json": Row(
             "expand3d.interop.json_folder:write",
             "genotype, plan, recipe, scores and provenance; weights under our own names",
+            verifier="expand3d.interop.json_folder:verify",
+            verified_by=("torch",),
         ),
         "pytorchvideo": Row(
             "expand3d.interop.pytorchvideo.folder:write",
             "a module that calls create_x3d, weights under its names, and a check",
             rebuilds=True,
             speller="expand3d.interop.pytorchvideo.folder:spelling",
+            verifier="expand3d.interop.pytorchvideo.folder:verify",
+            verified_by=("pytorchvideo", "torchvision"),
         ),
         "pyslowfast": Row(
             "expand3d.interop.pyslowfast.folder:write",
             "PySlowFast configs for training and testing, and a checkpoint under its names",
             speller="expand3d.interop.pyslowfast.folder:spelling",
+            verifier="expand3d.interop.pyslowfast.folder:verify",
+            in_repo=True,
         ),
         "mmaction2": Row(
             "expand3d.interop.mmaction2.folder:write",

@@ -39,10 +39,15 @@ def weights_in(path: Path) -> Path:
     """The file of weights that `path` is, or that lies in the folder `path` as `weights.*`."""
     if path.is_file():
         return path
-    found = sorted(path.glob("weights.*")) if path.is_dir() else []
-    if len(found) != 1:
-        what = f"{len(found)} files weights.*" if path.is_dir() else "no such file"
-        raise WeightsError(f"{path}: there {'are' if len(found) > 1 else 'is'} {what}")
+    if not path.is_dir():
+        raise WeightsError(f"{path}: there is no such file")
+    found = sorted(path.glob("weights.*"))
+    if not found:
+        raise WeightsError(
+            f"{path} holds no file weights.*: an export without weights, or no export"
+        )
+    if len(found) > 1:
+        raise WeightsError(f"{path} holds {', '.join(each.name for each in found)}: say which")
     return found[0]
 
 

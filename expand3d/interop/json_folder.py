@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
+import tempfile
 from pathlib import Path
 
 from expand3d.core.errors import ExportError
 from expand3d.interop.network import ExportedNetwork
 from expand3d.interop.network_file import FORMAT, NETWORK, VERSION, read_network
+from expand3d.interop.verify import Verified, difference
 
+#: Who reads the folder.
+BY = "expand3d"
 WEIGHTS = "weights.safetensors"
 
 
@@ -36,3 +41,30 @@ def load_export(path: str | Path) -> ExportedNetwork:
     if weights and not weights.is_file():
         raise ExportError(f"{file} names its weights {data['weights']!r}, which are not beside it")
     return ExportedNetwork.from_json(data, weights=weights)
+
+
+def verify(network: ExportedNetwork, folder: Path) -> list[Verified]:
+    """The folder as `load_export` reads it: the plan, every tensor, and logits."""
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    from expand3d.interop.random_weights import randomised
+    from expand3d.networks.example import example
+
+    read = load_export(folder)
+    if read.plan != network.plan:
+        raise ExportError(f"{folder} holds the network {read.plan.digest}, not this one")
+    ours, clips = network.build(), example(network.plan, 2)
+    found = []
+    with torch.no_grad(), tempfile.TemporaryDirectory(prefix="expand3d-json-") as scratch:
+        if read.weights is not None:
+            found.append(Verified(BY, "exported", difference(read.build()(*clips), ours(*clips))))
+        state = randomised(ours.state_dict())
+        save_file(state, Path(scratch) / WEIGHTS)
+        back = load_file(Path(scratch) / WEIGHTS)
+        if wrong := [name for name, value in state.items() if not back[name].equal(value)]:
+            raise ExportError(f"other values are read of {', '.join(wrong[:8])}")
+        ours.load_state_dict(state)
+        again = dataclasses.replace(read, weights=Path(scratch) / WEIGHTS).build()
+        found.append(Verified(BY, "randomised", difference(again(*clips), ours(*clips))))
+    return found

@@ -47,25 +47,33 @@ class Verified:
         )
 
 
-Verifier = Callable[[ExportedNetwork, Path], list[Verified]]
+#: Compares a network with the export in a folder; one of a checkout takes its path as `repo`.
+Verifier = Callable[..., list[Verified]]
 
 
-def verify(network: ExportedNetwork, *, target: str, folder: str | Path) -> list[Verified]:
+def verify(
+    network: ExportedNetwork, *, target: str, folder: str | Path, repo: str | Path | None = None
+) -> list[Verified]:
     """The answers of the target's own code to the export in `folder`, beside `network`'s.
 
-    ExportError where the target cannot be run here, or gives other logits.
+    `repo` is a checkout of a target that no package index has. ExportError where the target cannot
+    be run here, or gives other logits.
     """
-    refuse_unverifiable(target)
+    refuse_unverifiable(target, repo)
     check: Verifier = load_target(FORMATS.row(target).verifier)
-    found = check(network, Path(folder))
+    found = check(network, Path(folder), **({} if repo is None else {"repo": Path(repo)}))
     if wrong := [str(each) for each in found if not each.agrees]:
         raise ExportError(f"the export in {folder} is not the network: {'; '.join(wrong)}")
     return found
 
 
-def refuse_unverifiable(target: str) -> None:
+def refuse_unverifiable(target: str, repo: str | Path | None = None) -> None:
     """Raise ExportError where nothing here can load an export of this target."""
     row = FORMATS.row(target)
+    if repo is not None and not row.in_repo:
+        raise ExportError(f"--to {target} is verified by what is installed: leave out --repo")
+    if repo is None and row.in_repo:
+        raise ExportError(f"--verify of --to {target} needs --repo PATH, a checkout of it")
     if not row.verifier:
         raise ExportError(f"--to {target} has nothing to verify an export with")
     if missing := absent(row.verified_by):
@@ -77,7 +85,7 @@ def refuse_unverifiable(target: str) -> None:
 
 def can_verify(row: Row) -> bool:
     """True where an export of this row can be loaded by its target's own code here."""
-    return bool(row.verifier) and not absent(row.verified_by)
+    return bool(row.verifier) and not row.in_repo and not absent(row.verified_by)
 
 
 def absent(packages: tuple[str, ...]) -> list[str]:

@@ -83,3 +83,35 @@ def openvino(
     settings = {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY"}
     _, run = openvino.compiled(file, settings)
     return lambda: run(*clips), f"float32, {named('openvino')}"
+
+
+def onnxruntime_int8(
+    network: nn.Module, plan: Plan, clips: tuple[Tensor, ...], *, threads: int, folder: Path
+) -> Passes:
+    """The same in integers of 8 bits; random clips give the scales, on which no time depends."""
+    from expand3d.interop import onnx
+
+    session = onnx.session(_in_8_bits(network, plan, clips, folder), threads=threads)
+    fed = onnx.fed(session, clips)
+    return lambda: session.run(None, fed), f"int8, {named('onnxruntime')}"
+
+
+def openvino_int8(
+    network: nn.Module, plan: Plan, clips: tuple[Tensor, ...], *, threads: int, folder: Path
+) -> Passes:
+    """The same file in OpenVINO."""
+    from expand3d.interop import openvino
+
+    settings = {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY"}
+    _, run = openvino.compiled(_in_8_bits(network, plan, clips, folder), settings)
+    return lambda: run(*clips), f"int8, {named('openvino')}"
+
+
+def _in_8_bits(network: nn.Module, plan: Plan, clips: tuple[Tensor, ...], folder: Path) -> Path:
+    """The network's ONNX file, quantised."""
+    from expand3d.interop import onnx, onnx_int8
+
+    floats, small = folder / onnx.MODEL, folder / onnx_int8.MODEL
+    onnx.write_model(network, plan, floats)
+    onnx_int8.quantise(floats, small, [onnx.fed(onnx.session(floats), clips)])
+    return small

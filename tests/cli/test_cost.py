@@ -288,9 +288,10 @@ def test_a_row_for_each_runtime(
     words = ["cost", "--preset", "x3d-xs", "--latency", "all", "--threads", "2"]
     assert main([*words, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)["latencies"]
-    assert list(found) == ["torch", "onnxruntime", "openvino"]
+    names = ["torch", "onnxruntime", "openvino", "onnxruntime-int8", "openvino-int8"]
+    assert list(found) == names
     assert found["openvino"] is None and found["onnxruntime"]["median"] == 3.0
-    assert asked == [("cpu", 2), ("onnxruntime", 2)]
+    assert asked == [("cpu", 2), ("onnxruntime", 2), ("onnxruntime-int8", 2)]
     assert main(words) == 0
     table = capsys.readouterr().out
     assert "3 ms (2.5 to 4)" in table and "expand3d[openvino]" in table and "abacus" in table

@@ -176,8 +176,11 @@ def test_flags_of_another_target_are_refused(
 ) -> None:
     assert run(root, "--to", "json", "--opset", "18", "--out", str(tmp_path / "out")) == 2
     assert "--to json has no 'opset'; its options are: none" in capsys.readouterr().err
-    assert run(root, "--to", "json", "--verify", "--out", str(tmp_path / "out")) == 2
-    assert "nothing to verify" in capsys.readouterr().err
+    assert run(root, "--to", "pyslowfast", "--verify", "--out", str(tmp_path / "out")) == 2
+    assert "needs --repo PATH, a checkout of it" in capsys.readouterr().err
+    words = ("--to", "json", "--repo", str(tmp_path))
+    assert run(root, *words, "--out", str(tmp_path / "out")) == 2
+    assert "leave out --repo" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 

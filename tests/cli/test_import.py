@@ -183,3 +183,18 @@ def test_a_folder_that_exists_is_left_alone(
     assert imported(tmp_path, str(tmp_path / "theirs.pth"), "--preset", "r3d-18", *SMALL) == 2
     assert "not empty" in capsys.readouterr().err
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["mine.txt"]
+
+
+def test_an_export_without_weights_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["export", "--preset", "x3d-xs", "--to", "pyslowfast", "--out", str(tmp_path / "there")]
+    assert main(words) == 0
+    capsys.readouterr()
+    assert imported(tmp_path, str(tmp_path / "there")) == 2
+    told = capsys.readouterr().err
+    assert "holds no file weights.*" in told and told.count("\n") == 1
+    for name in ("weights.pth", "weights.pyth"):
+        (tmp_path / "there" / name).write_bytes(b"")
+    assert imported(tmp_path, str(tmp_path / "there")) == 2
+    assert "weights.pth, weights.pyth: say which" in capsys.readouterr().err

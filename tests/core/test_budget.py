@@ -113,6 +113,7 @@ def test_format(macs: int, text: str) -> None:
         ("25ms@cpu", "latency", 25_000_000, "cpu"),
         ("25ms@onnxruntime", "latency", 25_000_000, "onnxruntime"),
         ("8 ms @ OpenVINO", "latency", 8_000_000, "openvino"),
+        ("8ms@openvino-int8", "latency", 8_000_000, "openvino-int8"),
         ("25ms@torch", "latency", 25_000_000, None),  # as trainings run it, on their device
     ],
 )

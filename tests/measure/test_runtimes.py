@@ -28,7 +28,8 @@ def test_a_pass_is_timed_in_the_runtime(runtime: str) -> None:
     ticks = itertools.count()
     found = measure_latency(TINY, device=runtime, threads=1, timer=lambda: next(ticks) / 4)
     assert (found.device, found.threads, found.median) == (runtime, 1, 250.0)
-    assert found.setting.startswith(f"float32, {runtime} ") and found.hardware
+    package, _, bits = runtime.partition("-")
+    assert found.setting.startswith(f"{bits or 'float32'}, {package} ") and found.hardware
 
 
 def test_what_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +18,7 @@ from expand3d.interop.network import ExportedNetwork
 from expand3d.interop.pyslowfast import slowfast, x3d
 from expand3d.interop.pyslowfast.config import complete, recipe_of, test_only, yaml
 from expand3d.interop.torch_file import save_whole
+from expand3d.interop.verify import Verified, difference
 from expand3d.networks.families.slowfast import SlowFastPlan
 from expand3d.networks.families.x3d_plan import X3DPlan
 from expand3d.networks.weights import pyslowfast_names as names
@@ -25,6 +29,7 @@ if TYPE_CHECKING:
 
 COMMIT = "287ec0076846560f44a9327e931a5a2360240533"
 WEIGHTS = "weights.pyth"
+CONFIG = "config.yaml"
 COMMANDS = """\
 Written for facebookresearch/SlowFast at commit {commit}.
 
@@ -47,7 +52,7 @@ def write(network: ExportedNetwork, folder: Path) -> None:
     module, spelled = spelling(network.plan, network.genotype)
     full = complete(network, spelled)
     title = f"expand3d, {network.title}, digest {network.plan.digest}"
-    (folder / "config.yaml").write_text(yaml(full, title), encoding="utf-8")
+    (folder / CONFIG).write_text(yaml(full, title), encoding="utf-8")
     tests = _write_tests(network, full, title, folder)
     json_folder.write_description(network, folder, weights=None)
     sections = {
@@ -101,6 +106,49 @@ def to_pyslowfast(
     from expand3d.networks.weights.x3d_names import to_pytorchvideo
 
     return {f"model.{name}": value for name, value in to_pytorchvideo(state, plan).items()}
+
+
+def verify(network: ExportedNetwork, folder: Path, *, repo: Path) -> list[Verified]:
+    """The folder as PySlowFast's code in the checkout `repo` reads it: every tensor, and logits."""
+    import torch
+
+    from expand3d.interop.random_weights import randomised
+    from expand3d.networks.example import example
+
+    ours, plan = network.build(), network.plan
+    _, spelled = spelling(plan, network.genotype)
+    (clip,) = example(plan, 2)
+    found = []
+    with tempfile.TemporaryDirectory(prefix="expand3d-pyslowfast-") as scratch:
+        for weights in ("exported", "randomised") if network.weights else ("randomised",):
+            checkpoint = folder / WEIGHTS
+            if weights == "randomised":
+                ours.load_state_dict(randomised(ours.state_dict()))
+                checkpoint = Path(scratch) / WEIGHTS
+                state = to_pyslowfast(ours.state_dict(), plan, spelled)
+                save_whole({"model_state": state}, checkpoint)
+            theirs = _in_checkout(repo, folder / CONFIG, checkpoint, clip, Path(scratch))
+            with torch.no_grad():
+                apart = difference(theirs, ours(clip))
+            found.append(Verified(f"PySlowFast in {repo}", weights, apart))
+    return found
+
+
+def _in_checkout(repo: Path, config: Path, checkpoint: Path, clip: Tensor, scratch: Path) -> Tensor:
+    """The logits that a process beside the checkout gives; ExportError with its last line."""
+    from safetensors.torch import load_file, save_file
+
+    if not (repo / "slowfast").is_dir():
+        raise ExportError(f"--repo {repo} is no checkout of PySlowFast: it has no folder slowfast")
+    files = scratch / "clip.safetensors", scratch / "logits.safetensors"
+    save_file({"clip": clip.contiguous()}, files[0])
+    script = Path(__file__).with_name("in_checkout.py")
+    words = [sys.executable, script, repo, config, checkpoint, *files]
+    ended = subprocess.run([str(each) for each in words], capture_output=True, text=True)
+    if ended.returncode:
+        last = (ended.stderr.strip().splitlines() or ["no message"])[-1]
+        raise ExportError(f"PySlowFast in {repo} does not run the export: {last}")
+    return load_file(files[1])["logits"]
 
 
 def _write_tests(network: ExportedNetwork, full: dict[str, Any], title: str, folder: Path) -> str:

@@ -18,6 +18,7 @@ from expand3d.interop import json_folder
 from expand3d.interop.network import ExportedNetwork
 from expand3d.interop.pytorchvideo.files import CHECK, MODEL, TRAINED, UNTRAINED
 from expand3d.interop.pytorchvideo.multipliers import create_x3d_arguments
+from expand3d.interop.verify import Verified, difference, named
 from expand3d.networks import get_family
 from expand3d.networks.families.x3d import X3DPlan
 
@@ -108,3 +109,39 @@ def _write_tensors(network: ExportedNetwork, plan: X3DPlan, folder: Path) -> Non
 def _entries(lines: Iterable[str]) -> str:
     """The inside of a Python literal with one entry a line."""
     return "".join(f"    {line},\n" for line in lines)
+
+
+def verify(network: ExportedNetwork, folder: Path) -> list[Verified]:
+    """The folder as its own model.py builds it in pytorchvideo: every tensor, and logits."""
+    import runpy
+
+    import torch
+    from safetensors.torch import load_file
+
+    from expand3d.interop.random_weights import randomised
+    from expand3d.networks.example import example
+    from expand3d.networks.weights.x3d_names import to_pytorchvideo
+
+    plan = network.plan
+    assert isinstance(plan, X3DPlan)
+    try:
+        theirs = runpy.run_path(str(folder / "model.py"))["build"]()
+    except (ImportError, RuntimeError, AttributeError) as error:
+        first = str(error).splitlines()[0]
+        raise ExportError(f"{folder / 'model.py'} does not build it: {first}") from None
+    ours, (clip,) = network.build(), example(plan, 2)
+    found = []
+    for weights in ("exported", "randomised") if network.weights else ("randomised",):
+        if weights == "exported":
+            state = load_file(folder / json_folder.WEIGHTS)
+        else:
+            ours.load_state_dict(randomised(ours.state_dict()))
+            state = to_pytorchvideo(ours.state_dict(), plan)
+            theirs.load_state_dict(state)
+        held = theirs.state_dict()
+        if wrong := [name for name, value in state.items() if not held[name].equal(value)]:
+            raise ExportError(f"pytorchvideo reads other values of {', '.join(wrong[:8])}")
+        with torch.no_grad():
+            apart = difference(theirs(clip), ours(clip))
+        found.append(Verified(named(TARGET), weights, apart))
+    return found

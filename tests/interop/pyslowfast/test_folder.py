@@ -10,7 +10,9 @@ import pytest
 import torch
 import yaml  # fvcore brings it
 
+from expand3d.core.errors import ExportError
 from expand3d.interop.formats import export
+from expand3d.interop.verify import verify
 from expand3d.networks import get_family
 from tests.helpers.networks import exported
 from tests.helpers.peers import ASSETS
@@ -107,3 +109,15 @@ def test_the_card_says_cost_score_and_commands(folder: Path, tmp_path: Path) -> 
     assert "50.0% (95% interval 35.2% to 64.8%, 40 clips)" in text
     assert "git checkout 287ec007" in text and "4,000 visits" in text
     assert "--cfg FOLDER/test_10x3.yaml" in text
+
+
+def test_what_is_no_checkout_is_said(folder: Path, tmp_path: Path) -> None:
+    network = exported(tmp_path)
+    with pytest.raises(ExportError, match=r"--repo .* is no checkout of PySlowFast"):
+        verify(network, target="pyslowfast", folder=folder, repo=tmp_path)
+    (tmp_path / "slowfast").mkdir()
+    (tmp_path / "slowfast" / "__init__.py").write_text("raise ImportError('no simplejson')\n")
+    with pytest.raises(ExportError, match=r"does not run the export: .*no simplejson"):
+        verify(network, target="pyslowfast", folder=folder, repo=tmp_path)
+    with pytest.raises(ExportError, match=r"needs --repo PATH"):
+        verify(network, target="pyslowfast", folder=folder)
