@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from expand3d.core.trial import BASELINE, Candidate, Trial
-from expand3d.search.samplers import space
+from expand3d.search.samplers import simplex, space
 from expand3d.search.samplers.sampling import Sampling
+from expand3d.search.samplers.simplex import Draw
 from expand3d.search.strategy import Batch, answers, drive
 from tests.helpers.strategies import LIMITS, make, scored
 
@@ -78,11 +80,14 @@ def test_a_baseline_that_answers_one_of_an_open_batch_adds_no_other(
         ((30, 200), (200, 200)),
     ],
 )
+@pytest.mark.parametrize(
+    ("draw", "grids_of"), [("factors", space._grids), ("shares", simplex._grids)]
+)
 def test_an_extended_grid_trains_the_dearest_too_and_no_more_than_trials(
-    before: tuple[int, int], after: tuple[int, int]
+    before: tuple[int, int], after: tuple[int, int], draw: Draw, grids_of: Callable[..., Any]
 ) -> None:
     def grid(trials: int, millions: int) -> Sampling:
-        return Sampling("grid", "x3d", 6, millions * 10**6, LIMITS, trials=trials)
+        return Sampling("grid", "x3d", 6, millions * 10**6, LIMITS, trials=trials, draw=draw)
 
     history: list[Trial] = []
 
@@ -98,7 +103,7 @@ def test_an_extended_grid_trains_the_dearest_too_and_no_more_than_trials(
     trained = {trial.candidate.digest for trial in history}
     assert len(old) < len(trained) == len(history) <= after[0]
     # A grid that a new study could have, and all of it.
-    grids = [found.keys() for found in space._grids(larger.space, after[0])]
+    grids = [found.keys() for found in grids_of(larger.space, after[0])]
     whole = next(each for each in grids if trained - old <= each and old | each == trained)
     # No finer one leaves room for what was trained before.
     assert not any(len(each) > len(whole) and len(old | each) <= after[0] for each in grids)
