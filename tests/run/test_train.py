@@ -8,6 +8,8 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -177,6 +179,21 @@ def test_tensorboard_is_written_by_choice(
     (events,) = (out / "tensorboard").iterdir()
     content = events.read_bytes()
     assert content.count(b"train/loss") == 6 and b"epoch/val_top1" in content
+
+
+def test_a_full_disk_is_one_line_and_the_same_command_goes_on(
+    root: Path,
+    tmp_path: Path,
+    full_disk: Callable[[int], AbstractContextManager[None]],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out = tmp_path / "out"
+    with full_disk(100_000):  # less than the weights need
+        assert main(words("tiny", root, "--out", str(out))) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert str(out) in error and "the last good checkpoint stays" in error
+    assert not [path.name for path in out.iterdir() if path.name != "train.jsonl"]
+    assert main(words("tiny", root, "--out", str(out))) == 0
 
 
 def mistakes() -> list[tuple[list[str], str]]:
