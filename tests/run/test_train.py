@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -96,6 +97,34 @@ def test_status_tells_of_it(finished: Path, root: Path, capsys: pytest.CaptureFi
     assert main(["status", "tiny", "--root", str(root), "--json"]) == 0
     (told,) = json.loads(capsys.readouterr().out)["trained"]
     assert told["trial"] == 0 and Path(told["weights"]).is_file()
+
+
+def test_a_study_is_evaluated_and_predicts(
+    finished: Path, root: Path, videos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    where = ["--root", str(root), "--threads", "1", "--device", "cpu", "--json"]
+    for name in ("tiny", "tiny:0"):
+        assert main(["eval", name, "--clips", "1", *where]) == 0
+        found = json.loads(capsys.readouterr().out)
+        assert (found["part"], found["seen_in_training"]) == ("test", 0)
+        assert found["clips"] == len(load_view("tiny", root=root).trained[0].training.scores)
+    assert main(["eval", "tiny", "--part", "train", *where]) == 2
+    assert "trained this network" in capsys.readouterr().err
+    assert main(["predict", "tiny", str(videos.parent / "clip0.mp4"), *where]) == 0
+    ((span,),) = [each["spans"] for each in json.loads(capsys.readouterr().out)]
+    assert span["label"] in ("class0", "class1") and span["end"] == pytest.approx(0.4)
+
+
+def test_a_trial_without_weights_is_named(
+    finished: Path, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(root / "tiny", tmp_path / "tiny")
+    shutil.rmtree(tmp_path / "tiny" / "trained")
+    where = ["--root", str(tmp_path)]
+    assert main(["eval", "tiny:0", *where]) == 2
+    assert "the weights of trial 0, is missing" in capsys.readouterr().err
+    assert main(["eval", "tiny:7", *where]) == 2
+    assert "has no trial 7" in capsys.readouterr().err
 
 
 def test_the_learning_rate_goes_with_the_batch(finished: Path) -> None:
@@ -203,6 +232,7 @@ def mistakes() -> list[tuple[list[str], str]]:
         (["tiny:x"], "must be a study and a trial's number"),
         (["x3d-s"], "--out DIR is needed"),
         (["tiny", "--init", "./nothing"], "nothing"),
+        (["tiny", "--init", "./X3D_S.pyth"], "make a folder of it first"),
         (["tiny", "--ema", "2"], "ema = 2.0 must lie in"),
         (["tiny", "--accumulate", "3"], "--accumulate 3 must divide the batch of 8"),
         (["tiny", "--recipe", "epoch=3"], "did you mean 'epochs'"),
