@@ -76,7 +76,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out", metavar="DIR", type=Path, help="folder for tables and pictures, new or empty"
     )
     add_force_flag(parser)
-    add_config_flags(parser, only=KEYS)
+    add_config_flags(parser, only=KEYS, defaults=False)
     parser.add_argument("--json", action="store_true", help="print the outcome as JSON")
 
 

@@ -75,7 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help="write a row of features per window (.parquet)",
     )
-    add_config_flags(parser, only=KEYS)
+    add_config_flags(parser, only=KEYS, defaults=False)
     add_force_flag(parser)
     parser.add_argument("--json", action="store_true", help="print the predictions as JSON")
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from expand3d.core.errors import FileError, UserError
+from expand3d.core.errors import ConfigError, FileError, UserError
 from expand3d.core.extras import PLAIN, Extras
 from expand3d.core.files import make_folder, refuse_occupied, refuse_unwritable, write_whole
 from expand3d.core.genotype import Genotype, Plan, digest
@@ -55,6 +55,8 @@ if TYPE_CHECKING:
 
 LOG, CHECKPOINT, BEST, SCORES = "train.jsonl", "checkpoint.pt", "best.safetensors", "training.json"
 BOARD = "tensorboard"
+#: Suffixes of files of weights that are of another codebase, or say nothing of their network.
+WEIGHT_FILES = (".pth", ".pyth", ".pt", ".ckpt", ".safetensors")
 
 
 @dataclass(frozen=True)
@@ -160,6 +162,11 @@ def prepare_training(wanted: Wanted, watch: Watch) -> Prepared:
     config, execution, recipe = wanted.data, wanted.execution, wanted.recipe
     family = get_family(wanted.genotype.family)
     family.resolve(wanted.genotype)
+    if Path(wanted.init).suffix in WEIGHT_FILES:
+        raise ConfigError(
+            f"init = {wanted.init!r} is a file of weights: make a folder of it first, with "
+            "expand3d convert, which knows whose names they are"
+        )
     initial = find_initial(wanted.init, root=execution.root, storage=execution.storage)
     videos = find_videos(config, watch)
     plan = family.resolve(wanted.genotype, num_classes=len(videos.manifest.class_names))

@@ -5,9 +5,13 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +32,7 @@ from tests.helpers.made_videos import write_data_set
 from tests.helpers.study_config import tiny, without_timing
 
 SHORT = ["--clip-visits", "48", "--batch", "8", "--accumulate", "2", "--threads", "1"]
+BOARD = ["--tensorboard"] if find_spec("tensorboardX") else []
 WAYS = ["--ema", "0.8", "--precise-bn", "2", "--recipe", "test_views=1", "--device", "cpu"]
 
 
@@ -62,7 +67,7 @@ def finished(root: Path, clip_cache: Path) -> Path:
     """The folder of the trial's training in full."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EXPAND3D_CACHE", str(clip_cache))
-        assert main(words("tiny:0", root)) == 0
+        assert main(words("tiny:0", root, *BOARD)) == 0
     return root / "tiny" / "trained" / "trial-000"
 
 
@@ -71,7 +76,7 @@ def test_a_trial_joins_its_study_and_is_exported(
 ) -> None:
     assert {path.name for path in finished.iterdir()} == {
         *("network.json", "weights.safetensors", "best.safetensors", "train.jsonl"),
-        "training.json",
+        *("training.json", *(["tensorboard"] if BOARD else [])),
     }
     view = load_view("tiny", root=root)
     kept = view.trained[0]
@@ -94,6 +99,34 @@ def test_status_tells_of_it(finished: Path, root: Path, capsys: pytest.CaptureFi
     assert main(["status", "tiny", "--root", str(root), "--json"]) == 0
     (told,) = json.loads(capsys.readouterr().out)["trained"]
     assert told["trial"] == 0 and Path(told["weights"]).is_file()
+
+
+def test_a_study_is_evaluated_and_predicts(
+    finished: Path, root: Path, videos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    where = ["--root", str(root), "--threads", "1", "--device", "cpu", "--json"]
+    for name in ("tiny", "tiny:0"):
+        assert main(["eval", name, "--clips", "1", *where]) == 0
+        found = json.loads(capsys.readouterr().out)
+        assert (found["part"], found["seen_in_training"]) == ("test", 0)
+        assert found["clips"] == len(load_view("tiny", root=root).trained[0].training.scores)
+    assert main(["eval", "tiny", "--part", "train", *where]) == 2
+    assert "trained this network" in capsys.readouterr().err
+    assert main(["predict", "tiny", str(videos.parent / "clip0.mp4"), *where]) == 0
+    ((span,),) = [each["spans"] for each in json.loads(capsys.readouterr().out)]
+    assert span["label"] in ("class0", "class1") and span["end"] == pytest.approx(0.4)
+
+
+def test_a_trial_without_weights_is_named(
+    finished: Path, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(root / "tiny", tmp_path / "tiny")
+    shutil.rmtree(tmp_path / "tiny" / "trained")
+    where = ["--root", str(tmp_path)]
+    assert main(["eval", "tiny:0", *where]) == 2
+    assert "the weights of trial 0, is missing" in capsys.readouterr().err
+    assert main(["eval", "tiny:7", *where]) == 2
+    assert "has no trial 7" in capsys.readouterr().err
 
 
 def test_the_learning_rate_goes_with_the_batch(finished: Path) -> None:
@@ -168,15 +201,25 @@ def test_a_study_that_runs_is_joined_later(
     assert load_view("tiny", root=root).trained[0].score is not None
 
 
-def test_tensorboard_is_written_by_choice(
-    videos: Path, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pytest.importorskip("tensorboardX")
-    out = tmp_path / "out"
-    assert main(words("tiny", root, "--out", str(out), "--tensorboard")) == 0
-    (events,) = (out / "tensorboard").iterdir()
+@pytest.mark.skipif(not BOARD, reason="no tensorboardX here")
+def test_tensorboard_is_written_by_choice(finished: Path) -> None:
+    (events,) = (finished / "tensorboard").iterdir()
     content = events.read_bytes()
     assert content.count(b"train/loss") == 6 and b"epoch/val_top1" in content
+
+
+def test_a_full_disk_is_one_line(
+    root: Path,
+    tmp_path: Path,
+    full_disk: Callable[[int], AbstractContextManager[None]],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out = tmp_path / "out"
+    with full_disk(100_000):  # less than the weights need
+        assert main(words("tiny", root, "--out", str(out))) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert str(out) in error and "the last good checkpoint stays" in error
+    assert [path.name for path in out.iterdir()] == ["train.jsonl"]
 
 
 def mistakes() -> list[tuple[list[str], str]]:
@@ -186,6 +229,7 @@ def mistakes() -> list[tuple[list[str], str]]:
         (["tiny:x"], "must be a study and a trial's number"),
         (["x3d-s"], "--out DIR is needed"),
         (["tiny", "--init", "./nothing"], "nothing"),
+        (["tiny", "--init", "./X3D_S.pyth"], "make a folder of it first"),
         (["tiny", "--ema", "2"], "ema = 2.0 must lie in"),
         (["tiny", "--accumulate", "3"], "--accumulate 3 must divide the batch of 8"),
         (["tiny", "--recipe", "epoch=3"], "did you mean 'epochs'"),
