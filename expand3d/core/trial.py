@@ -21,6 +21,8 @@ State = Literal["running", "complete", "failed", "stopped"]
 BASELINE = "baseline"
 #: What a training starts from that starts from random weights.
 SCRATCH = "scratch"
+#: What a study's networks start from that start from the weights of those that they grew from.
+PARENT = "parent"
 
 
 def identity(plan: Plan, start: str = SCRATCH, repeat: int | None = None) -> str:

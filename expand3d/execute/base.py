@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Protocol
 from expand3d.core.result import Training, TrainingKey
 from expand3d.core.trial import Candidate
 from expand3d.execute.evaluate import Bench
+from expand3d.networks.weights.initial import Initial
+from expand3d.study.weights import WeightStore
 
 if TYPE_CHECKING:
     from expand3d.training.progress import Progress
@@ -47,10 +49,11 @@ class Assignment:
     """One begun trial: `number` None stands for the winner's last training.
 
     `done` are the trainings that the record has. A training's checkpoint lies in `checkpoints`;
-    `weights` receives the trained weights. `identity` is what the bench must make of the plan,
-    wherever it is rebuilt. `visits` is the number of clip visits after which its trainings are
-    tested and wait, None where they end with the recipe. `evaluate` names the function that
-    answers it.
+    `weights` receives the trained weights; `kept` does of every training, where others begin with
+    them. `inherited` are the weights that its own begin with, by key. `identity` is what the bench
+    must make of the plan, wherever it is rebuilt. `visits` is the number of clip visits after which
+    its trainings are tested and wait, None where they end with the recipe. `evaluate` names the
+    function that answers it.
     """
 
     number: int | None
@@ -61,6 +64,8 @@ class Assignment:
     weights: Path | None = None
     visits: int | None = None
     evaluate: str = EVALUATE
+    kept: WeightStore | None = None
+    inherited: tuple[tuple[TrainingKey, Initial], ...] = ()
 
     @property
     def name(self) -> str:
@@ -71,6 +76,12 @@ class Assignment:
     def title(self) -> str:
         """The assignment's name for people."""
         return "the winner's last training" if self.number is None else f"trial {self.number}"
+
+    def weights_of(self, key: TrainingKey) -> Path | None:
+        """The file that receives the weights of a training; None where nobody wants them."""
+        if self.kept is None or self.number is None:
+            return self.weights
+        return self.kept.path(self.number, key)
 
     def checkpoint(self, key: TrainingKey) -> Path:
         """The file in which a training keeps its state, whatever its visits."""

@@ -50,12 +50,12 @@ def answer(
     try:
         for key, training in evaluate(
             assignment.candidate.plan,
-            bench,
+            dataclasses.replace(bench, inherited=assignment.inherited),
             done=assignment.done,
             checkpoint=assignment.checkpoint,
             stop=stop,
             on_progress=on_progress,
-            weights_out=assignment.weights,
+            weights_out=assignment.weights_of,
             visits=assignment.visits,
         ):
             on_training(key, training)
@@ -99,6 +99,12 @@ def refuse_other(assignment: Assignment, bench: Bench) -> None:
             f"{assignment.checkpoints} is not there for a worker; --root must be a folder that "
             "every machine sees"
         )
+    for _, parent in assignment.inherited:
+        if not parent.file.is_file():
+            raise StudyError(
+                f"{parent.file} is not there for a worker; --init parent needs a --root that is "
+                "one folder for all of them"
+            )
 
 
 class _Process:

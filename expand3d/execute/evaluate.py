@@ -54,6 +54,8 @@ class Bench:
     timeout: float | None = None
     #: The weights that networks of its family begin with; None draws them.
     initial: Initial | None = None
+    #: The weights that single trainings begin with, those of the parent in the same one, by key.
+    inherited: tuple[tuple[TrainingKey, Initial], ...] = ()
 
     def only(self, repeat: int | None) -> Bench:
         """The same with the trainings of one seed alone; all of them for None."""
@@ -71,7 +73,7 @@ class Bench:
 
         CannotStart where the family has no rule for this network.
         """
-        found = self._initial(plan)
+        found = dict(self.inherited).get(job.key) or self._initial(plan)
         if found is None:
             return None
         try:
@@ -139,14 +141,14 @@ def evaluate(
     checkpoint: Callable[[TrainingKey], Path],
     stop: Callable[[], bool],
     on_progress: Callable[..., None],
-    weights_out: Path | None = None,
+    weights_out: Callable[[TrainingKey], Path | None] = lambda key: None,
     visits: int | None = None,
 ) -> Iterator[tuple[TrainingKey, Training]]:
     """The trainings of `plan` that are not in `done`, one after the other, as they finish.
 
     Ends early after a training without scores: the candidate has failed, whatever the other
     folds would say. Raises `Interrupted` when `stop` says so; the checkpoint is then on disk.
-    `weights_out` receives the trained weights, those of the last training where there are more.
+    `weights_out` names the file that receives a training's weights, None where nobody wants them.
     After `visits` clip visits each is tested, and goes on from its checkpoint in a later call.
     """
     if any(training.status != "ok" for training in done.values()):
@@ -162,7 +164,7 @@ def evaluate(
             checkpoint=checkpoint(key),
             stop=stop,
             on_progress=on_progress,
-            weights_out=weights_out,
+            weights_out=weights_out(key),
             visits=visits,
         )
         yield key, training

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from expand3d.core.errors import StudyError
 from expand3d.core.result import Training, TrainingKey
-from expand3d.core.trial import BASELINE, Candidate, Trial
+from expand3d.core.trial import BASELINE, PARENT, Candidate, Trial
 from expand3d.execute.base import Assignment
 from expand3d.run.events import Overview, Watch
+from expand3d.run.inherit import inherited, keep_those_that_may_be_parents
 from expand3d.run.own_data import with_data
 from expand3d.run.plan import forecast, planned_study
 from expand3d.run.prepare import Prepared
@@ -237,6 +238,8 @@ class Expanding(Part):
             if self.record.attribute(key) != kept:
                 self.record.set_attribute(key, kept)
             self.watch.decided(step.offer.step, step.text)
+        if self.ready.config.init == PARENT and decided[shown:]:
+            keep_those_that_may_be_parents(self.record, decided)
         return len(decided)
 
     def untrained_winner(self) -> Trial | None:
@@ -305,6 +308,10 @@ class Expanding(Part):
             checkpoints=folder.checkpoints.resolve(),
             identity=bench.identity(plan, candidate.start),
             weights=folder.weights.resolve() / weights,
+            # As it did in the search. What its parent saw is in the training part here too.
+            inherited=inherited(
+                self.record, candidate, bench.store, [(bench.jobs[0].key, self.ready.bench.jobs[0])]
+            ),
         )
         last = _Last(self.watch)
         self.executor.run(iter([(assignment, bench)]), last, self.stop)

@@ -8,7 +8,7 @@ from typing import Any
 
 from expand3d.core.errors import ConfigError, StudyError
 from expand3d.core.genotype import Plan
-from expand3d.core.trial import SCRATCH
+from expand3d.core.trial import PARENT, SCRATCH
 from expand3d.execute.evaluate import Job
 from expand3d.interop.json_folder import load_export
 from expand3d.interop.network import TRAINING_CLIPS
@@ -26,6 +26,11 @@ def find_initial(text: str, *, root: str, storage: str | None = None) -> Initial
     """
     if text == SCRATCH:
         return None
+    if text == PARENT:
+        raise ConfigError(
+            f"init = {PARENT!r} is for a search, in which networks grow from one another; name a "
+            "study for its winner's weights, or a folder as ./DIR"
+        )
     return _of_folder(text) if is_path(text) else _of_study(text, root, storage)
 
 
@@ -68,6 +73,11 @@ def refuse_unfit(
         )
     get_family(base.family).follow(initial.plan, base, Channels(base.family))
     initial.refuse_seen({clips[index] for job in jobs for index in job.held_out})
+
+
+def refuse_unfollowed(base: Plan) -> None:
+    """WeightsError where the family cannot carry weights into a network of another size."""
+    get_family(base.family).follow(base, base, Channels(base.family))
 
 
 def to_json(initial: Initial) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from expand3d.core.errors import StudyError, UserError
 from expand3d.core.genotype import Plan
 from expand3d.core.result import Interrupted
-from expand3d.core.trial import SCRATCH, Candidate, Trial
+from expand3d.core.trial import BASELINE, PARENT, SCRATCH, Candidate, Trial
 from expand3d.core.units import Duration
 from expand3d.data.contents import Contents
 from expand3d.data.source import OWN
@@ -29,6 +29,7 @@ from expand3d.run.clips import ClipsOf
 from expand3d.run.events import Watch
 from expand3d.run.extend import growth
 from expand3d.run.facts import told
+from expand3d.run.inherit import inherited, weights_of_trials
 from expand3d.run.initial import refuse_other, to_json
 from expand3d.run.own_data import known_data
 from expand3d.run.prepare import Prepared, prepare
@@ -334,6 +335,9 @@ class Part(ABC):
         for candidate in candidates:
             plan = candidate.plan
             bench = self.bench(plan).only(candidate.repeat)
+            # First: a trial whose weights are gone, or another's, is not to begin.
+            jobs = ((job.key, job) for job in bench.jobs)
+            begins = inherited(self.record, candidate, bench.store, jobs)
             begun = self.record.running(candidate.digest) or self._begin(candidate, bench)
             assignment = Assignment(
                 begun.number,
@@ -342,8 +346,14 @@ class Part(ABC):
                 checkpoints=self.record.folder.checkpoints.resolve(),
                 identity=bench.identity(plan, candidate.start),
                 visits=visits,
+                kept=weights_of_trials(self.record) if self.passes_on(candidate) else None,
+                inherited=begins,
             )
             yield assignment, bench
+
+    def passes_on(self, candidate: Candidate) -> bool:
+        """True where other networks may begin with the candidate's weights."""
+        return self.ready.config.init == PARENT and candidate.role != BASELINE
 
     def _begin(self, candidate: Candidate, bench: Bench) -> Trial:
         family = get_family(candidate.genotype.family)

@@ -24,6 +24,7 @@ from expand3d.data.source import resolve_source
 from expand3d.execute.base import RETRIES
 from expand3d.run.driver import NOT_ASKED_FOR, Expanding
 from expand3d.run.events import Watch
+from expand3d.run.inherit import refuse_apart
 from expand3d.run.prepare import Prepared
 from expand3d.run.runner import Outcome, create_record, executor, new_study, prepared_again
 from expand3d.search.strategies import strategy_from_json
@@ -108,6 +109,7 @@ def _prepared(
             f"study {record.name!r} limits latency, which is measured on one machine while nothing "
             "else runs; use expand3d resume"
         )
+    refuse_apart(record)
     if before.time_limit is not None:
         watch.note(f"time_limit = {before.time_limit} is for expand3d run; stop workers yourself")
     alone = {"executor": "here", "workers": None, "devices": (), "time_limit": None}

@@ -33,7 +33,7 @@ from expand3d.study.sections import (
     Training,
     is_path,
 )
-from expand3d.study.strategy_keys import refuse_unused
+from expand3d.study.strategy_keys import refuse_unused, refuse_without_parents
 
 #: The keys as records have them, in this order.
 STORED = (
@@ -67,6 +67,7 @@ class StudyConfig(Data, Search, Training, Execution):
     @model_validator(mode="after")
     def _refuse_unused(self) -> Self:
         refuse_unused(self)
+        refuse_without_parents(self)
         return self
 
     @classmethod

@@ -297,7 +297,7 @@ class Training(Section):
 
     init: Annotated[Text, Example("./x3d-m")] = _of_training(
         "weights that networks begin with: scratch, ./DIR that import or export --to json wrote, "
-        "or a study for its winner's",
+        "a study for its winner's, or parent for those of the network that each grew from",
         SCRATCH,
         "WEIGHTS",
     )

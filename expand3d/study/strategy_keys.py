@@ -12,6 +12,7 @@ from typing import Any
 
 from expand3d.core.errors import ConfigError
 from expand3d.core.plugins import STRATEGIES
+from expand3d.core.trial import PARENT
 
 #: The strategy of a study that names none.
 EXPAND = "expand"
@@ -37,6 +38,15 @@ def refuse_unused(config: Any) -> None:
                 f"{key} = {written!r} does nothing with strategy = {strategy!r}; leave it out, or "
                 f"choose {who}, which uses it"
             )
+
+
+def refuse_without_parents(config: Any) -> None:
+    """ConfigError where networks are to begin as their parents ended, and have none."""
+    if config.init == PARENT and config.strategy != EXPAND:
+        raise ConfigError(
+            f"init = {PARENT!r} needs strategy = {EXPAND!r}: networks of {config.strategy!r} grow "
+            "from no other; leave it out, or name weights for all of them"
+        )
 
 
 def without_unused(values: Mapping[str, Any]) -> dict[str, Any]:

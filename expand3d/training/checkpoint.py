@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import shutil
 import time
 from collections.abc import Mapping
@@ -21,6 +22,8 @@ from expand3d.training.finite import describe, not_finite
 SPARE_DISK = 64 * 2**20
 #: At the end of an epoch one is written unless writing would take more than 1/20 of the time.
 WRITING_SHARE = 20
+#: The key of a weight file's header under which it says what trained it.
+BELONGS = "belongs"
 
 
 def written_whole(path: Path) -> AbstractContextManager[IO[bytes]]:
@@ -37,9 +40,12 @@ def discard(path: Path) -> None:
         each.unlink(missing_ok=True)
 
 
-def save_weights(model: torch.nn.Module, path: Path) -> None:
+def save_weights(
+    model: torch.nn.Module, path: Path, belongs: Mapping[str, str] | None = None
+) -> None:
     """Write the network's state dict as safetensors, under the network's own names.
 
+    `belongs` are digests of what trained it, which `belongs_of` reads.
     WeightsError where a number in it is not finite: nobody can use such weights. FileError where
     they cannot be written, which is no matter of the network: a resumed training tries again.
     """
@@ -50,9 +56,23 @@ def save_weights(model: torch.nn.Module, path: Path) -> None:
         raise WeightsError(f"{path.name} is not written: {describe(broken)}")
 
     tensors = {name: value.cpu().contiguous() for name, value in model.state_dict().items()}
+    # One value, as safetensors writes several in any order.
+    marked = None if belongs is None else {BELONGS: json.dumps(belongs, sort_keys=True)}
     files.make_folder(path.parent)
     with files.writing(path), written_whole(path) as file:
-        file.write(save(tensors))
+        file.write(save(tensors, marked))
+
+
+def belongs_of(path: Path) -> dict[str, str]:
+    """The digests of what trained the weights in a file; none where it does not say."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            found: dict[str, str] = json.loads((file.metadata() or {}).get(BELONGS, "{}"))
+    except (OSError, SafetensorError, json.JSONDecodeError):
+        return {}
+    return found
 
 
 class Checkpointer:

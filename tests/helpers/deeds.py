@@ -33,7 +33,7 @@ def evaluate(
     checkpoint: Callable[[TrainingKey], Path],
     stop: Callable[[], bool],
     on_progress: Callable[..., None],
-    weights_out: Path | None = None,
+    weights_out: Callable[[TrainingKey], Path | None] = lambda key: None,
     visits: int | None = None,
 ) -> Iterator[tuple[TrainingKey, Training]]:
     for job in bench.jobs:

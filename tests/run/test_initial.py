@@ -39,9 +39,9 @@ def parent(videos: Path, root: Path) -> StudyConfig:
     """A study of the base alone, with the weights of its winner."""
     config = tiny(videos, root)
     config = dataclasses.replace(
-        config, name="parent", budget="0.021GFLOPs", final=True, final_recipe=LAST
+        config, name="origin", budget="0.021GFLOPs", final=True, final_recipe=LAST
     )
-    if not (root / "parent").exists():
+    if not (root / "origin").exists():
         run_study(config)
     return config
 
@@ -53,7 +53,7 @@ def child(config: StudyConfig, name: str, data: Path, init: str) -> StudyConfig:
 
 
 def exported(config: StudyConfig, out: Path) -> Path:
-    assert main(["export", "parent", "--root", config.root, "--to", "json", "--out", str(out)]) == 0
+    assert main(["export", "origin", "--root", config.root, "--to", "json", "--out", str(out)]) == 0
     return out
 
 
@@ -61,7 +61,7 @@ def test_an_export_knows_the_clips_that_trained_it(parent: StudyConfig, tmp_path
     """All but those of the test part: the last training saw the validation part."""
     out = exported(parent, tmp_path / "out")
     kept = json.loads((out / "network.json").read_text())["provenance"]["training_clips"]
-    record = Record.open("parent", root=parent.root)
+    record = Record.open("origin", root=parent.root)
     final = record.final()
     assert final is not None
     clips = record.attribute("data")["clips"]
@@ -74,7 +74,7 @@ def test_weights_that_saw_clips_of_the_validation_part_are_refused(
     parent: StudyConfig, videos: Path, tmp_path: Path, way: str
 ) -> None:
     """The planted leak: same videos, same parts."""
-    init = "parent" if way == "study" else str(exported(parent, tmp_path / "out"))
+    init = "origin" if way == "study" else str(exported(parent, tmp_path / "out"))
     with pytest.raises(WeightsError, match=r"was trained on .* of the clips that this study"):
         run_study(child(parent, f"leak-{way}", videos, init))
 
@@ -89,7 +89,7 @@ def test_a_copy_under_another_name_is_still_a_leak(
         clip.rename(copies / f"other-{clip.name}")
     manifest.write_text(manifest.read_text().replace("clip", "other-clip"))
     with pytest.raises(WeightsError, match="was trained on"):
-        run_study(child(parent, "leak-copies", manifest, "parent"))
+        run_study(child(parent, "leak-copies", manifest, "origin"))
 
 
 @pytest.mark.slow
@@ -147,7 +147,7 @@ def test_what_is_not_there_is_named(
 
 def test_another_family_is_named(parent: StudyConfig, elsewhere: Path) -> None:
     config = dataclasses.replace(
-        child(parent, "r3d", elsewhere, "parent"), family="r3d", budget="1GFLOPs"
+        child(parent, "r3d", elsewhere, "origin"), family="r3d", budget="1GFLOPs"
     )
     with pytest.raises(ConfigError, match="of family 'x3d', not 'r3d'"):
         run_study(config)
@@ -158,10 +158,10 @@ def test_a_start_says_that_its_weights_are_not_used(
     parent: StudyConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    final = Record.open("parent", root=parent.root).final()
+    final = Record.open("origin", root=parent.root).final()
     assert final is not None
     if way == "study":
-        start, init, file = f"parent:{final['trial']}", "parent", "winner.safetensors"
+        start, init, file = f"origin:{final['trial']}", "origin", "winner.safetensors"
     else:
         exported(parent, Path("out"))
         start = "./out" if way == "folder" else "out/network.json"
@@ -178,9 +178,9 @@ def test_a_start_says_that_its_weights_are_not_used(
 
 def test_a_start_without_weights_says_nothing(parent: StudyConfig, tmp_path: Path) -> None:
     assert weights_left("x3d-xs", "scratch", root=parent.root) is None
-    final = Record.open("parent", root=parent.root).final()
+    final = Record.open("origin", root=parent.root).final()
     other = 0 if final and final["trial"] else 1
-    assert weights_left(f"parent:{other}", "scratch", root=parent.root) is None
+    assert weights_left(f"origin:{other}", "scratch", root=parent.root) is None
     out = exported(parent, tmp_path / "out")
     (out / "weights.safetensors").unlink()
     assert weights_left(str(out), "scratch", root=parent.root) is None

@@ -12,7 +12,7 @@ from expand3d.report.study.view import StudyView
 from expand3d.study.config import StudyConfig
 
 #: Keys beside the recipe that change what a training sees or how a winner is chosen.
-KEYS = ("fps", "seed", "val", "test", "val_groups", "test_groups")
+KEYS = ("fps", "init", "seed", "val", "test", "val_groups", "test_groups")
 
 
 def config_of(view: StudyView) -> StudyConfig:

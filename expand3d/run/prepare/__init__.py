@@ -16,6 +16,7 @@ from typing import Any
 from expand3d.core.budget import Budget
 from expand3d.core.genotype import Genotype
 from expand3d.core.measured import Latency
+from expand3d.core.trial import PARENT
 from expand3d.cost.price import Known, nothing
 from expand3d.data.cache import CachedStore
 from expand3d.data.check import CheckReport
@@ -23,7 +24,7 @@ from expand3d.data.contents import Contents
 from expand3d.data.splits import RULE
 from expand3d.execute.evaluate import Bench
 from expand3d.run.events import Watch
-from expand3d.run.initial import find_initial, refuse_unfit, unknown_clips
+from expand3d.run.initial import find_initial, refuse_unfit, refuse_unfollowed, unknown_clips
 from expand3d.run.prepare.bench import Benches, set_up, settle
 from expand3d.run.prepare.data import (
     Clips,
@@ -109,7 +110,11 @@ def prepare(
         left = weights_left(config.start, config.init, root=config.root, storage=config.storage)
         if left:
             watch.note(left)
-    initial = find_initial(config.init, root=config.root, storage=config.storage)
+    initial = (
+        None
+        if config.init == PARENT
+        else find_initial(config.init, root=config.root, storage=config.storage)
+    )
     videos = (
         known_videos(config, contents)
         if contents
@@ -133,6 +138,8 @@ def prepare(
         rule=rule,
         plan=planning,
     )
+    if config.init == PARENT:
+        refuse_unfollowed(goal.base(len(clips.store.class_names)))
     benches = set_up(config, clips, initial)
     tell_films(config, clips.store, benches.sides(), watch, refuse=began is None)
     if initial is not None:

@@ -14,11 +14,11 @@ from typing import Any, ClassVar, Literal, get_args
 
 from expand3d.core.errors import ConfigError, nearest
 from expand3d.core.genotype import Genotype
-from expand3d.core.trial import BASELINE, Candidate, Trial
+from expand3d.core.trial import BASELINE, PARENT, SCRATCH, Candidate, Trial
 from expand3d.cost.price import IN_MACS, Known, Price, Unmeasured, nothing
 from expand3d.networks import get_family
 from expand3d.networks.family import Family, Limits
-from expand3d.search.expansion.compound import COMPOUND, compound, descendant, parents
+from expand3d.search.expansion.compound import COMPOUND, compound, parents
 from expand3d.search.expansion.solve import (
     LEAST_GROWTH,
     Exhausted,
@@ -27,9 +27,9 @@ from expand3d.search.expansion.solve import (
     contract,
     solve,
 )
-from expand3d.search.expansion.steps import Offer, StepSummary
+from expand3d.search.expansion.steps import Offer, StepSummary, add, united
 from expand3d.search.expansion.targets import next_target, worth_a_step
-from expand3d.search.statistics import Metric, axes_of, rank
+from expand3d.search.statistics import Metric, rank
 from expand3d.search.strategy import Ask, Batch, Done, Given, Measure, StrategyBase, answers
 
 Schedule = Literal["fit", "paper", "paper-all"]
@@ -50,7 +50,7 @@ class Expansion(StrategyBase):
     `axes` restricts the family's axes, `start` replaces its base. `growth` says whether a step
     offers a network per axis, one that grows all axes at once (compound), or both. The `beam` best
     networks of a step are all expanded in the next, towards one cost; a network that several lead
-    to counts as the best one's.
+    to counts as the best one's. With `inherit` networks begin with their parents' weights.
     """
 
     family: str
@@ -65,6 +65,7 @@ class Expansion(StrategyBase):
     axes: tuple[str, ...] | None = None
     beam: int = 1
     growth: Growth = "single"
+    inherit: bool = False
     solver: Solver = solve
     price: Price = IN_MACS
 
@@ -85,11 +86,15 @@ class Expansion(StrategyBase):
             ratio=config.ratio,
             beam=config.beam,
             growth=config.growth,
+            inherit=config.init == PARENT,
             price=given.price,
         )
 
     def to_json(self) -> dict[str, Any]:
-        return {**super().to_json(), "axes": list(self.axes) if self.axes else None}
+        data = {**super().to_json(), "axes": list(self.axes) if self.axes else None}
+        if not self.inherit:  # as earlier versions wrote it
+            del data["inherit"]
+        return data
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any], *, known: Known = nothing) -> Expansion:
@@ -254,7 +259,7 @@ class Expansion(StrategyBase):
         if not offers:
             reasons = [ended.reason for ended in found if isinstance(ended, Done)]
             return Done("; ".join(dict.fromkeys(reasons)))
-        return offers[0][1] if len(beam) == 1 else _united(step, target, offers)
+        return offers[0][1] if len(beam) == 1 else united(step, target, offers)
 
     def _target(self, beam: Sequence[Candidate]) -> int:
         """The cost that a step aims at, by the best network that can grow.
@@ -309,7 +314,7 @@ class Expansion(StrategyBase):
             if isinstance(found, Exhausted):
                 exhausted.append((axis, found.reason))
             else:
-                _add(candidates, self._candidate(found, step, axis, target, "expand", current))
+                add(candidates, self._candidate(found, step, axis, target, "expand", current))
         if not candidates:
             reasons = "; ".join(f"{axis}: {reason}" for axis, reason in exhausted)
             return Done(f"no axis can grow by 5% within the budget ({reasons})")
@@ -347,7 +352,7 @@ class Expansion(StrategyBase):
             if isinstance(found, Exhausted):
                 exhausted.append((axis, found.reason))
             else:
-                _add(
+                add(
                     candidates, self._candidate(found, step, axis, self.budget, "contract", current)
                 )
         if not candidates:
@@ -375,26 +380,6 @@ class Expansion(StrategyBase):
             role=role,
             target=target,
             parent=parent.digest,
+            start=parent.digest if self.inherit else SCRATCH,
             **self.price.fields(found.plan),
         )
-
-
-def _united(step: int, target: int, offers: Sequence[tuple[str, Offer]]) -> Offer:
-    """The offers of several kept networks, by name, as one."""
-    candidates: dict[str, Candidate] = {}
-    exhausted = []
-    for name, offer in offers:
-        for candidate in offer.candidates:
-            candidates.setdefault(candidate.digest, descendant(candidate, name))
-        exhausted += [(f"{axis} after {name}", reason) for axis, reason in offer.exhausted]
-    if all(candidate.role == "contract" for candidate in candidates.values()):
-        target = offers[0][1].target
-    return Offer(step, target, tuple(candidates.values()), tuple(exhausted))
-
-
-def _add(candidates: dict[str, Candidate], new: Candidate) -> None:
-    """Add a network, or its axis to the same one of another axis."""
-    same = candidates.get(new.digest)
-    candidates[new.digest] = (
-        new if same is None else replace(same, merged=(*same.merged, *axes_of(new)))
-    )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from expand3d.core.quantity import MACS, Quantity
 from expand3d.core.trial import Candidate, Trial
-from expand3d.search.statistics import Choice, Metric, choose, estimate, label
+from expand3d.search.expansion.compound import descendant
+from expand3d.search.statistics import Choice, Metric, axes_of, choose, estimate, label
 
 
 @dataclass(frozen=True)
@@ -105,3 +106,24 @@ def lineage(steps: Sequence[StepSummary]) -> tuple[Trial, ...]:
         parent = found[-1].candidate.parent if found else None
         found.append(next((t for t in step.ranked if t.candidate.digest == parent), step.ranked[0]))
     return tuple(reversed(found))
+
+
+def united(step: int, target: int, offers: Sequence[tuple[str, Offer]]) -> Offer:
+    """The offers of several kept networks, by name, as one."""
+    candidates: dict[str, Candidate] = {}
+    exhausted = []
+    for name, offer in offers:
+        for candidate in offer.candidates:
+            candidates.setdefault(candidate.plan.digest, descendant(candidate, name))
+        exhausted += [(f"{axis} after {name}", reason) for axis, reason in offer.exhausted]
+    if all(candidate.role == "contract" for candidate in candidates.values()):
+        target = offers[0][1].target
+    return Offer(step, target, tuple(candidates.values()), tuple(exhausted))
+
+
+def add(candidates: dict[str, Candidate], new: Candidate) -> None:
+    """Add a network, or its axis to the same one of another axis."""
+    same = candidates.get(new.digest)
+    candidates[new.digest] = (
+        new if same is None else replace(same, merged=(*same.merged, *axes_of(new)))
+    )

@@ -61,15 +61,13 @@ class ClassifyTask:
         return len(self.eval_indices) * self.recipe.test_views * self.recipe.test_crops
 
     def belongs(self) -> dict[str, str]:
-        clips = [(self.store.keys[i], self.store.labels[i]) for i in self.train_indices]
         # Within a name that checkpoints have always had: one that lacks a name is never continued.
         begun = "" if self.initial is None else f" from {state_digest(self.initial)}"
         extras = [] if self.extras == PLAIN else [self.extras.to_json()]
         return {
             "plan": self.plan.digest + begun,
             "recipe": digest(self.recipe.to_json(), *extras),
-            "seed": str(self.seed),
-            "training clips": digest(clips),
+            **course(self.store, self.train_indices, self.seed),
             FRAMES: digest([self.store.identities[i] for i in self.train_indices]),
         }
 
@@ -137,6 +135,12 @@ class ClassifyTask:
             )
         finally:
             notes.extend(scorer.notes)
+
+
+def course(store: ClipStore, train_indices: Sequence[int], seed: int) -> dict[str, str]:
+    """Digests of the clips that train and of the seed: those of one fold and repeat of a study."""
+    clips = [(store.keys[i], store.labels[i]) for i in train_indices]
+    return {"seed": str(seed), "training clips": digest(clips)}
 
 
 def classify(
@@ -246,7 +250,7 @@ def train(
         run.resume()
         status, reason, scores = _outcome(run)
         if status == "ok" and weights_out is not None and run.peers.first:
-            checkpoints.save_weights(run.network, weights_out)
+            checkpoints.save_weights(run.network, weights_out, task.belongs())
         compiler = {"compile": "on"} if compiled else {}
         views = len(scores) * recipe.test_views * recipe.test_crops
         return Training(

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from expand3d.core.errors import BudgetError, ConfigError, FactorError
 from expand3d.core.genotype import Genotype
 from expand3d.core.result import ClipScore, Training, TrainingKey
-from expand3d.core.trial import Candidate, Trial
+from expand3d.core.trial import SCRATCH, Candidate, Trial
 from expand3d.networks import get_family
 from expand3d.networks.family import Limits
 from expand3d.search.expansion.expansion import Expansion
@@ -429,3 +429,27 @@ def test_answers_prefers_a_complete_trial() -> None:
     later = dataclasses.replace(scored(candidate, 2.0), number=2)
     assert answers([lost, later, kept]) == {candidate.digest: kept}
     assert answers([dataclasses.replace(kept, state="running")]) == {}
+
+
+@pytest.mark.parametrize("beam", [1, 2])
+def test_networks_that_inherit_begin_with_the_weights_of_their_parent(beam: int) -> None:
+    """So that each of a step has been trained as often along its line as the step's number says."""
+    strategy = expansion(inherit=True, beam=beam)
+    assert Expansion.from_json(json.loads(json.dumps(strategy.to_json()))) == strategy
+    trials = expand_all(strategy, drawn(3))
+    by_digest = {trial.candidate.digest: trial.candidate for trial in trials}
+    assert len(trials) > 5 and len(by_digest) == len(trials)
+    for candidate in by_digest.values():
+        trained, now = 1, candidate
+        while now.start != SCRATCH:
+            assert now.start == now.parent
+            trained, now = trained + 1, by_digest[now.start]
+        assert trained == (candidate.step or 0) + 1
+    for step in strategy.steps(trials):
+        plans = [candidate.plan.digest for candidate in step.offer.candidates]
+        assert len(set(plans)) == len(plans)
+
+
+def test_what_inherits_nothing_is_recorded_as_ever() -> None:
+    assert "inherit" not in expansion().to_json()
+    assert all(trial.candidate.start == SCRATCH for trial in expand_all(expansion(), drawn(3)))
