@@ -122,13 +122,15 @@ def _add_source(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Exit status: 0, or 1 where `check` found videos that cannot be used."""
     from expand3d.data.manifest import load_manifest
-    from expand3d.data.source import resolve_source
+    from expand3d.data.source import place_of, resolve_source
 
     if args.action != "check":
         refuse_present(args.out, force=args.force)
         refuse_unwritable(args.out.absolute().parent)
     source = resolve_source(_named(args), say=lambda line: print(line, file=sys.stderr))
     manifest = load_manifest(source, prefix=args.prefix, val=args.val_data)
+    if manifest.said:
+        print(f"{place_of(_named(args))}: {manifest.said}", file=sys.stderr)
     return {"check": _check, "show": _show, "split": _split}[args.action](manifest, args)
 
 

@@ -16,13 +16,13 @@ from expand3d.core.errors import UserError, nearest
 class Row:
     """One thing that can be named: `target` is "module:attribute", loaded when it is asked for.
 
-    `keys` are the keys of a study that do nothing without a row which names them.
+    `keys` are the keys of a study that do nothing without a row which names them. `options` are the
+    keywords of a writer or a layout.
 
     The rest is for export targets. `rebuilds`: it builds a network of its own, whose counts may
     differ from ours. `trained_only`: it refuses a network without weights. `needs`: packages
-    without which it writes nothing. `options` are the
-    keywords of its writer. `speller` is what refuses plans; without one it writes every network.
-    `quantises`: what it writes can be put into 8 bits.
+    without which it writes nothing. `speller` is what refuses plans; without one it writes every
+    network. `quantises`: what it writes can be put into 8 bits.
     `verifier` compares what was written with our network, by the packages `verified_by`, or by a
     checkout that the user has (`in_repo`). `extra` is that of ours which brings what a runtime
     needs.

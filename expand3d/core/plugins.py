@@ -170,28 +170,44 @@ FLOWS = Kind(
     },
 )
 
+
+def _layouts(**rows: tuple[str, str]) -> dict[str, Row]:
+    """Rows by name: what it is, and the names of its options."""
+    home = "expand3d.data.layouts"
+    return {n: Row(f"{home}.{n}:read", h, options=tuple(o.split())) for n, (h, o) in rows.items()}
+
+
+def _known(name: str, help: str) -> Row:
+    return Row(f"expand3d.data.layouts.known:{name}", help)
+
+
 #: Forms in which labelled videos lie on the disk. The first that recognises a source reads it;
 #: those of installed packages are asked before ours.
 LAYOUTS = Kind(
     "data layout",
     "expand3d.layouts",
     DataError,
-    {
-        "lists": Row(
-            "expand3d.data.layouts.known:lists",
-            "a folder with manifest.csv, or with train and val lists",
+    _layouts(
+        ucf101=("UCF101 with its official splits", "split"),
+        hmdb51=("HMDB51 with its official splits", "split"),
+        kinetics=("Kinetics: clips anywhere below, and the official CSVs", ""),
+        something=("Something-Something v2: videos and JSON", ""),
+        twentybn=("Jester, Something-Something v1: folders of pictures", "fps"),
+        diving48=("Diving48: videos and JSON", ""),
+        mmaction2=("lists under the names of mmaction2's tools", "split fps"),
+        webdataset=("WebDataset shards, read in place", ""),
+    )
+    | {
+        "lists": _known("lists", "a folder with manifest.csv, or with train and val lists"),
+        "list": _known("one_list", "a list of paths and labels, or a CSV with a header"),
+    }
+    | _layouts(frames=("a folder per class that holds folders of pictures", "fps"))
+    | {
+        "folders": _known(
+            "class_folders", "a folder per class, or train, val and test folders that hold these"
         ),
-        "list": Row(
-            "expand3d.data.layouts.known:one_list",
-            "a list of paths and labels, or a CSV with a header",
-        ),
-        "folders": Row(
-            "expand3d.data.layouts.known:class_folders",
-            "a folder per class, or train, val and test folders that hold these",
-        ),
-        "pattern": Row(
-            "expand3d.data.layouts.known:pattern",
-            "'videos/*' or 'videos/*/*': each folder that it matches is a class",
+        "pattern": _known(
+            "pattern", "'videos/*' or 'videos/*/*': each folder that it matches is a class"
         ),
     },
 )

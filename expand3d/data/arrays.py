@@ -22,11 +22,11 @@ from expand3d.data.cache import CachedStore, CacheSpec, estimate_bytes, holder
 from expand3d.data.cache_use import Use
 from expand3d.data.check import Progress
 from expand3d.data.contents import Contents
-from expand3d.data.decode import TOLERANCE, VideoInfo, frame_count, scaled_size
 from expand3d.data.manifest import Manifest, Split, Video
 from expand3d.data.planned import Ahead, PlannedStore
 from expand3d.data.scale import scaler
 from expand3d.data.source import OWN
+from expand3d.data.video_info import TOLERANCE, VideoInfo, frame_count, scaled_size
 
 #: What is hashed before a clip's bytes; a change to how clips are stored must change it.
 FORMAT = "expand3d array 1"

@@ -25,12 +25,13 @@ from expand3d.data.cache_files import CacheFile, Mapped, Recent
 from expand3d.data.cache_use import Use
 from expand3d.data.check import Bad, Progress, attempt
 from expand3d.data.clip_file import HEADER_BYTES, BeyondCap, Room, write_clip
-from expand3d.data.decode import VideoInfo, decode, probe, scaled_size, verify
+from expand3d.data.decode import decode, probe, verify
 from expand3d.data.hashes import FileHashes, fingerprint
 from expand3d.data.layouts.folders import printable
 from expand3d.data.manifest import Manifest, Video
 from expand3d.data.same import tell_same
 from expand3d.data.tiers import EVERY
+from expand3d.data.video_info import VideoInfo, scaled_size
 
 #: Part of every file's name; a change to what `decode` returns must change it.
 FORMAT = "expand3d clip 1"

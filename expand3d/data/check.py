@@ -11,10 +11,11 @@ from statistics import median
 from typing import NamedTuple, TypeVar
 
 from expand3d.core.errors import DataError
-from expand3d.data.decode import VideoInfo, probe, verify
+from expand3d.data.decode import probe, verify
 from expand3d.data.hashes import sha256
 from expand3d.data.manifest import Manifest, Video
 from expand3d.data.same import Same, same_films
+from expand3d.data.video_info import VideoInfo
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

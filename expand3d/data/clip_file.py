@@ -11,7 +11,8 @@ from typing import IO, Any
 import numpy as np
 
 from expand3d.core.files import unique_temporary
-from expand3d.data.decode import Frame, decode_to
+from expand3d.data.decode import decode_to
+from expand3d.data.video_info import Frame
 
 #: Bytes before the frames of a .npy file, whatever their number.
 HEADER_BYTES = 128

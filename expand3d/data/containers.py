@@ -13,6 +13,8 @@ import os
 import struct
 from pathlib import Path
 
+from expand3d.data.places import part_of
+
 #: Matroska, element numbers: at the top, and in a cluster.
 _SEGMENT, _CLUSTER = 0x18538067, 0x1F43B675
 _TOP = frozenset(
@@ -29,9 +31,10 @@ _ASF_FILE = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 
 def missing(path: Path) -> str | None:
     """The parts that the container proves to be missing, in a few words, or None."""
-    file = os.open(path, os.O_RDONLY)
+    part = part_of(path)
+    file = os.open(part.file if part else path, os.O_RDONLY)
     try:
-        walk = _Walk(file, os.fstat(file).st_size)
+        walk = _Walk(file, part.size, part.start) if part else _Walk(file, os.fstat(file).st_size)
         head = walk.bytes(0, 16)
         if head[:4] == b"RIFF" and head[8:12] == b"AVI ":
             return _riff(walk)
@@ -54,13 +57,14 @@ def missing(path: Path) -> str | None:
 class _Walk:
     """Reading of single headers, at any place of a file."""
 
-    def __init__(self, file: int, size: int) -> None:
+    def __init__(self, file: int, size: int, start: int = 0) -> None:
         self._file = file
+        self._start = start
         self.size = size
 
     def bytes(self, at: int, count: int) -> bytes:
         """The bytes at a place, fewer at the end of the file."""
-        return os.pread(self._file, count, at)
+        return os.pread(self._file, max(0, min(count, self.size - at)), self._start + at)
 
     def ints(self, form: str, at: int) -> tuple[int, ...]:
         """Integers at a place; struct.error where the file ends before them."""

@@ -12,9 +12,9 @@ from expand3d.core.errors import DataError
 from expand3d.data.cache import CachedStore, CacheSpec, holder, kept
 from expand3d.data.cache_use import Use
 from expand3d.data.check import Bad, CheckReport, Progress, summed_up
-from expand3d.data.decode import VideoInfo
 from expand3d.data.manifest import Manifest, Video
 from expand3d.data.source import OWN
+from expand3d.data.video_info import VideoInfo
 
 
 class KeptStore(CachedStore):

@@ -17,10 +17,9 @@ The rules, in one place:
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,75 +27,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from expand3d.core.errors import DataError
+from expand3d.data import pictures
 from expand3d.data.containers import missing
-from expand3d.data.nearby import why_missing
+from expand3d.data.places import opened_place, require_file
 from expand3d.data.scale import scaler
 from expand3d.data.stamps import Stamps, read_stamps, seconds_of, sound_packets, stated_rate
+from expand3d.data.video_info import TOLERANCE, Frame, VideoInfo, frame_count, scaled_size
 
 if TYPE_CHECKING:
     from av.container import InputContainer
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
-Frame = NDArray[np.uint8]
-
-#: A frame counts as shown this much (of a target frame) early: containers round their time stamps.
-TOLERANCE = 0.1
 #: Bytes per frame below which a header's length is not believed but counted; that is quick.
 FEW_BYTES = 8
-
-
-@dataclass(frozen=True)
-class VideoInfo:
-    """One video: source frames and frames per second, display size (upright), seconds, codec.
-
-    `remark` says what is odd about a file that can be used.
-    """
-
-    frames: int
-    fps: float
-    width: int
-    height: int
-    duration_s: float
-    codec: str
-    remark: str = ""
-
-    @property
-    def short_side(self) -> int:
-        """Pixels of the shorter display side."""
-        return min(self.width, self.height)
-
-    def frames_at(self, fps: float) -> int:
-        """Frames that the video has once resampled to `fps`; at least 1."""
-        return frame_count(self.duration_s, fps)
-
-
-def frame_count(seconds: float, fps: float) -> int:
-    """Frames shown at 0, 1/fps, 2/fps, ... within `seconds`; at least 1."""
-    return max(1, int(np.ceil(seconds * fps - TOLERANCE)))
-
-
-def scaled_size(width: int, height: int, short_side: int | None) -> tuple[int, int]:
-    """Width and height with the shorter side brought down to `short_side` pixels, never up.
-
-    The longer side keeps the aspect, rounded to an even number.
-    """
-    if short_side is None or min(width, height) <= short_side:
-        return width, height
-    longer = 2 * round(max(width, height) * short_side / min(width, height) / 2)
-    longer = max(longer, short_side)
-    return (short_side, longer) if width <= height else (longer, short_side)
-
-
-def require_file(path: Path) -> os.stat_result:
-    """The file's stat; DataError where it is missing, a folder, or empty."""
-    if not path.is_file():
-        fault = "a folder, not a video" if path.is_dir() else f"missing{why_missing(path)}"
-        raise DataError(f"{path}: {fault}")
-    stat = path.stat()
-    if stat.st_size == 0:
-        raise DataError(f"{path}: empty (0 bytes)")
-    return stat
 
 
 def probe(path: Path) -> VideoInfo:
@@ -106,6 +50,8 @@ def probe(path: Path) -> VideoInfo:
     Raises DataError where the file cannot be opened or its first frame cannot be decoded; damage
     further in is found by `verify` or `decode` alone.
     """
+    if pictures.is_folder(path):
+        return pictures.probe(path)
     with _opened(path) as (container, stream):
         first = next(container.decode(stream), None)
         if first is None:
@@ -138,12 +84,14 @@ def _announced(
 
 def _credible(path: Path, frames: int, seconds: float, first: VideoFrame) -> bool:
     """True where a header's length can be right: frames that follow each other, of some bytes."""
-    small = path.stat().st_size < FEW_BYTES * frames
+    small = require_file(path).size < FEW_BYTES * frames
     return frames > 2 and frames > seconds > 0 and first.pts is not None and not small
 
 
 def verify(path: Path) -> VideoInfo:
     """The video's facts, counted by decoding all of it; DataError names the file and its fault."""
+    if pictures.is_folder(path):
+        return pictures.verify(path)
     stamps = _stamps(path)
     try:
         return _count(path, stamps, even=False)
@@ -194,6 +142,9 @@ def decode_to(
     One frame is held at a time. `begin` is called first, and once more where the time stamps turn
     out to run backward: what was given until then counts for nothing. Raises DataError.
     """
+    if pictures.is_folder(path):
+        begin()
+        return pictures.give(path, take, fps=fps, short_side=short_side, every=every)
     stamps = _stamps(path)
     for even in (False, True):
         begin()
@@ -305,7 +256,7 @@ def _opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
 
     require_file(path)
     try:
-        with av.open(str(path)) as container:
+        with opened_place(path) as source, av.open(source, "r") as container:
             # The cover picture of a music file is a "video" stream of one frame.
             pictures = Disposition.attached_pic
             streams = [s for s in container.streams.video if not s.disposition & pictures]

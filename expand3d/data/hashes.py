@@ -10,8 +10,8 @@ from pathlib import Path
 
 from expand3d.core.errors import DataError
 from expand3d.core.files import unique_temporary
-from expand3d.data.decode import require_file
 from expand3d.data.manifest import Manifest
+from expand3d.data.places import State, files_of, opened, pictures_of, require_file
 
 
 class FileHashes:
@@ -27,8 +27,7 @@ class FileHashes:
 
     def sha256(self, path: Path) -> str:
         """The file's hash in hexadecimal; DataError where it cannot be read."""
-        stat = require_file(path)
-        state = _state(stat)
+        state = _state(require_file(path))
         known = self._known.get(str(path))
         if known is not None and known[:-1] == state:
             return str(known[-1])
@@ -39,7 +38,7 @@ class FileHashes:
     def knows(self, path: Path) -> bool:
         """True where `sha256` need not read the file."""
         known = self._known.get(str(path))
-        return known is not None and known[:-1] == _state(path.stat())
+        return known is not None and known[:-1] == _state(require_file(path))
 
     def save(self) -> None:
         """Write what is known, joined with what others wrote meanwhile."""
@@ -58,18 +57,30 @@ class FileHashes:
             return {}, set()
 
 
-def _state(stat: os.stat_result) -> list[int | str]:
+def _state(state: State) -> list[int | str]:
     """The signs of a change of a file; ctime too: a copy that keeps its times is noticed."""
-    return [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]
+    return [*state]
 
 
 def sha256(path: Path) -> str:
-    """The SHA-256 of a file's content in hexadecimal; DataError where it cannot be read."""
+    """The SHA-256 of a video's content in hexadecimal; DataError where it cannot be read.
+
+    That of a folder of pictures is of their rate and each picture's hash.
+    """
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        if (files := files_of(path)) is not None:
+            where = pictures_of(path)
+            assert where is not None
+            lines = [f"pictures {where.fps!r}", *(_digest(file) for file in files)]
+            return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+        return _digest(path)
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from None
+
+
+def _digest(path: Path) -> str:
+    with opened(path) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def fingerprint(manifest: Manifest, shas: Sequence[str]) -> str:

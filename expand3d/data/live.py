@@ -13,7 +13,7 @@ from queue import Empty, Queue
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from expand3d.core.errors import DataError
-from expand3d.data.decode import TOLERANCE, Frame
+from expand3d.data.video_info import TOLERANCE, Frame
 
 if TYPE_CHECKING:
     from av.container import InputContainer

@@ -1,6 +1,7 @@
 """The manifest: the videos that `--data` names and what each shows, read into one table.
 
-Three forms are read, each a row of `plugins.LAYOUTS`; installed packages may offer more:
+Each form that is read is a row of `plugins.LAYOUTS`; installed packages may offer more. A source
+may name its layout, `ucf101:PATH?split=1`. Beside those of known data sets (`docs/data.md`) are:
 
 - a folder of class folders, or of train/, val/ and test/ folders that hold class folders. A folder
   with a manifest.csv is that file; one with train.csv (.txt, .list) and val.csv is those lists;
@@ -24,8 +25,9 @@ from pathlib import Path
 from expand3d.core.errors import DataError, nearest
 from expand3d.core.plugins import LAYOUTS
 from expand3d.data.layouts.known import two_lists
-from expand3d.data.layouts.layout import Found, Layout
+from expand3d.data.layouts.layout import Found, Layout, Published
 from expand3d.data.layouts.lists import Row, Split
+from expand3d.data.layouts.named import parse_named
 
 
 @dataclass(frozen=True)
@@ -43,13 +45,16 @@ class Video:
 class Manifest:
     """Labelled videos; `class_names[label]` names a class; `source` is what was read.
 
-    `left_out` says in one line what lies in a folder and is not read.
+    `left_out` says in one line what lies in a folder and is not read, `said` what was recognised.
+    `published` is the size that the whole data set has.
     """
 
     videos: tuple[Video, ...]
     class_names: tuple[str, ...]
     source: str
     left_out: str = ""
+    said: str = ""
+    published: Published | None = None
 
     def __len__(self) -> int:
         return len(self.videos)
@@ -72,8 +77,17 @@ def load_manifest(
     path = Path(source)
     if val is not None:
         return _assembled(two_lists(path, Path(val), prefix), path)
+    read: Layout
+    if (named := parse_named(str(source))) is not None:
+        read, path = LAYOUTS.load(named.layout), named.path
+        if (found := read(path, prefix, **named.options)) is not None:
+            return replace(_assembled(found, path), source=named.text)
+        if path.exists():
+            help = LAYOUTS.row(named.layout).help
+            raise DataError(f"{path}: not in the layout {named.layout} ({help})")
+        raise DataError(f"{path}: no such file or folder{_neighbour(path)}")
     for name in LAYOUTS.everyone():
-        read: Layout = LAYOUTS.load(name)
+        read = LAYOUTS.load(name)
         if (found := read(path, prefix)) is not None:
             return _assembled(found, path)
     raise DataError(f"{path}: no such file or folder{_neighbour(path)}")
@@ -81,7 +95,7 @@ def load_manifest(
 
 def _assembled(found: Found, source: Path) -> Manifest:
     manifest = _assemble(list(found.rows), source=source, base=found.base)
-    return replace(manifest, left_out=found.left_out)
+    return replace(manifest, left_out=found.left_out, said=found.said, published=found.published)
 
 
 def _assemble(rows: list[Row], *, source: Path, base: Path) -> Manifest:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from expand3d.core.errors import DataError
 from expand3d.core.process import cores
 from expand3d.data.cache import (
     SPARE_BYTES,
@@ -24,9 +25,11 @@ from expand3d.data.cache import (
     refuse_bad,
 )
 from expand3d.data.check import Bad, attempt
-from expand3d.data.decode import Frame, VideoInfo, decode_to, require_file
+from expand3d.data.decode import decode_to
 from expand3d.data.hashes import FileHashes
 from expand3d.data.manifest import Manifest, Video
+from expand3d.data.places import require_file
+from expand3d.data.video_info import Frame, VideoInfo
 
 #: Videos that a plan decodes.
 DECODED = 3
@@ -112,8 +115,8 @@ class _Names:
 
 def _size(video: Video) -> int:
     try:
-        return video.path.stat().st_size
-    except OSError:
+        return require_file(video.path).size
+    except (OSError, DataError):
         return -1
 
 

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from expand3d.core.errors import ConfigError, DataError, nearest
 from expand3d.core.genotype import Plan
-from expand3d.data.decode import Frame, decode_to, probe, verify
+from expand3d.data.decode import decode_to, probe, verify
+from expand3d.data.video_info import Frame
 
 if TYPE_CHECKING:
     from torch import Tensor

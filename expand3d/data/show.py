@@ -12,9 +12,10 @@ import numpy as np
 
 from expand3d.core.errors import DataError
 from expand3d.core.files import make_folder, write_whole
-from expand3d.data.decode import Frame, decode, probe
+from expand3d.data.decode import decode, probe
 from expand3d.data.layouts.folders import printable
 from expand3d.data.manifest import Manifest, Video
+from expand3d.data.video_info import Frame
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from expand3d.core.errors import ConfigError
 from expand3d.core.genotype import Plan
-from expand3d.data.decode import Frame
 from expand3d.data.protocols import get_rule, refuse_other_inputs, resize
+from expand3d.data.video_info import Frame
 
 if TYPE_CHECKING:
     from torch import Tensor

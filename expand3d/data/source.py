@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from expand3d.core.files import make_folder, unique_temporary, writing
+from expand3d.data.layouts.named import parse_named
 
 #: The data that a study has where none is named.
 BUNDLED = "bundled"
@@ -39,7 +40,8 @@ def resolve_source(
     A folder that is itself called bundled is reached as ./bundled.
     """
     if data != BUNDLED:
-        return Path(data).expanduser()
+        # What names a layout is kept as it is written.
+        return Path(data) if parse_named(data) else Path(data).expanduser()
     from expand3d.data.bundled import make as bundled
 
     home = (root or cache_root()) / f"{BUNDLED}-{bundled.VERSION}"
@@ -50,6 +52,20 @@ def resolve_source(
             say(f"generating the bundled clips in {home}")
         _generate(home)
     return home / bundled.MANIFEST
+
+
+def place_of(data: str) -> Path:
+    """The folder or file where data lies, whether its layout is named or not."""
+    named = parse_named(data)
+    return named.path if named else Path(data).expanduser()
+
+
+def absolute(data: str) -> str:
+    """The same data, independent of the working folder."""
+    named = parse_named(data)
+    if named is not None:
+        return named._replace(path=named.path.resolve()).text
+    return str(Path(data).expanduser().resolve())
 
 
 def _generate(home: Path) -> None:

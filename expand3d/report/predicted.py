@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from expand3d.core.errors import FileError
 from expand3d.core.files import unique_temporary, write_whole
 from expand3d.core.spans import Span, Window, srt
-from expand3d.data.decode import Frame, decode_to, probe
+from expand3d.data.decode import decode_to, probe
+from expand3d.data.video_info import Frame
 
 #: The kinds of files that predictions are written to, by suffix.
 KINDS = (".csv", ".json", ".srt")

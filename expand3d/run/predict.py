@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 from expand3d.core.errors import ConfigError, DataError, nearest
 from expand3d.core.result import Interrupted
 from expand3d.core.spans import Span, Window, spans_of
-from expand3d.data.decode import Frame, decode_to
+from expand3d.data.decode import decode_to
 from expand3d.data.layouts.folders import VIDEO_SUFFIXES
 from expand3d.data.live import is_live, live_frames
 from expand3d.data.protocols import MultiView, read_views, refuse_other_inputs
 from expand3d.data.sliding import Seen, Slider, Sliding
+from expand3d.data.video_info import Frame
 from expand3d.run.model import Trained
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from expand3d.core.errors import StudyError
 from expand3d.core.result import Interrupted
 from expand3d.core.trial import Candidate
 from expand3d.data.contents import Contents
-from expand3d.data.source import resolve_source
+from expand3d.data.source import place_of, resolve_source
 from expand3d.execute.base import RETRIES
 from expand3d.run.driver import NOT_ASKED_FOR, Expanding
 from expand3d.run.events import Watch
@@ -116,7 +116,8 @@ def _prepared(
     config = continued(before, {"root": str(root), **alone, **changes})
     check_resume(before, config)
     contents = None
-    if "data" not in changes and not resolve_source(config.data, say=watch.note).exists():
+    source = str(resolve_source(config.data, say=watch.note))
+    if "data" not in changes and not place_of(source).exists():
         kept = record.contents()
         contents = Contents.from_json(kept) if kept else None
     if contents:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_type_hints
 
 from pydantic import ConfigDict, StringConstraints, ValidationError, WithJsonSchema, model_validator
@@ -177,8 +176,10 @@ class Data(Section):
         """The same with the paths of the data independent of the working folder."""
         if self.data == BUNDLED or self.data.startswith(OWN):
             return self
-        prefix, val = (_absolute(path) if path else None for path in (self.prefix, self.val_data))
-        return dataclasses.replace(self, data=_absolute(self.data), prefix=prefix, val_data=val)
+        from expand3d.data.source import absolute
+
+        prefix, val = (absolute(path) if path else None for path in (self.prefix, self.val_data))
+        return dataclasses.replace(self, data=absolute(self.data), prefix=prefix, val_data=val)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -384,7 +385,3 @@ def _profile_with(profile: str, fields: Mapping[str, Any]) -> Recipe:
 def is_path(text: str) -> bool:
     """True where a text that may name a study names a file or a folder."""
     return "/" in text or text.endswith(".json")
-
-
-def _absolute(path: str) -> str:
-    return str(Path(path).expanduser().resolve())

@@ -19,10 +19,11 @@ import pytest
 from expand3d.core.errors import DataError
 from expand3d.data import cache, clip_file
 from expand3d.data.cache import CachedStore, CacheSpec, build_store, estimate_bytes, in_bytes
-from expand3d.data.decode import VideoInfo, decode, probe, verify
+from expand3d.data.decode import decode, probe, verify
 from expand3d.data.hashes import FileHashes, fingerprint
 from expand3d.data.manifest import Manifest, load_manifest
 from expand3d.data.store import ClipStore
+from expand3d.data.video_info import VideoInfo
 from tests.helpers.made_videos import greys, values, write_data_set, write_video
 
 SPEC = CacheSpec(fps=30, short_side=24)

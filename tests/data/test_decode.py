@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from expand3d.core.errors import DataError
-from expand3d.data.decode import decode, decode_frames, probe, scaled_size, verify
+from expand3d.data.decode import decode, decode_frames, probe, verify
+from expand3d.data.video_info import scaled_size
 from tests.helpers.made_videos import greys, rotate_clockwise, values, write_video
 
 

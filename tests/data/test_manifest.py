@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from expand3d.core.errors import DataError
 from expand3d.data.bundled import make as bundled
-from expand3d.data.decode import require_file
 from expand3d.data.manifest import Manifest, load_manifest
+from expand3d.data.places import require_file
 from expand3d.data.source import cache_root, resolve_source
 
 

@@ -125,3 +125,19 @@ def _write_silence(
         silence.time_base = Fraction(1, 44100)
         container.mux(stream.encode(silence))
     container.mux(stream.encode(None))
+
+
+def write_pictures(folder: Path, frames: Sequence[np.ndarray], *, form: str = "{:05d}.jpg") -> Path:
+    """A folder of JPEGs, numbered from 1."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, pixels in enumerate(frames, 1):
+        with av.open(
+            str(folder / form.format(number)), "w", format="image2", options={"update": "1"}
+        ) as out:
+            stream = out.add_stream("mjpeg", rate=1, options={"qmin": "1", "qmax": "2"})
+            stream.height, stream.width = pixels.shape[:2]
+            stream.pix_fmt = "yuvj420p"
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
+            out.mux(stream.encode(frame))
+            out.mux(stream.encode(None))
+    return folder

@@ -25,11 +25,11 @@ from expand3d.core.genotype import digest
 from expand3d.core.input_kinds import Source
 from expand3d.core.plugins import FLOWS
 from expand3d.data.cache_use import Use
-from expand3d.data.decode import scaled_size
 from expand3d.data.flow.methods import Method, grey, opencv
 from expand3d.data.flow.quantise import Loss, loss, quantise
 from expand3d.data.flow.warp import without_camera
 from expand3d.data.store import ClipStore
+from expand3d.data.video_info import scaled_size
 
 #: Part of every file's name; a change to what `fields` returns must change it.
 FORMAT = "expand3d flow 1"

@@ -17,13 +17,13 @@ from pathlib import Path
 
 from expand3d.core.errors import DataError, nearest
 from expand3d.data.layouts.lists import SPLIT_WORDS, Row, Split
+from expand3d.data.places import PICTURE_SUFFIXES
 
 VIDEO_SUFFIXES = (
     *(".3g2", ".3gp", ".asf", ".avi", ".divx", ".f4v", ".flv", ".gif", ".m2ts", ".m2v", ".m4v"),
     *(".mjpeg", ".mjpg", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".mxf", ".ogm", ".ogv"),
     *(".ts", ".vob", ".webm", ".wmv"),
 )
-PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 #: Files that lie beside videos in many data sets and are none.
 OTHER_SUFFIXES = (
     *PICTURE_SUFFIXES,
@@ -245,7 +245,8 @@ def _without_video(folder: Path, left: LeftOut) -> str:
     return (
         f"{folder}: a class folder without a video but with pictures, such as {name}: folders of "
         f"frames, which are not read; join each to a video, for example: ffmpeg -framerate 30 "
-        f"-start_number {int(digits[0]) if digits else 1} -i '{home / form}' '{home}.mp4'"
+        f"-start_number {int(digits[0]) if digits else 1} -i '{home / form}' '{home}.mp4'; where "
+        "all are such folders, --data 'frames:PATH?fps=30' reads them"
     )
 
 

@@ -20,7 +20,7 @@ from expand3d.data.manifest import Manifest, load_manifest
 from expand3d.data.moved import KEPT_DIGITS, Kept, under_kept_names
 from expand3d.data.planned import planned_store
 from expand3d.data.same import grouped_by_name, tell_same
-from expand3d.data.source import cache_root, flow_root, resolve_source
+from expand3d.data.source import cache_root, flow_root, place_of, resolve_source
 from expand3d.data.splits import RULE, Splits, make_splits
 from expand3d.run.events import Watch
 from expand3d.run.prepare.sizes import Form, Sizes
@@ -83,7 +83,7 @@ def find_videos(
     try:
         listed = _listed(config, watch)
     except DataError as error:
-        if began is None or Path(config.data).exists():
+        if began is None or place_of(config.data).exists():
             raise
         raise DataError(f"{error}; where the videos moved, name them: --data PATH") from None
     manifest = None if began is None else _with_names_of(began, listed, config, watch, write=write)
@@ -146,7 +146,10 @@ def manifest_of(config: Data, watch: Watch) -> Manifest:
 def _listed(config: Data, watch: Watch) -> Manifest:
     prefix = Path(config.prefix) if config.prefix else None
     source = resolve_source(config.data, say=watch.note)
-    return load_manifest(source, prefix=prefix, val=config.val_data)
+    manifest = load_manifest(source, prefix=prefix, val=config.val_data)
+    if manifest.said:
+        watch.note(f"{place_of(config.data)}: {manifest.said}")
+    return manifest
 
 
 def _grouped(config: Data, manifest: Manifest) -> Manifest:

@@ -12,6 +12,7 @@ from expand3d.core.plugins import LAYOUTS
 from expand3d.data.layouts.layout import Found
 from expand3d.data.manifest import load_manifest
 from tests.helpers.installed import offer
+from tests.helpers.made_layouts import MADE
 
 
 def _lists(folder: Path) -> Path:
@@ -39,6 +40,7 @@ def _pattern(folder: Path) -> Path:
 
 #: An example of each layout. Whoever adds a layout adds one.
 EXAMPLES: Mapping[str, Callable[[Path], Path]] = {
+    **MADE,
     "lists": _lists,
     "list": _list,
     "folders": _folders,

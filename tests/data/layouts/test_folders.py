@@ -135,7 +135,8 @@ def test_folders_of_frames_are_named_with_the_way_to_join_them(tmp_path: Path) -
     assert str(caught.value) == (
         f"{tmp_path / 'walk'}: a class folder without a video but with pictures, such as "
         "img_00001.jpg: folders of frames, which are not read; join each to a video, for example: "
-        f"ffmpeg -framerate 30 -start_number 1 -i '{home}/img_%05d.jpg' '{home}.mp4'"
+        f"ffmpeg -framerate 30 -start_number 1 -i '{home}/img_%05d.jpg' '{home}.mp4'; "
+        "where all are such folders, --data 'frames:PATH?fps=30' reads them"
     )
 
 
