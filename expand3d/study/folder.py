@@ -141,9 +141,7 @@ def study_command(
 
     A password is hidden, so that who has one puts it in.
     """
-    words = ["expand3d", verb, name]
-    if str(root) != DEFAULT_ROOT:
-        words += ["--root", _quoted(os.path.abspath(root))]
+    words = ["expand3d", verb, name, "--root", _quoted(os.path.abspath(root))]
     if storage is not None:
         words += ["--storage", _quoted(hide_password(_from_anywhere(storage)))]
     return " ".join([*words, *more])

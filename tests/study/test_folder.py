@@ -65,8 +65,11 @@ def test_a_missing_study_is_named_with_the_nearest(tmp_path: Path) -> None:
         find_study("x", "nowhere")
 
 
-def test_the_resume_command_names_only_what_differs() -> None:
-    assert resume_command("birds") == "expand3d resume birds"
+def test_the_resume_command_names_the_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert resume_command("birds") == f"expand3d resume birds --root {tmp_path}/studies"
     assert (
         resume_command("birds", root="/r", storage="mysql://u:p@h/d")
         == "expand3d resume birds --root /r --storage mysql://u:***@h/d"
@@ -77,14 +80,21 @@ def test_the_resume_command_names_only_what_differs() -> None:
 @pytest.mark.parametrize(
     ("root", "storage", "where"),
     [
-        ("studies", None, ""),
+        ("studies", None, " --root {here}/studies"),
         ("there", None, " --root {here}/there"),
         ("my studies", None, " --root '{here}/my studies'"),
         ("/r/[x]", None, " --root '/r/[x]'"),
-        ("studies", "sqlite:///one.db", " --storage sqlite:///{here}/one.db"),
-        ("studies", "sqlite:////a/one.db", " --storage sqlite:////a/one.db"),
-        ("studies", "postgresql://u:p@h/d", " --storage postgresql://u:***@h/d"),
-        ("studies", "mysql://u:p@h/d?a=b&c=d", " --storage 'mysql://u:***@h/d?a=b&c=d'"),
+        ("studies", "sqlite:///one.db", " --root {here}/studies --storage sqlite:///{here}/one.db"),
+        ("studies", "sqlite:////a/one.db", " --root {here}/studies --storage sqlite:////a/one.db"),
+        (
+            "studies",
+            "postgresql://u:p@h/d",
+            " --root {here}/studies --storage postgresql://u:***@h/d",
+        ),
+        (
+            *("studies", "mysql://u:p@h/d?a=b&c=d"),
+            " --root {here}/studies --storage 'mysql://u:***@h/d?a=b&c=d'",
+        ),
     ],
 )
 def test_a_command_about_a_study_works_in_any_folder(
