@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     from expand3d.run.subject import Subject
     from expand3d.run.train import Wanted
 
-KEYS = (*DATA_KEYS, "seed", "device", "threads", "root", "storage")
+FLOW_KEYS = ("flow", "flow_size", "flow_distance", "flow_bound")
+KEYS = (*DATA_KEYS, *FLOW_KEYS, "seed", "device", "threads", "root", "storage")
 #: The recipe of the papers.
 PROFILE = "paper"
 
@@ -176,7 +177,7 @@ def _wanted(args: argparse.Namespace, subject: Subject) -> Wanted:
 
     given = given_keys(args, KEYS)
     study = subject.config
-    own = study is not None and not any(key in given for key in DATA_KEYS)
+    own = study is not None and not any(key in given for key in (*DATA_KEYS, *FLOW_KEYS))
     if args.with_val and args.keep == "best":
         raise ConfigError("--keep best needs the validation part, which --with-val trains on")
     out = args.out or subject.folder

@@ -169,7 +169,8 @@ def read_views(path: Path, plan: Plan, protocol: MultiView) -> Tensor:
 def refuse_other_inputs(plan: Plan) -> None:
     """ConfigError where a network reads other than one clip of frames."""
     inputs = plan.inputs
-    if len(inputs) != 1 or plan.kinds != ("rgb",) or inputs[0].segments != 1:
+    first = inputs[0]
+    if len(inputs) != 1 or first.kind != "rgb" or first.segments != 1 or first.reach != 1:
         raise ConfigError(
             f"{plan.family} reads {', '.join(plan.kinds)}: only networks that read one clip of "
             "frames are tested by views of whole videos"

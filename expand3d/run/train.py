@@ -203,7 +203,7 @@ def prepare_training(wanted: Wanted, watch: Watch) -> Prepared:
     device = device_for(execution.device)
     if device == "cuda" and beside_here() > 1:
         device = f"cuda:{os.environ['LOCAL_RANK']}"
-    bench = Bench(store, recipe, (job,), device, threads, store.fingerprint, initial=initial)
+    bench = Bench(store, recipe, (job,), device, threads, clips.store.fingerprint, initial=initial)
     if initial is not None:
         known = [sha[:16] for sha in clips.store.shas]
         refuse_unfit(initial, plan, jobs=(job,), clips=known)

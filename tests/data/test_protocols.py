@@ -14,7 +14,8 @@ from torch.nn.functional import interpolate
 
 from expand3d.core.errors import ConfigError
 from expand3d.data.decode import decode
-from expand3d.data.protocols import MultiView, get_rule, read_views
+from expand3d.data.protocols import MultiView, get_rule, read_views, refuse_other_inputs
+from expand3d.networks import get_family, get_preset
 from tests.helpers.made_videos import write_video
 from tests.helpers.train_toys import make_plan
 
@@ -89,6 +90,17 @@ def test_views_are_cut_from_the_frames_by_the_rule(video: Path) -> None:
         for place, left in enumerate((0, 6, 12)):
             wanted = resized[numbers][..., left : left + 36].permute(0, 2, 3, 1)
             assert torch.equal(views[3 * view + place], wanted)
+
+
+@pytest.mark.parametrize(
+    "preset", ["twostream-cnnm-flow", "hidden-motionnet-vgg16", "tsn-bninception-rgb"]
+)
+def test_networks_that_read_more_than_a_clip_of_frames_are_refused(preset: str) -> None:
+    """Flow, stacks of frames, and segments."""
+    genotype = get_preset(preset).genotype
+    plan = get_family(genotype.family).resolve(genotype)
+    with pytest.raises(ConfigError, match="only networks that read one clip of frames"):
+        refuse_other_inputs(plan)
 
 
 def test_an_unknown_rule_is_named() -> None:

@@ -263,3 +263,31 @@ def test_every_network_of_the_frontier_is_trained(
     assert main([*words("tiny", root), "--frontier", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert [each["network"] for each in found] == ["tiny, trial 0"]
+
+
+def test_a_network_that_reads_flow_has_it_computed(
+    videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Prepared, not trained: those networks are large."""
+    pytest.importorskip("cv2")
+    from expand3d.core.recipe import get_profile
+    from expand3d.data.flow.store import FlowStore
+    from expand3d.networks import get_preset
+    from expand3d.run.events import Watch
+    from expand3d.run.train import Wanted, _belongs, prepare_training
+    from expand3d.study.sections import Data, Execution
+
+    wanted = Wanted(
+        title="flow",
+        genotype=get_preset("twostream-cnnm-flow").genotype,
+        data=Data(data=str(videos)),
+        execution=Execution(threads=1, device="cpu"),
+        out=tmp_path / "out",
+        recipe=get_profile("final"),
+    )
+    ready = prepare_training(wanted, Watch())
+    assert isinstance(ready.bench.store, FlowStore)
+    assert ready.bench.store.missing(range(16)) == []
+    slower = dataclasses.replace(wanted, data=Data(data=str(videos), flow_distance=2))
+    other = prepare_training(slower, Watch())
+    assert _belongs(wanted, ready)["data"] != _belongs(slower, other)["data"]
