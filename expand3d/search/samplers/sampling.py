@@ -382,9 +382,9 @@ class Sampling(StrategyBase):
             for name, count in refused.most_common()
             if name != RESTRICTED
         ]
-        if refused[RESTRICTED]:
-            example = self.space.refusal(self._order, self.seed, blocks=BLOCKS)
-            reasons.append(f"{refused[RESTRICTED]:,} are refused (such as: {example})")
+        if example := self.space.refusal(self._order, self.seed, blocks=BLOCKS):
+            count = f"{refused[RESTRICTED]:,}" if refused[RESTRICTED] else "some"
+            reasons.append(f"{count} are refused (such as: {example})")
         return (
             f"no new network among {refused.total() + known:,} points: "
             f"{', '.join([*reasons, f'{known:,} are known{slow}'])}"
