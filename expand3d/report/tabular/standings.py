@@ -127,7 +127,7 @@ class Agreement(NamedTuple):
 
 
 def agreements(table: Table) -> tuple[Agreement, ...]:
-    """How each rung, parameters and multiply-adds rank networks of about equal cost.
+    """The agreement of each rung, and of multiply-adds, among networks of about equal cost.
 
     The whole trainings are judged on the test clips, the rungs by one seed on the validation clips.
     """
