@@ -1,4 +1,4 @@
-"""Who is dropped from a race, and how seldom wrongly."""
+"""Candidates that a race drops, and how seldom wrongly."""
 
 from __future__ import annotations
 

@@ -127,7 +127,7 @@ class Agreement(NamedTuple):
 
 
 def agreements(table: Table) -> tuple[Agreement, ...]:
-    """The ranking of networks of about equal cost by each rung, parameters and multiply-adds.
+    """The agreement of each rung, and of multiply-adds, among networks of about equal cost.
 
     The whole trainings are judged on the test clips, the rungs by one seed on the validation clips.
     """

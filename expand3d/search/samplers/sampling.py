@@ -236,7 +236,9 @@ class Sampling(StrategyBase):
             )
             price, slack = replace(price, known=guess), SLACK
         space = Space(self.family, start, self.num_classes, self.budget, self.limits, price, slack)
-        return space if self.draw == "factors" else Simplex(space)
+        # A lattice lies at the budget, where a limit of latency may refuse all of it.
+        timed = self.sampler == "grid" and self.price.clock is not None
+        return space if timed or self.draw == "factors" else Simplex(space)
 
     @property
     def population(self) -> int:
@@ -377,14 +379,11 @@ class Sampling(StrategyBase):
             return f"all {len(self._grid(own))} networks of the grid{allowed} are trained{slow}"
         refused = self.space.refused(self._order, self.seed, blocks=BLOCKS)
         known = sum(1 for _ in self.space.legal(self._order, self.seed, blocks=BLOCKS))
-        reasons = [
-            f"{count:,} exceed the limit of {name}"
-            for name, count in refused.most_common()
-            if name != RESTRICTED
-        ]
-        if refused[RESTRICTED]:
-            example = self.space.refusal(self._order, self.seed, blocks=BLOCKS)
-            reasons.append(f"{refused[RESTRICTED]:,} are refused (such as: {example})")
+        over = [(name, count) for name, count in refused.most_common() if name != RESTRICTED]
+        reasons = [f"{count:,} exceed the limit of {name}" for name, count in over]
+        if example := self.space.refusal(self._order, self.seed, blocks=BLOCKS):
+            count = f"{refused[RESTRICTED]:,}" if refused[RESTRICTED] else "some"
+            reasons.append(f"{count} are refused (such as: {example})")
         return (
             f"no new network among {refused.total() + known:,} points: "
             f"{', '.join([*reasons, f'{known:,} are known{slow}'])}"

@@ -134,9 +134,12 @@ class Simplex:
         return Counter(reason for reason in reasons if reason is not None)
 
     def refusal(self, order: Order, seed: int, *, blocks: int) -> str | None:
-        """The reason why the first point of a sequence that a restriction refuses is refused."""
-        points = self.points(order, seed)
-        return next((each.refusal for each in points if each.reason == RESTRICTED), None)
+        """The reason why a network is refused, of which an axis of the start passes over some."""
+        refused = (each for each in self.points(order, seed) if each.reason == RESTRICTED)
+        found = next((each.refusal for each in refused), None)
+        if found is None and self.space.limits.restrictions:
+            found = self.reach.refused(self.axes, self.space.start)
+        return None if found is None else found.removeprefix("refused: ")
 
     def near_misses(self, count: int) -> tuple[Verdict, ...]:
         """None: the border of the space is known."""

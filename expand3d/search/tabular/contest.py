@@ -88,7 +88,7 @@ class Course:
 
 
 class Repetition:
-    """The scores that a study with this seed sees: one seed's per network, on clips drawn again."""
+    """The scores that a study with this seed sees of each network, on clips drawn again."""
 
     def __init__(self, table: Table, seed: int) -> None:
         self.table, rng = table, np.random.default_rng([seed, 19])
