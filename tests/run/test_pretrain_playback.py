@@ -39,7 +39,7 @@ def test_a_search_begins_with_the_weights(
     outcome = run_study(warm)
     assert outcome is not None and outcome.finished
     record = Record.open("tiny", root=config.root)
-    (base,) = record.trials()
+    base, *_ = record.trials()
     assert base.state == "complete" and base.provenance["start"] == record.attribute(INITIAL)["sha"]
     # The clips that trained it are of the training part alone.
     kept, clips = set(record.attribute(INITIAL)["clips"]), record.attribute(DATA)["clips"]
