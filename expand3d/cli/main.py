@@ -25,6 +25,7 @@ COMMANDS = {
     "status": ("expand3d.cli.status", "one study: its state, best network and trials"),
     "studies": ("expand3d.cli.studies", "list the studies here"),
     "pareto": ("expand3d.cli.pareto", "the accuracy/cost frontier of a study"),
+    "advise": ("expand3d.cli.advise", "what limits a study: clips, length, size or training"),
     "report": ("expand3d.cli.report", "frontier as CSV, pictures and a page"),
     "pretrain": ("expand3d.cli.pretrain", "a 3D network taught by a frozen 2D one, without labels"),
     "train": ("expand3d.cli.train", "one network in full: of a study, a preset or a file"),

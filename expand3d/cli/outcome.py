@@ -14,6 +14,7 @@ from expand3d.cli.words import network_text, score_text
 from expand3d.core.plugins import FORMATS
 from expand3d.cost.price import cost_text
 from expand3d.networks import get_family
+from expand3d.report.study.advice import advise, headline
 from expand3d.report.study.spent import spent
 from expand3d.report.study.status import final_text, status_json
 from expand3d.report.study.view import StudyView, load_view
@@ -83,6 +84,7 @@ def print_outcome(outcome: Outcome, *, as_json: bool) -> None:
         console.print(f"  {last}")
     console.print(f"trainings: {spent(view.trials).text}")
     if outcome.finished:
+        console.print(headline(advise(view)), markup=False)
         where: dict[str, Any] = {"root": outcome.root, "storage": outcome.storage}
         report = study_command("report", view.name, f"--out {view.name}-report", **where)
         to = f"--to {_target(view)} --out {view.name}-export"

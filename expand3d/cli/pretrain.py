@@ -1,4 +1,4 @@
-"""Pretrain without labels: a 3D network by a frozen 2D one, or the flow of a two-stream network.
+"""Pretrain without labels: by a frozen 2D network, by how clips are played, or to find flow.
 
 With a teacher half of the pairs are a clip and its own frames, half a clip and the frames of
 another video. The result is a folder as `expand3d export --to json` writes it, with a line per step
@@ -9,7 +9,11 @@ examples:
   expand3d pretrain t3d --preset t3d-121 --data list.csv --out pretrained \\
       --teacher densenet121.pth --teacher-preset densenet-121
 
+  expand3d pretrain playback --data videos/ --set gamma_t=8 --out playback
   expand3d pretrain motionnet --data videos/ --out flow
+
+`playback` tells forward from backward and one speed from twice that, on training clips alone; then
+`expand3d run --data videos/ --init ./playback` begins with the weights (same --seed, same parts).
 
 `motionnet` learns optical flow from the clips alone: a frame is told from the one before it. The
 result is a hidden two-stream network, and flow.png shows its flow beside OpenCV's.
@@ -42,6 +46,8 @@ if TYPE_CHECKING:
 
 #: What to pretrain in place of a family: the network that finds flow.
 MOTION = "motionnet"
+#: What to pretrain in place of a family: a network that tells how a clip is played.
+PLAYBACK = "playback"
 #: The picture of its flow, in the folder of the result.
 PICTURE = "flow.png"
 #: Keys of a study file that a pretraining has too.
@@ -66,7 +72,7 @@ KEYS = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags of `expand3d pretrain`."""
     parser.add_argument(
-        "family", metavar="FAMILY", help=f"the student's network family, or {MOTION}"
+        "family", metavar="FAMILY", help=f"the student's network family, {PLAYBACK} or {MOTION}"
     )
     parser.add_argument("--preset", metavar="NAME", help="student; the family's base if left out")
     parser.add_argument(
@@ -105,6 +111,8 @@ def main(args: argparse.Namespace) -> int:
     """Pretrain and say how well that went; 0, or 130 where it was stopped."""
     if args.family == MOTION:
         return _motion(args)
+    if args.family == PLAYBACK:
+        return _playback(args)
     if args.teacher is None:
         raise ConfigError(f"--teacher FILE is needed to pretrain {args.family}")
     wanted = _wanted(args)
@@ -173,6 +181,50 @@ def _motion(args: argparse.Namespace) -> int:
         print(
             f"brightness loss of {score['clips']} held-out clips: {score['loss']:.3f}, and "
             f"{score['loss_of_no_flow']:.3f} without flow; the network and its weights: {args.out}"
+        )
+    return 0
+
+
+def _playback(args: argparse.Namespace) -> int:
+    """Learn how clips are played and say how well that is told of others."""
+    if args.teacher is not None or args.teacher_preset is not None:
+        raise ConfigError(f"{PLAYBACK} learns without a teacher")
+    from expand3d.cli.live import PlainWatch, progress_text
+    from expand3d.cli.outcome import SignalStop
+    from expand3d.run import pretrain_playback as playback
+    from expand3d.study.config import keys
+    from expand3d.study.sections import Data, Execution, Training
+
+    class Lines(PlainWatch):
+        def training(self, candidate: Any, progress: Any) -> None:
+            if self._due():
+                self.say(f"loss {progress.loss:.3f}: {progress_text(progress)}")
+
+    of = _sections(args)
+    family = (
+        get_preset(args.preset).genotype.family if args.preset else str(keys()["family"].default)
+    )
+    wanted = playback.PlaybackPretraining(
+        data=Data(**of(Data)),
+        execution=Execution(**of(Execution)),
+        seed=Training(**of(Training)).seed,
+        student=_student(get_family(family), args),
+        out=args.out,
+        force=args.force,
+        recipe=dataclasses.replace(playback.RECIPE, **_recipe(args)),
+    )
+    watch = Lines(every=2 if sys.stderr.isatty() else 10)
+    with SignalStop(watch) as stop:
+        score = playback.pretrain_playback(wanted, watch=watch, stop=stop)
+    if score is None:
+        watch.note(_goes_on(args))
+        return 130
+    if args.json:
+        print(json.dumps({"out": str(wanted.out), **score}, indent=2))
+    else:
+        print(
+            f"{score['accuracy']:.1%} of {score['views']} held-out views told apart (chance "
+            f"{score['chance']:.0%}); --init ./DIR takes the network and its weights: {args.out}"
         )
     return 0
 

@@ -226,6 +226,9 @@ TASKS = Kind(
             "the features of a frozen network of pictures, without labels",
         ),
         "motion": Row("expand3d.training.tasks.motion:MotionTask", "optical flow, without labels"),
+        "playback": Row(
+            "expand3d.training.tasks.playback:PlaybackTask", "how a clip is played, without labels"
+        ),
     },
 )
 

@@ -13,6 +13,9 @@ from expand3d.core.errors import ConfigError, nearest
 #: The ways in which the learning rate ends, as `Recipe` says.
 Anneal = Literal["cosine", "branch", "average"]
 
+#: The keys of a recipe that matter where a training begins with weights.
+WARM = ("warm_lr", "shrink", "perturb", "freeze")
+
 #: The part of a branch's steps in which its learning rate goes down to zero (arXiv 2405.18392,
 #: section 3: 20% are as good as a cosine over the whole length).
 COOLDOWN = 0.2
@@ -24,6 +27,10 @@ def _count(value: Any) -> bool:
 
 def _share(value: Any) -> bool:
     return not isinstance(value, bool) and 0 <= value < 1
+
+
+def _whole_share(value: Any) -> bool:
+    return not isinstance(value, bool) and 0 <= value <= 1
 
 
 def _rising(value: Any) -> bool:
@@ -61,6 +68,10 @@ _RULES: Mapping[str, tuple[Callable[[Any], bool], str, str]] = {
     "test_crops": (lambda value: value in (1, 3), "be 1 or 3", "1"),
     "amp": (_switch, "be 'auto', 'on' or 'off'", "'auto'"),
     "channels_last": (_switch, "be 'auto', 'on' or 'off'", "'auto'"),
+    "warm_lr": (lambda value: 0 < value < math.inf, "be a number above 0", "0.1"),
+    "shrink": (_whole_share, "lie in [0, 1]", "0.6"),
+    "perturb": (_whole_share, "lie in [0, 1]", "0.1"),
+    "freeze": (_share, "lie in [0, 1)", "0.5"),
     "anneal": (
         lambda value: value in get_args(Anneal),
         "be 'cosine', 'branch' or 'average'",
@@ -82,7 +93,13 @@ class Recipe:
     `anneal` "cosine" decays to zero over the whole length, so that a network which is tested on the
     way is not at its end. The others keep the rate, and a test on the way is that of a training of
     this length: "branch" cools down before each test, and goes on from before the cool-down;
-    "average" tests an average of the last weights. ConfigError where a value is illegal.
+    "average" tests an average of the last weights.
+
+    The keys of WARM matter where a training begins with weights. What came with them learns at
+    `warm_lr` times the rate, what is new at the whole. Convolutions and linear layers begin at
+    `shrink` times what came, plus `perturb` times a fresh draw (arXiv 1910.08475). The first share
+    `freeze` of the layers stays as it came, where all of a layer did. ConfigError where a value is
+    illegal.
     """
 
     profile: str
@@ -103,6 +120,10 @@ class Recipe:
     amp: str = "auto"
     channels_last: str = "auto"
     anneal: Anneal = "cosine"
+    warm_lr: float = 1.0
+    shrink: float = 1.0
+    perturb: float = 0.0
+    freeze: float = 0.0
 
     def __post_init__(self) -> None:
         if isinstance(self.jitter, list):  # as TOML and JSON write it
@@ -143,11 +164,11 @@ class Recipe:
         return max(1, last - max(1, round(COOLDOWN * last)))
 
     def to_json(self) -> dict[str, Any]:
-        """All fields; `anneal` where it is another than that of earlier versions' recipes."""
+        """All fields; those of later versions where they differ from earlier ones' recipes."""
+        defaults = {field.name: field.default for field in dataclasses.fields(self)}
         data = dataclasses.asdict(self)
-        if self.anneal == "cosine":
-            del data["anneal"]
-        return data
+        later = [name for name in ("anneal", *WARM) if data[name] == defaults[name]]
+        return {name: value for name, value in data.items() if name not in later}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Recipe:

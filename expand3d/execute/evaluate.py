@@ -18,8 +18,7 @@ from expand3d.networks import get_family
 from expand3d.networks.weights.initial import Initial
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
+    from expand3d.networks.weights.remap import Remapped
     from expand3d.training.full import Full
 
 
@@ -68,8 +67,8 @@ class Bench:
         found = self._initial(plan)
         return SCRATCH if found is None else found.sha
 
-    def weights(self, plan: Plan, job: Job) -> Mapping[str, Tensor] | None:
-        """The state dict that a job begins with; None where its weights are drawn.
+    def weights(self, plan: Plan, job: Job) -> Remapped | None:
+        """The weights that a job begins with; None where they are drawn.
 
         CannotStart where the family has no rule for this network.
         """
@@ -78,7 +77,7 @@ class Bench:
             return None
         try:
             classes = self.store.class_names
-            return found.state(plan, seed=job.seed, classes=classes)
+            return found.start(plan, seed=job.seed, classes=classes)
         except WeightsError as error:
             raise CannotStart(str(error)) from None
 
@@ -192,6 +191,7 @@ def train_once(
     from expand3d.training.tasks.classify import train
 
     family, recipe = get_family(plan.family), bench.recipe
+    begun = bench.weights(plan, job)
     wide = test_crop(plan.crop, recipe.test_crops)
     return train(
         plan,
@@ -210,6 +210,7 @@ def train_once(
         timeout=bench.timeout,
         until=visits,
         on_progress=on_progress,
-        initial=bench.weights(plan, job),
+        initial=None if begun is None else begun.state,
+        new=None if begun is None else begun.new,
         full=full,
     )

@@ -180,6 +180,23 @@ def choose(
     return Choice(best, ranked[1], comparison, sure, text)
 
 
+def compare(
+    a: Trial, b: Trial, *, metric: Metric, seed: int, resamples: int = RESAMPLES
+) -> Comparison:
+    """The lead of trial `a` over trial `b`, over the clips that both were scored on."""
+    paired = _Paired.of([a, b], metric)
+    return paired.compare(0, 1, paired.resampled_means(seed, resamples) if paired.enough else None)
+
+
+def spread(trial: Trial, *, seed: int, resamples: int = RESAMPLES) -> tuple[float, float] | None:
+    """The 95% interval of a trial's top-1 (0 to 1) over clips; None from too few of them."""
+    alone = _Paired.of([trial], "top1")
+    if not alone.enough:
+        return None
+    low, high = np.percentile(alone.resampled_means(seed, resamples)[:, 0], (2.5, 97.5))
+    return float(low), float(high)
+
+
 def rank(trials: Sequence[Trial], metric: Metric) -> list[Trial]:
     """Trials from best to worst estimate; of equal ones the cheaper first."""
 

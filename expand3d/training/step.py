@@ -80,8 +80,9 @@ def lr_at(step: int, *, steps: int, recipe: Recipe, last: int | None = None) -> 
 
 
 def set_lr(optimiser: torch.optim.Optimizer, lr: float) -> None:
+    """Set the rate of every group: `lr`, times its `share` where it has one."""
     for group in optimiser.param_groups:
-        group["lr"] = lr
+        group["lr"] = lr * group.get("share", 1.0)
 
 
 class Pass(NamedTuple):

@@ -12,7 +12,7 @@ from expand3d.core.errors import WeightsError
 from expand3d.core.genotype import Plan
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from expand3d.networks.weights.remap import Remapped
 
 
 def hash_of(file: Path) -> str:
@@ -34,7 +34,7 @@ class Initial:
     classes: tuple[str, ...] = ()
     clips: frozenset[str] = field(default=frozenset(), repr=False)
 
-    def state(self, plan: Plan, *, seed: int, classes: Sequence[str]) -> dict[str, Tensor]:
+    def start(self, plan: Plan, *, seed: int, classes: Sequence[str]) -> Remapped:
         """The weights that `plan`'s network begins with; what is new is drawn from `seed`.
 
         The last layer is kept where its classes have the names `classes`, else drawn anew.
@@ -43,7 +43,7 @@ class Initial:
         import torch
         from safetensors.torch import load
 
-        from expand3d.networks.weights.remap import remap
+        from expand3d.networks.weights.remap import remapped
 
         try:
             content = self.file.read_bytes()
@@ -54,7 +54,7 @@ class Initial:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             same = bool(self.classes) and self.classes == tuple(classes)
-            return remap(self.plan, load(content), plan, classifier=same)
+            return remapped(self.plan, load(content), plan, classifier=same)
 
     def refuse_seen(self, held_out: Collection[str]) -> None:
         """WeightsError where one of the clips with these hashes trained the weights."""

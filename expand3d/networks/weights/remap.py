@@ -17,6 +17,7 @@ same holds.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -30,8 +31,24 @@ from expand3d.networks.weights.convert import refuse
 State = Mapping[str, Tensor]
 
 
+@dataclass(frozen=True)
+class Remapped:
+    """A state dict, and for each of its numbers whether it is new rather than from old weights."""
+
+    state: dict[str, Tensor]
+    new: dict[str, Tensor]
+
+
 def remap(old: Plan, state: State, new: Plan, *, classifier: bool = True) -> dict[str, Tensor]:
     """The state dict of `new`'s network that begins as the network of `old` with `state` ended.
+
+    `remapped` does the same, and says what is new.
+    """
+    return remapped(old, state, new, classifier=classifier).state
+
+
+def remapped(old: Plan, state: State, new: Plan, *, classifier: bool = True) -> Remapped:
+    """The weights of `new`'s network that begins as the network of `old` with `state` ended.
 
     New numbers are drawn from torch's random state as the family initialises them. Without
     `classifier`, and where the number of classes is another, the last layer is drawn anew.
@@ -58,11 +75,16 @@ def remap(old: Plan, state: State, new: Plan, *, classifier: bool = True) -> dic
     for module in channels.silent:
         found |= {f"{module}.{leaf}": 0 * found[f"{module}.{leaf}"] for leaf in ("weight", "bias")}
     found |= {name: state[name].clone() for name in fresh if _within(name, channels.copied)}
+    is_new = {
+        name: torch.full(value.shape, _within(name, channels.added))
+        for name, value in fresh.items()
+    }
     for entry in channels.entries:
         found[entry.name] = _tensor(entry, state[entry.name], fresh[entry.name], kept)
+        is_new[entry.name] = _new(entry, state[entry.name], fresh[entry.name], kept)
     forgotten = fresh.keys() ^ found.keys()
     assert not forgotten, f"{family.name}.follow says nothing of {sorted(forgotten)}"
-    return {name: found[name] for name in fresh}
+    return Remapped({name: found[name] for name in fresh}, is_new)
 
 
 def _within(name: str, modules: list[str]) -> bool:
@@ -134,6 +156,23 @@ def _tensor(entry: Entry, old: Tensor, fresh: Tensor, kept: _Kept) -> Tensor:
         columns = kept.of(entry.reads)
         there = columns >= 0
         read = torch.zeros_like(found[was])
+        read[:, there] = known[:, columns[there]]
+        known = read
+    found[was] = known
+    return found
+
+
+def _new(entry: Entry, old: Tensor, fresh: Tensor, kept: _Kept) -> Tensor:
+    """True for the numbers of the new network's tensor that no old weight has trained."""
+    found, rows = torch.ones(fresh.shape, dtype=torch.bool), kept.of(entry.writes)
+    was = rows >= 0
+    known = torch.zeros_like(old[rows[was]], dtype=torch.bool)
+    if entry.untouched:
+        known[:, :, list(entry.untouched)] = True
+    if entry.reads is not None:
+        columns = kept.of(entry.reads)
+        there = columns >= 0
+        read = torch.ones_like(found[was])
         read[:, there] = known[:, columns[there]]
         known = read
     found[was] = known

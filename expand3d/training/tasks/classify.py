@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -30,6 +30,7 @@ from expand3d.training.placement import Placement, place
 from expand3d.training.progress import Progress
 from expand3d.training.scoring import Scorer, score_clips
 from expand3d.training.step import Ended, Pass, is_out_of_memory, make_optimiser, parameter_groups
+from expand3d.training.warm import begun, freeze, warm_optimiser
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,8 @@ class ClassifyTask:
     extras: Extras = PLAIN
     #: True where torch.compile makes the passes.
     compiled: bool = False
+    #: The part of the initial weights that is new, by name; without it nothing is.
+    new: Mapping[str, Tensor] = field(default_factory=dict)
 
     @property
     def clips(self) -> int:
@@ -74,12 +77,16 @@ class ClassifyTask:
     def build(self) -> nn.Module:
         network = get_family(self.plan.family).build(self.plan, dropout=self.recipe.dropout)
         if self.initial is not None:
-            network.load_state_dict(self.initial)
+            fresh = network.state_dict()
+            network.load_state_dict(begun(self.initial, fresh, self.new, self.recipe))
+            freeze(network, self.new, self.recipe)
         if self.compiled:
             network.compile()  # in place: names of weights stay
         return network
 
     def optimiser(self, network: nn.Module) -> Optimizer:
+        if self.initial is not None and self.recipe.warm_lr != 1:
+            return warm_optimiser(network, self.new, self.recipe)
         return make_optimiser(parameter_groups(network, self.recipe.weight_decay), self.recipe)
 
     def batch(self, number: int) -> ClipBatch:
@@ -208,6 +215,7 @@ def train(
     until: int | None = None,
     on_progress: Callable[[Progress], None] | None = None,
     initial: Mapping[str, Tensor] | None = None,
+    new: Mapping[str, Tensor] | None = None,
     full: Full | None = None,
 ) -> Training:
     """The outcome of training `plan`'s network on some clips and testing it on others.
@@ -221,7 +229,8 @@ def train(
     later call with the same checkpoint trains on to the bits of one that was never divided. The
     learning rate is always that of the whole recipe. `weights_out` receives the
     trained weights (safetensors). `initial` is the state dict that the network begins with; without
-    one its weights are drawn from the seed. `full` is what a training in full does beside.
+    one its weights are drawn from the seed; `new` says what of it is new. `full` is what a training
+    in full does beside.
     Divergence, exhausted memory and the time-out are outcomes; every other exception is raised,
     DataError where there is no clip to train on.
     """
@@ -232,7 +241,7 @@ def train(
         parts = tuple(train_indices), tuple(eval_indices)
         extras = PLAIN if full is None else full.extras
         compiled = full is not None and full.compiled
-        task = ClassifyTask(plan, store, *parts, recipe, seed, initial, extras, compiled)
+        task = ClassifyTask(plan, store, *parts, recipe, seed, initial, extras, compiled, new or {})
         # A long training alone has to end where it cannot be continued from.
         writer = checkpoints.Checkpointer(
             checkpoint, seconds=checkpoint_seconds, must=full is not None

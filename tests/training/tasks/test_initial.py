@@ -114,7 +114,7 @@ def test_a_candidate_begins_with_the_remapped_weights(
         checkpoint=lambda key: tmp_path / "checkpoint",
         stop=lambda: False,
         on_progress=lambda progress: None,
-        weights_out=tmp_path / "out.safetensors",
+        weights_out=lambda key: tmp_path / "out.safetensors",
     )
     assert found[1].status == "ok"
     out, given = load_file(tmp_path / "out.safetensors"), load_file(initial.file)
@@ -141,16 +141,16 @@ def test_the_classes_of_the_same_names_keep_the_last_layer(plan: X3DPlan, initia
     named = dataclasses.replace(initial, classes=("dark", "bright"))
     given = load_file(initial.file)["head.fc.weight"]
     for classes, kept in ((("dark", "bright"), True), (("bright", "dark"), False)):
-        found = named.state(plan, seed=1, classes=classes)["head.fc.weight"]
+        found = named.start(plan, seed=1, classes=classes).state["head.fc.weight"]
         assert torch.equal(found, given) is kept
 
 
 def test_the_new_numbers_hang_on_the_seed_alone(plan: X3DPlan, initial: Initial) -> None:
     wide = dataclasses.replace(plan, stem=plan.stem + 5)
     torch.manual_seed(0)
-    one = initial.state(wide, seed=1, classes=())
-    again = initial.state(wide, seed=1, classes=())
-    other = initial.state(wide, seed=2, classes=())
+    one = initial.start(wide, seed=1, classes=()).state
+    again = initial.start(wide, seed=1, classes=()).state
+    other = initial.start(wide, seed=2, classes=()).state
     assert all(torch.equal(one[name], again[name]) for name in one)
     assert not torch.equal(one["stem.spatial.weight"], other["stem.spatial.weight"])
     old = remap(plan, load_file(initial.file), plan)["stem.spatial.weight"]
