@@ -157,6 +157,11 @@ def _check(manifest: Manifest, args: argparse.Namespace) -> int:
 
 
 def _as_json(manifest: Manifest, report: CheckReport) -> dict[str, Any]:
+    from expand3d.data.mirrored import exchanged
+
+    splits = Counter[str](v.split for v in manifest.videos if v.split is not None)
+    usable = Counter[str](v.split for v in manifest.videos if v.split and v.key in report.infos)
+    published = manifest.published
     return {
         "source": manifest.source,
         "videos": len(manifest),
@@ -167,7 +172,12 @@ def _as_json(manifest: Manifest, report: CheckReport) -> dict[str, Any]:
         "same": [{"keys": list(same.keys), "fault": same.fault} for same in report.same],
         "classes": dict(report.classes),
         "groups": len({video.group for video in manifest.videos} - {None}),
-        "splits": dict(Counter(v.split for v in manifest.videos if v.split is not None)),
+        "splits": dict(splits),
+        "layout": manifest.said,
+        "published": published.compared(len(manifest.class_names), len(report.infos), usable)
+        if published
+        else "",
+        "exchanged_by_a_mirror": list(exchanged(manifest.class_names)),
         "fps": report.fps,
         "median_frames": report.frames,
         "median_short_side": report.short_side,
@@ -177,6 +187,7 @@ def _as_json(manifest: Manifest, report: CheckReport) -> dict[str, Any]:
 
 def _print_report(manifest: Manifest, report: CheckReport) -> None:
     from expand3d.data.layouts.folders import printable
+    from expand3d.data.mirrored import mirror_note
     from expand3d.data.same import group_note
 
     facts = _as_json(manifest, report)
@@ -197,7 +208,9 @@ def _print_report(manifest: Manifest, report: CheckReport) -> None:
     widest = max(map(len, report.classes))
     for name, videos in report.classes.items():
         print(f"    {name:<{widest}}  {videos:>5}" + ("" if videos else "  no usable video"))
-    if note := group_note(manifest):
+    if manifest.published:
+        print(f"  published: {facts['published']}")
+    for note in filter(None, (group_note(manifest), mirror_note(manifest.class_names))):
         print(f"  {note}")
     if report.same:
         print(f"films that stand more than once (the same bytes): {len(report.same)}")

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from expand3d.core.errors import FileError, UserError
+from expand3d.core.errors import ConfigError, FileError, UserError
 from expand3d.core.extras import PLAIN, Extras
 from expand3d.core.files import make_folder, write_whole
 from expand3d.core.genotype import Genotype, Plan, digest
@@ -24,6 +24,7 @@ from expand3d.core.result import Interrupted, Training
 from expand3d.core.scores import summary
 from expand3d.core.trial import SCRATCH
 from expand3d.data.flow.store import FlowStore
+from expand3d.data.mirrored import mirror_note
 from expand3d.data.splits import RULE, Splits
 from expand3d.execute.evaluate import Bench, Job, make_jobs, train_once
 from expand3d.interop.formats import refuse_occupied
@@ -150,7 +151,10 @@ def prepare_training(wanted: Wanted, watch: Watch) -> Prepared:
     family.resolve(wanted.genotype)
     initial = find_initial(wanted.init, root=execution.root, storage=execution.storage)
     videos = find_videos(config, watch)
-    plan = family.resolve(wanted.genotype, num_classes=len(videos.manifest.class_names))
+    names = videos.manifest.class_names
+    if recipe.flip and (note := mirror_note(names)):
+        raise ConfigError(f"flip = true: {note}; set flip = false")
+    plan = family.resolve(wanted.genotype, num_classes=len(names))
     infos = videos.report.infos
     largest, frames = measures(videos, infos, config.fps)
     sizes = sizes_of(wanted.known, largest=largest, frames=frames, crop=plan.crop, recipe=recipe)
