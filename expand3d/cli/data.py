@@ -53,6 +53,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="files decoded at once (at least 1; default: all cores)",
     )
+    check.add_argument(
+        "--no-near",
+        action="store_true",
+        help="do not look for nearly the same videos (re-encoded, scaled, cropped, shifted)",
+    )
     check.add_argument("--json", action="store_true", help="print JSON")
     show = actions.add_parser(
         "show",
@@ -102,6 +107,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="groups are what the names carry (v_Archery_g01_c02, person01_boxing_d1)",
     )
+    split.add_argument(
+        "--group-near",
+        action="store_true",
+        help="keep nearly the same videos (re-encoded, scaled, cropped, shifted) on one side",
+    )
     split.add_argument("--test-groups", nargs="+", default=(), metavar="GROUP")
     split.add_argument("--val-groups", nargs="+", default=(), metavar="GROUP")
 
@@ -148,7 +158,13 @@ def _check(manifest: Manifest, args: argparse.Namespace) -> int:
     from expand3d.data.check import check
 
     with _progress("checking") as progress:
-        report = check(manifest, fps=args.fps, workers=args.workers, progress=progress)
+        report = check(
+            manifest,
+            fps=args.fps,
+            near=not args.no_near,
+            workers=args.workers,
+            progress=progress,
+        )
     if args.json:
         print(json.dumps(_as_json(manifest, report), indent=2))
     else:
@@ -157,6 +173,12 @@ def _check(manifest: Manifest, args: argparse.Namespace) -> int:
 
 
 def _as_json(manifest: Manifest, report: CheckReport) -> dict[str, Any]:
+    from expand3d.data.mirrored import exchanged
+    from expand3d.data.same import torn_groups
+
+    splits = Counter[str](v.split for v in manifest.videos if v.split is not None)
+    usable = Counter[str](v.split for v in manifest.videos if v.split and v.key in report.infos)
+    published = manifest.published
     return {
         "source": manifest.source,
         "videos": len(manifest),
@@ -165,9 +187,19 @@ def _as_json(manifest: Manifest, report: CheckReport) -> dict[str, Any]:
         "bad": [one._asdict() for one in report.bad],
         "remarks": dict(report.remarks),
         "same": [{"keys": list(same.keys), "fault": same.fault} for same in report.same],
+        "near": [
+            {"keys": list(near.keys), "fault": near.fault, "scene": near.scene}
+            for near in report.near
+        ],
+        "torn_groups": torn_groups(manifest),
         "classes": dict(report.classes),
         "groups": len({video.group for video in manifest.videos} - {None}),
-        "splits": dict(Counter(v.split for v in manifest.videos if v.split is not None)),
+        "splits": dict(splits),
+        "layout": manifest.said,
+        "published": published.compared(len(manifest.class_names), len(report.infos), usable)
+        if published
+        else "",
+        "exchanged_by_a_mirror": list(exchanged(manifest.class_names)),
         "fps": report.fps,
         "median_frames": report.frames,
         "median_short_side": report.short_side,
@@ -177,6 +209,7 @@ def _as_json(manifest: Manifest, report: CheckReport) -> dict[str, Any]:
 
 def _print_report(manifest: Manifest, report: CheckReport) -> None:
     from expand3d.data.layouts.folders import printable
+    from expand3d.data.mirrored import mirror_note
     from expand3d.data.same import group_note
 
     facts = _as_json(manifest, report)
@@ -197,12 +230,19 @@ def _print_report(manifest: Manifest, report: CheckReport) -> None:
     widest = max(map(len, report.classes))
     for name, videos in report.classes.items():
         print(f"    {name:<{widest}}  {videos:>5}" + ("" if videos else "  no usable video"))
-    if note := group_note(manifest):
+    if manifest.published:
+        print(f"  published: {facts['published']}")
+    for note in filter(None, (group_note(manifest), mirror_note(manifest.class_names))):
         print(f"  {note}")
     if report.same:
         print(f"films that stand more than once (the same bytes): {len(report.same)}")
         for same in sorted(report.same, key=lambda same: not same.fault):
             print(f"  {same.text}")
+    _print_near(report)
+    if torn := facts["torn_groups"]:
+        print(f"groups that stand in several parts: {len(torn)}")
+        for group, parts in torn.items():
+            print(f"  {printable(group)}: {' and '.join(parts)}")
     if report.remarks:
         print(f"{len(report.remarks)} videos are used with a remark:")
         for key, remark in report.remarks.items():
@@ -211,6 +251,23 @@ def _print_report(manifest: Manifest, report: CheckReport) -> None:
         print(f"{len(report.bad)} videos cannot be used:")
         for key, reason in report.bad:
             print(f"  {printable(key)}: {reason}")
+
+
+def _print_near(report: CheckReport) -> None:
+    """Pairs of nearly the same film, what is wrong first, and those of one scene apart."""
+    pairs = sorted(
+        (near for near in report.near if not near.scene), key=lambda near: not near.fault
+    )
+    if pairs:
+        print(f"nearly the same film (re-encoded, scaled, cropped or shifted): {len(pairs)} pairs")
+    for near in pairs:
+        print(f"  {near.text}")
+    if any(near.fault for near in report.near) or pairs:
+        print("  `data split PATH --group-near --out LIST.csv` keeps each on one side")
+    if scenes := [near for near in report.near if near.scene]:
+        print(f"nearly the same film, of the same scene (group): {len(scenes)} pairs")
+    for near in scenes:
+        print(f"  {near.text}")
 
 
 def _show(manifest: Manifest, args: argparse.Namespace) -> int:
@@ -231,6 +288,8 @@ def _split(manifest: Manifest, args: argparse.Namespace) -> int:
 
     if args.group_by_name:
         manifest = grouped_by_name(manifest)
+    if args.group_near:
+        manifest = _grouped_near(manifest)
     odd = [printable(v.key) for v in manifest.videos if printable(str(v.path)) != str(v.path)]
     if odd:
         raise DataError(
@@ -260,6 +319,29 @@ def _split(manifest: Manifest, args: argparse.Namespace) -> int:
     for note in (*splits.notes, *filter(None, [manifest.left_out])):
         print(f"  {note}")
     return 0
+
+
+def _grouped_near(manifest: Manifest) -> Manifest:
+    """The manifest whose groups hold near copies together.
+
+    Where its parts tear some apart, it gives none any more: all are drawn.
+    """
+    from dataclasses import replace
+
+    from expand3d.data.check import attempt
+    from expand3d.data.near import near_copies, thumbnails
+    from expand3d.data.same import grouped_by_pairs
+
+    with _progress("comparing") as progress:
+        thumbs, bad = attempt(manifest.videos, lambda v: thumbnails(v.path), progress=progress)
+    if bad:
+        raise DataError(f"{bad[0].key}: {bad[0].reason}")
+    found = near_copies([thumbs[video] for video in manifest.videos])
+    pairs = [(near.first, near.second) for near in found]
+    videos = manifest.videos
+    if any(videos[a].split != videos[b].split for a, b in pairs):
+        manifest = replace(manifest, videos=tuple(replace(v, split=None) for v in videos))
+    return grouped_by_pairs(manifest, pairs)
 
 
 def _path_from(folder: Path, video: Path) -> str:

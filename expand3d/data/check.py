@@ -14,7 +14,8 @@ from expand3d.core.errors import DataError
 from expand3d.data.decode import probe, verify
 from expand3d.data.hashes import sha256
 from expand3d.data.manifest import Manifest, Video
-from expand3d.data.same import Same, same_films
+from expand3d.data.near import Thumbs, near_copies, thumbnails
+from expand3d.data.same import NearFilms, Same, near_films, same_films
 from expand3d.data.video_info import VideoInfo
 
 Item = TypeVar("Item")
@@ -37,7 +38,7 @@ class CheckReport:
 
     `frames` is the median length in frames at `fps`; `short_side` the median in pixels (display
     size); `classes` counts good clips per class. The medians are None where no file is good. `same`
-    are good files with the same bytes, where these were read.
+    are good files with the same bytes, where these were read, `near` pairs of nearly the same film.
     """
 
     infos: Mapping[str, VideoInfo]
@@ -47,11 +48,13 @@ class CheckReport:
     frames: float | None
     short_side: float | None
     same: tuple[Same, ...] = ()
+    near: tuple[NearFilms, ...] = ()
 
     @property
     def ok(self) -> bool:
         """True where every file can be used, and none stands on two sides."""
-        return not self.bad and not any(same.fault for same in self.same)
+        faults = (*(each.fault for each in self.same), *(each.fault for each in self.near))
+        return not self.bad and not any(faults)
 
     @property
     def remarks(self) -> Mapping[str, str]:
@@ -64,27 +67,46 @@ def check(
     *,
     fps: float = 30.0,
     deep: bool = True,
+    near: bool = False,
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> CheckReport:
     """Facts of every video, found by decoding it to its end; bad files are reported, never raised.
 
     Truncated and damaged files open without complaint, so nothing less than decoding finds them.
-    Without `deep` only the headers are read: quick facts, and only the files that do not open.
+    Without `deep` only the headers are read: quick facts, and only the files that do not open. With
+    `near` videos are compared by their pictures, too.
     """
     shas: dict[Video, str] = {}
+    thumbs: dict[Video, Thumbs] = {}
 
     def look(video: Video) -> VideoInfo:
         if not deep:
             return probe(video.path)
         info = verify(video.path)
         shas[video] = sha256(video.path)
+        if near:
+            thumbs[video] = thumbnails(video.path)
         return info
 
     infos, bad = attempt(manifest.videos, look, workers=workers, progress=progress)
     report = summed_up(manifest, infos, bad=bad, fps=fps)
     good = replace(manifest, videos=tuple(v for v in manifest.videos if v in shas))
-    return replace(report, same=same_films(good, [shas[video] for video in good.videos]))
+    report = replace(report, same=same_films(good, [shas[video] for video in good.videos]))
+    if not near:
+        return report
+    pairs = near_pairs(good, thumbs, shas)
+    return replace(report, near=near_films(good, pairs))
+
+
+def near_pairs(
+    manifest: Manifest, thumbs: Mapping[Video, Thumbs], shas: Mapping[Video, str]
+) -> list[tuple[int, int]]:
+    """The pairs of videos by index that are near copies, without those of the same bytes."""
+    videos = manifest.videos
+    found = near_copies([thumbs[video] for video in videos])
+    pairs = ((each.first, each.second) for each in found)
+    return [(a, b) for a, b in pairs if shas[videos[a]] != shas[videos[b]]]
 
 
 def summed_up(

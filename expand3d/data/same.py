@@ -8,7 +8,7 @@ into the name.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
@@ -94,6 +94,71 @@ def tell_same(
     for line in (*lines, *([note] if note else [])):
         if say:
             say(line)
+
+
+@dataclass(frozen=True)
+class NearFilms:
+    """Two videos that are nearly the same film: their keys, what is wrong, and their one scene.
+
+    `scene` is the group that both are of, where they are of one.
+    """
+
+    keys: tuple[str, str]
+    fault: str
+    scene: str | None
+
+    @property
+    def text(self) -> str:
+        """One line for people."""
+        return f"{' ~ '.join(map(printable, self.keys))}{': ' if self.fault else ''}{self.fault}"
+
+
+def near_films(manifest: Manifest, pairs: Iterable[tuple[int, int]]) -> tuple[NearFilms, ...]:
+    """The pairs of videos by index with what is wrong in the parts that the manifest gives."""
+    found = []
+    for pair in pairs:
+        first, second = (manifest.videos[index] for index in pair)
+        sides = sorted({str(v.split) for v in (first, second) if v.split})
+        fault = f"in the parts {' and '.join(sides)}" if len(sides) > 1 else ""
+        scene = first.group if first.group == second.group else None
+        found.append(NearFilms((first.key, second.key), fault, scene))
+    return tuple(found)
+
+
+def torn_groups(manifest: Manifest) -> dict[str, tuple[str, ...]]:
+    """The groups whose videos stand in several of the given parts, and these parts."""
+    sides: dict[str, set[str]] = {}
+    for video in manifest.videos:
+        if video.group is not None and video.split is not None:
+            sides.setdefault(video.group, set()).add(video.split)
+    return {group: tuple(sorted(found)) for group, found in sides.items() if len(found) > 1}
+
+
+def grouped_by_pairs(manifest: Manifest, pairs: Iterable[tuple[int, int]]) -> Manifest:
+    """The manifest whose groups hold the videos of a pair together, and all of their groups."""
+    home = list(range(len(manifest)))
+
+    def root(index: int) -> int:
+        while home[index] != index:
+            home[index] = index = home[home[index]]
+        return index
+
+    first: dict[str, int] = {}
+    given = [
+        (first.setdefault(video.group, index), index)
+        for index, video in enumerate(manifest.videos)
+        if video.group is not None
+    ]
+    paired = list(pairs)
+    for one, other in (*given, *paired):
+        low, high = sorted((root(one), root(other)))
+        home[high] = low
+    touched = {root(index) for pair in paired for index in pair}
+    videos = (
+        replace(v, group=f"near {manifest.videos[root(i)].key}") if root(i) in touched else v
+        for i, v in enumerate(manifest.videos)
+    )
+    return replace(manifest, videos=tuple(videos))
 
 
 def group_pattern(manifest: Manifest) -> str | None:

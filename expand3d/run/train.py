@@ -24,6 +24,7 @@ from expand3d.core.result import Interrupted, Training
 from expand3d.core.scores import summary
 from expand3d.core.trial import SCRATCH
 from expand3d.data.flow.store import FlowStore
+from expand3d.data.mirrored import mirror_note
 from expand3d.data.splits import RULE, Splits
 from expand3d.execute.evaluate import Bench, Job, make_jobs, train_once
 from expand3d.interop.json_folder import NETWORK, WEIGHTS, load_export, write_description
@@ -169,7 +170,10 @@ def prepare_training(wanted: Wanted, watch: Watch) -> Prepared:
         )
     initial = find_initial(wanted.init, root=execution.root, storage=execution.storage)
     videos = find_videos(config, watch)
-    plan = family.resolve(wanted.genotype, num_classes=len(videos.manifest.class_names))
+    names = videos.manifest.class_names
+    if recipe.flip and (note := mirror_note(names)):
+        raise ConfigError(f"flip = true: {note}; set flip = false")
+    plan = family.resolve(wanted.genotype, num_classes=len(names))
     infos = videos.report.infos
     largest, frames = measures(videos, infos, config.fps)
     sizes = sizes_of(wanted.known, largest=largest, frames=frames, crop=plan.crop, recipe=recipe)

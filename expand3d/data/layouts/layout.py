@@ -22,6 +22,19 @@ class Published:
     videos: int | None = None
     parts: Mapping[str, int] = field(default_factory=dict)
 
+    def compared(self, classes: int, videos: int, parts: Mapping[str, int]) -> str:
+        """One line: the published counts beside those that are here."""
+        pairs = [("classes", self.classes, classes)]
+        if self.videos is not None:
+            pairs.append(("videos", self.videos, videos))
+        pairs += [(part, count, parts.get(part, 0)) for part, count in self.parts.items()]
+        other = [
+            f"{count:,} {what} (here {here:,})" for what, count, here in pairs if count != here
+        ]
+        if not other:
+            return f"as many as {self.name} has"
+        return f"{self.name} has {', '.join(other)}"
+
 
 @dataclass(frozen=True)
 class Found:

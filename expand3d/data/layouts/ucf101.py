@@ -55,7 +55,7 @@ def read(path: Path, prefix: Path | None, *, split: str = "1") -> Found | None:
         root,
         said=f"UCF101, official split {number} of 3, groups by the names (other splits: "
         f"ucf101:{path}?split={number % 3 + 1}; as class folders: folders:{root / home})",
-        published=Published("UCF101", 101, 13_320, {"train": train, "test": test}),
+        published=Published("UCF101", 101, sum(SIZES[number]), {"train": train, "test": test}),
     )
 
 

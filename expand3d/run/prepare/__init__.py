@@ -35,6 +35,7 @@ from expand3d.run.prepare.data import (
     known_videos,
     measures,
     tell_films,
+    unmirrored,
 )
 from expand3d.run.prepare.goal import Goal, find_goal
 from expand3d.run.prepare.sizes import sizes_of
@@ -120,7 +121,7 @@ def prepare(
         if contents
         else find_videos(config, watch, began, write=not plan)
     )
-    config = settle(config)
+    config = settle(config if began else unmirrored(config, videos, watch))
     space = find_space(config, goal, videos, known=known, watch=watch)
     recipe, infos = config.training_recipe(), videos.report.infos
     largest, frames = measures(videos, infos, config.fps)

@@ -17,6 +17,7 @@ from expand3d.data.contents import Contents
 from expand3d.data.flow.store import FlowSpec, FlowStore
 from expand3d.data.layouts.folders import printable
 from expand3d.data.manifest import Manifest, load_manifest
+from expand3d.data.mirrored import mirror_note
 from expand3d.data.moved import KEPT_DIGITS, Kept, under_kept_names
 from expand3d.data.planned import planned_store
 from expand3d.data.same import grouped_by_name, tell_same
@@ -24,6 +25,7 @@ from expand3d.data.source import cache_root, flow_root, place_of, resolve_source
 from expand3d.data.splits import RULE, Splits, make_splits
 from expand3d.run.events import Watch
 from expand3d.run.prepare.sizes import Form, Sizes
+from expand3d.study.config import NamedConfig
 from expand3d.study.sections import Data
 
 #: Shares of all clips where neither the data nor the user says otherwise.
@@ -131,6 +133,20 @@ def _with_names_of(
     more = f" and {len(other) - 1} more" if len(other) > 1 else ""
     watch.note(f"same content, other names{others}{more}; the study goes on under its own")
     return found
+
+
+def unmirrored(config: NamedConfig, videos: Videos, watch: Watch) -> NamedConfig:
+    """The configuration that mirrors no clip where a mirror exchanges classes."""
+    note = mirror_note(videos.manifest.class_names)
+    if not note or not (config.training_recipe().flip or config.last_recipe().flip):
+        return config
+    watch.note(f"flip = true is not taken: {note}")
+    last = config.final_recipe
+    return replace(
+        config,
+        recipe={**config.recipe, "flip": False},
+        final_recipe={**last, "flip": False} if "flip" in last else last,
+    )
 
 
 def known_videos(config: Data, contents: Contents) -> Videos:

@@ -155,3 +155,18 @@ def test_a_layout_that_is_named_must_fit(tmp_path: Path) -> None:
         load_manifest(f"frames:{root}s?fps=3")
     assert {v.path.name for v in load_manifest(f"frames:{root}?fps=3").videos} == {"@3fps"}
     assert "30 a second, which nothing says" in load_manifest(root).said
+
+
+def test_counts_are_compared_with_the_published_ones(tmp_path: Path) -> None:
+    published = load_manifest(made.ucf101(tmp_path)).published
+    assert published is not None
+    line = published.compared(2, 6, {"train": 4, "test": 2})
+    assert line == (
+        "UCF101 has 101 classes (here 2), 13,320 videos (here 6), 9,537 train (here 4), "
+        "3,783 test (here 2)"
+    )
+    whole = {"train": 9537, "test": 3783}
+    assert published.compared(101, 13_320, whole) == "as many as UCF101 has"
+    assert published.compared(101, 13_319, {**whole, "train": 9536}) == (
+        "UCF101 has 13,320 videos (here 13,319), 9,537 train (here 9,536)"
+    )

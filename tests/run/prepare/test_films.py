@@ -146,3 +146,18 @@ def test_ten_skipped_videos_are_named_and_the_others_counted(
         *(f"skipped run/bad{number:02}.mp4: empty (0 bytes)" for number in range(10)),
         f"skipped 3 more; `expand3d data check {films}` lists them all",
     ]
+
+
+def test_no_clip_is_mirrored_where_a_mirror_exchanges_classes(
+    config: StudyConfig, films: Path
+) -> None:
+    notes = Notes()
+    flipped = {**config.recipe, "flip": True}
+    ready = prepared(config, notes, data=str(films), recipe=flipped)
+    assert ready.config.training_recipe().flip and ready.bench.recipe.flip
+    for old, new in (("run", "Swiping Left"), ("walk", "Swiping Right")):
+        (films / old).rename(films / new)
+    ready = prepared(config, notes, data=str(films), recipe=flipped)
+    assert not ready.config.training_recipe().flip
+    assert not ready.bench.recipe.flip and not ready.final.recipe.flip
+    assert "flip = true is not taken: a mirror exchanges 2 classes" in "\n".join(notes.lines)
