@@ -53,7 +53,7 @@ def pretrain_playback(
     watch: Watch | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Mapping[str, Any] | None:
-    """How well the network tells held-out clips' playback; None where `stop` ended it.
+    """The accuracy at telling held-out clips' playback; None where `stop` ended it.
 
     Clips of the training part alone train it, and those of the validation part score it.
     `wanted.out` then holds the network with its weights, or the checkpoint from which the same

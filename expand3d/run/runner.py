@@ -46,6 +46,7 @@ from expand3d.study.catalog import FINISHED
 from expand3d.study.changes import check_resume, continued
 from expand3d.study.claims import ClaimLost
 from expand3d.study.config import NamedConfig, StudyConfig
+from expand3d.study.database import refuse_unmakeable
 from expand3d.study.folder import (
     begun_whole,
     made_up_name,
@@ -98,6 +99,8 @@ def new_study(
     named = named_config(config)
     with begun_whole(study_folder(named.name, config.root)) as folder, StudyLock(folder):
         Record.refuse_existing(named)
+        if named.storage is not None:
+            refuse_unmakeable(named.storage)
         yield told(prepare(named, watch, contents=contents), watch)
 
 

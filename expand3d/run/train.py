@@ -185,9 +185,8 @@ def prepare_training(wanted: Wanted, watch: Watch) -> Prepared:
     if wanted.known is not None:
         refuse_changed_data(wanted.known, clips, study=wanted.title)
     parts = clips.parts
-    for note in (*parts.notes, too_few(clips.store, parts)):
-        if note:
-            watch.note(note)
+    for note in filter(None, (*parts.notes, too_few(clips.store, parts))):
+        watch.note(note)
     tell_films(config, clips.store, parts.part_of(), watch, refuse=wanted.known is None)
     store: Any = clips.store
     threads = execution.threads or max(1, threads_for(execution) // beside_here())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import sqlite3
 import time
@@ -95,8 +96,23 @@ class Database:
 
 def is_missing(url: str) -> bool:
     """True where a storage is an SQLite file that is not there, which opening it would make."""
+    file = _sqlite_file(url)
+    return file is not None and not file.exists()
+
+
+def refuse_unmakeable(url: str) -> None:
+    """StudyError where a storage is an SQLite file that is not there and cannot be made."""
+    file = _sqlite_file(url)
+    if file is None or file.exists() or (file.parent.is_dir() and os.access(file.parent, os.W_OK)):
+        return
+    raise StudyError(
+        f"{url}: cannot be opened as a record: {file.parent} is no folder that can be written"
+    )
+
+
+def _sqlite_file(url: str) -> Path | None:
     match = re.match(r"sqlite(?:\+\w+)?:///([^?]+)", url)
-    return match is not None and match[1] != ":memory:" and not Path(match[1]).exists()
+    return None if match is None or match[1] == ":memory:" else Path(match[1])
 
 
 def open_storage(folder: StudyFolder, url: str | None) -> RDBStorage:

@@ -32,6 +32,8 @@ MISSPELT = {
     "cost": ("--presett", "--preset"),
     "presets": ("--familyy", "--family"),
     "replay": ("--budgett", "--budget"),
+    "predict": ("--windoww", "--window"),
+    "advise": ("--jsonn", "--json"),
     "tabulate": ("--drawss", "--draws"),
     "compare": ("--tablee", "--table"),
     "cache": ("--emptyy", "--empty"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import stat
 import subprocess
@@ -195,7 +196,7 @@ def test_every_command_that_writes_has_the_same_flag() -> None:
     def parsers(parser: Parser) -> Iterator[Parser]:
         yield parser
         for action in parser._actions:
-            if isinstance(action.choices, dict):
+            if isinstance(action, argparse._SubParsersAction):
                 yield from action.choices.values()
 
     told = {}

@@ -1,4 +1,4 @@
-"""Which classes a mirror exchanges."""
+"""The classes that a mirror exchanges."""
 
 from __future__ import annotations
 

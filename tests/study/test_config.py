@@ -185,7 +185,12 @@ _VALUES: dict[str, st.SearchStrategy[Any]] = {
     "flow_bound": st.floats(0.5, 40),
     "latencies": st.none() | st.just("pi5.csv"),
     "expressible_in": st.just(()) | st.just(("pyslowfast", "mmaction2")),
-    "init": st.sampled_from(["scratch", "./x3d-m", "other-study"]),
+    "init": st.sampled_from(["scratch", "parent", "./x3d-m", "other-study"]),
+    "rungs": st.just(()) | st.just((125, 250)),
+    "draws": st.integers(0, 40),
+    "repeated": st.integers(0, 60),
+    "only_first": st.none() | st.integers(1, 9),
+    "score_test": st.booleans(),
     "final": st.booleans(),
     "device": st.sampled_from(["auto", "cpu", "cuda:1"]),
     "threads": st.none() | st.integers(1, 64),
@@ -201,14 +206,22 @@ _VALUES: dict[str, st.SearchStrategy[Any]] = {
 #: Which keys only the expansion uses, and which only samplers.
 _EXPANSIONS = {"schedule": "paper", "beam": 3, "growth": "both", "ratio": 1.5}
 _SAMPLERS = {"trials": 60, "batch": 4, "training_limit": "2.5TMACs"}
+_TABLES = {"rungs": (125,), "draws": 4, "repeated": 2, "only_first": 3, "score_test": True}
 
 
 def _fitting(values: dict[str, Any]) -> dict[str, Any]:
     """Values without those of another strategy; a second list stands beside a first one."""
     if values.get("val_data"):
         values = {"data": "train.txt", **values}
-    foreign = _SAMPLERS if values.get("strategy", "expand") == "expand" else _EXPANSIONS
+    others = _SAMPLERS if values.get("strategy", "expand") == "expand" else _EXPANSIONS
+    foreign = {*others, *_TABLES}
     return {key: value for key, value in values.items() if key not in foreign}
+
+
+@given(values=st.fixed_dictionaries({key: _VALUES[key] for key in _TABLES}))
+def test_json_gives_the_configuration_of_a_table_back(values: dict[str, Any]) -> None:
+    config = StudyConfig.from_mapping({"budget": "4GFLOPs", "strategy": "tabulate", **values})
+    assert StudyConfig.from_mapping(json.loads(json.dumps(config.to_json()))) == config
 
 
 @given(

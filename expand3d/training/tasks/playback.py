@@ -49,7 +49,7 @@ FASTEST = max(way.speed for way in WAYS)
 
 
 class PlaybackScores(NamedTuple):
-    """How many views of held-out clips were told apart: each clip is played in every way."""
+    """The count of held-out views that were told apart: each clip is played in every way."""
 
     views: int
     accuracy: float
@@ -174,7 +174,7 @@ def learn_playback(
     on_progress: Callable[[Progress], None] | None = None,
     say: Callable[[str], None] = lambda note: None,
 ) -> PlaybackLearned:
-    """How well held-out clips are told apart; the network's weights are in `weights_out`.
+    """The accuracy at telling held-out clips apart; the network's weights are in `weights_out`.
 
     Interrupted where `stop` says so; the same call then goes on from the checkpoint, bit for bit.
     """

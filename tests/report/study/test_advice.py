@@ -1,4 +1,4 @@
-"""What limits a study, of made records whose limit is known."""
+"""The limits of a study, of made records whose limit is known."""
 
 from __future__ import annotations
 

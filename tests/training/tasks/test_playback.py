@@ -1,4 +1,4 @@
-"""How a clip is played: what the network sees and is asked, the test, and an exact resume."""
+"""The playing of clips: what the network sees and is asked, the test, and an exact resume."""
 
 from __future__ import annotations
 
