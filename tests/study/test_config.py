@@ -215,6 +215,8 @@ def _fitting(values: dict[str, Any]) -> dict[str, Any]:
         values = {"data": "train.txt", **values}
     others = _SAMPLERS if values.get("strategy", "expand") == "expand" else _EXPANSIONS
     foreign = {*others, *_TABLES}
+    if others is _EXPANSIONS and values.get("init") == "parent":
+        foreign.add("init")  # networks of samplers have no parent
     return {key: value for key, value in values.items() if key not in foreign}
 
 
