@@ -184,7 +184,8 @@ _VALUES: dict[str, st.SearchStrategy[Any]] = {
     "flow_distance": st.integers(1, 30),
     "flow_bound": st.floats(0.5, 40),
     "expressible_in": st.just(()) | st.just(("pyslowfast", "mmaction2")),
-    "init": st.sampled_from(["scratch", "./x3d-m", "other-study"]),
+    "init": st.sampled_from(["scratch", "./x3d-m", "other-study", "parent"]),
+    "confirm": st.booleans(),
     "final": st.booleans(),
     "device": st.sampled_from(["auto", "cpu", "cuda:1"]),
     "threads": st.none() | st.integers(1, 64),
@@ -206,6 +207,10 @@ def _fitting(values: dict[str, Any]) -> dict[str, Any]:
     """Values without those of another strategy; a second list stands beside a first one."""
     if values.get("val_data"):
         values = {"data": "train.txt", **values}
+    if values.get("strategy", "expand") != "expand" and values.get("init") == "parent":
+        values = {**values, "init": "scratch"}
+    if values.get("init") != "parent":
+        values = {key: value for key, value in values.items() if key != "confirm"}
     foreign = _SAMPLERS if values.get("strategy", "expand") == "expand" else _EXPANSIONS
     return {key: value for key, value in values.items() if key not in foreign}
 

@@ -19,6 +19,7 @@ from expand3d.networks import get_family
 from expand3d.networks.family import Preset
 from expand3d.report.frontier import Point, frontier, hypervolume
 from expand3d.report.study.chance import p_value_against_chance
+from expand3d.search.expansion.confirm import agreement
 from expand3d.search.expansion.steps import StepSummary, lineage
 from expand3d.search.statistics import Metric, standing
 from expand3d.search.strategies import strategy_from_json
@@ -200,6 +201,15 @@ class StudyView:
     def trial(self, number: int) -> Trial:
         """The trial of that number, which is there."""
         return next(trial for trial in self.trials if trial.number == number)
+
+    @property
+    def confirmed(self) -> str | None:
+        """One line: how often steps choose alike from scratch; None where none was confirmed."""
+        return agreement(self.steps, self.trials, self.metric) if self._confirms else None
+
+    @property
+    def _confirms(self) -> bool:
+        return self.config is not None and self.config.confirm
 
     def last_training(self, number: int) -> Final | None:
         """The training of a trial whose weights count: by `train`, else the winner's last one."""
