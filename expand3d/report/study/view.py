@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 from expand3d.core.errors import StudyError
 from expand3d.core.quantity import LATENCY, MACS, Quantity
 from expand3d.core.recipe import Recipe
-from expand3d.core.result import Training
+from expand3d.core.result import Training, TrainingKey
 from expand3d.core.scores import Summary, summary
 from expand3d.core.trial import BASELINE, Candidate, Trial, summarise
 from expand3d.cost.price import Price
@@ -30,7 +30,7 @@ from expand3d.study.damaged import reading
 from expand3d.study.folder import DEFAULT_ROOT
 from expand3d.study.record import BASELINES, DATA, STRATEGY, Record
 from expand3d.study.session import Session
-from expand3d.study.trained import trained
+from expand3d.study.trained import LEARNING, trained
 
 
 @dataclass(frozen=True)
@@ -89,6 +89,8 @@ class StudyView:
     stuck: bool = False
     #: The trainings in full of `expand3d train`, by the trial's number.
     trained: Mapping[int, Final] = field(default_factory=dict)
+    #: The winner as trained on parts of the training clips, by the number of clips.
+    learning: Mapping[int, Trial] = field(default_factory=dict)
 
     @property
     def chance(self) -> float:
@@ -278,6 +280,7 @@ def _view(record: Record) -> StudyView:
         stuck=best is None and bool(trials) and isinstance(strategy.ask(trials), Done),
         final=_final(record),
         trained={number: _in_full(record, kept) for number, kept in trained(record).items()},
+        learning=_learning(record, best),
         fps=config.fps,
         recipe=config.training_recipe(),
         published=record.attribute(BASELINES) or {},
@@ -286,6 +289,19 @@ def _view(record: Record) -> StudyView:
         fingerprint=data["fingerprint"],
         facts=_facts(config, data, trials, record.sessions()) | _extensions(record),
     )
+
+
+def _learning(record: Record, best: Trial | None) -> dict[int, Trial]:
+    """The winner with its trainings on each part of the clips; none of another winner's."""
+    kept = record.attribute(LEARNING)
+    if kept is None or best is None or kept["trial"] != best.number:
+        return {}
+    found = {}
+    for row in kept["shares"].values():
+        runs = {TrainingKey.parse(k): Training.from_json(v) for k, v in row["trainings"].items()}
+        if runs.keys() == best.furthest.keys():
+            found[row["clips"]] = replace(best, trainings=runs)
+    return dict(sorted(found.items()))
 
 
 def _final(record: Record) -> Final | None:
