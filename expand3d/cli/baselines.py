@@ -148,7 +148,7 @@ def print_baselines(view: StudyView) -> None:
         )
     count = "1 baseline" if len(shown) == 1 else f"{len(shown)} baselines"
     print_table(
-        f"{view.name}: {count}, trained from scratch like the study's candidates",
+        f"{view.name}: {count}, trained like the study's candidates",
         ("network", "GMACs", "params", "top-1", "95%", "mean class", "frames x stride", "crop"),
         shown,
         numbers=("GMACs", "params", "95%", "mean class", "frames x stride", "crop"),

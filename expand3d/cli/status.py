@@ -63,6 +63,8 @@ def _print(args: argparse.Namespace) -> None:
         console.print("\n".join(lines), markup=False, soft_wrap=True)
     for step in view.steps:
         console.print(step.text, style="dim", soft_wrap=True)
+    if view.confirmed:
+        console.print(view.confirmed, soft_wrap=True)
     last = final_text(view)
     if last:
         console.print(last, soft_wrap=True)

@@ -26,6 +26,7 @@ from expand3d.run.runner import (
     new_study,
     reopened,
 )
+from expand3d.search.expansion.confirm import agreement, pairs
 from expand3d.search.strategy import Batch, Done, answers, drive
 from expand3d.study.catalog import FINISHED
 from expand3d.study.config import StudyConfig
@@ -176,6 +177,7 @@ class Expanding(Part):
         if self.again:
             self.answer(self.again)
         self._search()
+        self._confirm()
         self.train_winner()
         return FINISHED
 
@@ -210,6 +212,16 @@ class Expanding(Part):
         if rest := [trial.candidate for trial in begun if not trial.reached]:
             self.answer(rest)
         self.watch.note(f"search done: {ended.reason}")
+
+    def _confirm(self) -> None:
+        """Train the two best of each step from scratch, where the study wants that."""
+        if not self.ready.config.confirm:
+            return
+        steps, known = self.ready.strategy.steps(self.record.trials()), self.record.trials()
+        both = {c.digest: c for pair in pairs(steps) for c in (pair.best, pair.runner_up)}
+        self.answer([c for digest, c in both.items() if digest not in answers(known)])
+        if told := agreement(steps, self.record.trials(), self.ready.strategy.metric):
+            self.watch.note(told)
 
     def left_over(self) -> list[Trial]:
         """Trials that run though the strategy is done.

@@ -110,6 +110,8 @@ def _prepared(
             "else runs; use expand3d resume"
         )
     refuse_apart(record)
+    if before.confirm:
+        watch.note("confirm = true is for expand3d resume, once the workers are done")
     if before.time_limit is not None:
         watch.note(f"time_limit = {before.time_limit} is for expand3d run; stop workers yourself")
     alone = {"executor": "here", "workers": None, "devices": (), "time_limit": None}

@@ -48,7 +48,7 @@ STORED = (
 LATER = (
     *("flow", "flow_size", "flow_distance", "flow_bound", "val_data", "group_by_name"),
     *("rungs", "draws", "repeated", "only_first", "score_test"),
-    *("allow_same", "init", "expressible_in", "latencies"),
+    *("allow_same", "init", "confirm", "expressible_in", "latencies"),
 )
 
 

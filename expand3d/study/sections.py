@@ -302,6 +302,11 @@ class Training(Section):
         SCRATCH,
         "WEIGHTS",
     )
+    confirm: Flag = _of_training(
+        "with --init parent: train the two best networks of each step from scratch too, once the "
+        "search is done, and say how often that chooses alike",
+        False,
+    )
 
     @model_validator(mode="after")
     def _refuse_recipes(self) -> Self:

@@ -42,6 +42,11 @@ def refuse_unused(config: Any) -> None:
 
 def refuse_without_parents(config: Any) -> None:
     """ConfigError where networks are to begin as their parents ended, and have none."""
+    if config.confirm and config.init != PARENT:
+        raise ConfigError(
+            f"confirm = true trains steps from scratch, to compare with init = {PARENT!r}; "
+            f"init = {config.init!r} leaves nothing to compare"
+        )
     if config.init == PARENT and config.strategy != EXPAND:
         raise ConfigError(
             f"init = {PARENT!r} needs strategy = {EXPAND!r}: networks of {config.strategy!r} grow "

@@ -10,6 +10,9 @@ from expand3d.study.record import Record
 #: What the training in full of the trial with the number that follows gave.
 TRAINED = "trained"
 
+#: The attribute with the winner's trainings on parts of the training clips.
+LEARNING = "learning curve"
+
 
 def trained(record: Record) -> dict[int, dict[str, Any]]:
     """The values that `put_trained` has kept, by the number of the trial."""

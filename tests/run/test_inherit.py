@@ -18,8 +18,9 @@ import torch
 
 from expand3d.core.errors import ConfigError, StudyError, WeightsError
 from expand3d.core.result import Training, TrainingKey
-from expand3d.core.trial import PARENT, SCRATCH
+from expand3d.core.trial import BASELINE, PARENT, SCRATCH
 from expand3d.execute.evaluate import Job, make_jobs
+from expand3d.report.study.view import load_view
 from expand3d.run.driver import resume_study, run_study
 from expand3d.run.inherit import inherited, keep_those_that_may_be_parents, refuse_apart
 from expand3d.study.config import StudyConfig
@@ -135,12 +136,17 @@ def test_a_sampler_has_no_parents(config: StudyConfig) -> None:
         dataclasses.replace(config, init=PARENT, strategy="random")
 
 
+def test_confirming_needs_weights_of_parents(config: StudyConfig) -> None:
+    with pytest.raises(ConfigError, match="confirm = true trains steps from scratch"):
+        dataclasses.replace(config, confirm=True)
+
+
 # A whole study
 
 
 def inheriting(videos: Path, root: Path) -> StudyConfig:
     return dataclasses.replace(
-        tiny(videos, root), init=PARENT, folds=2, final=True, final_recipe=LAST
+        tiny(videos, root), init=PARENT, confirm=True, folds=2, final=True, final_recipe=LAST
     )
 
 
@@ -173,14 +179,23 @@ def whole(
 @pytest.mark.slow
 def test_the_record_says_what_each_network_began_with(whole: str) -> None:
     record = Record.open("tiny", root=whole)
-    base, *grown = record.trials()
+    base, *rest = record.trials()
+    grown = [trial for trial in rest if trial.candidate.role != BASELINE]
+    scratch = rest[len(grown) :]
     assert base.provenance["start"] == SCRATCH and len(grown) > 1
     assert {trial.provenance["start"] for trial in grown} == {base.candidate.digest}
     assert {trial.candidate.start for trial in grown} == {base.candidate.digest}
     assert record.config().init == PARENT
+    # The step's two best are confirmed from scratch.
+    assert len(scratch) == 2 and {t.provenance["start"] for t in scratch} == {SCRATCH}
+    plans = {trial.candidate.plan.digest for trial in grown}
+    assert {trial.candidate.digest for trial in scratch} < plans
+    view = load_view("tiny", root=whole)
+    assert view.confirmed and view.confirmed.startswith("from scratch, ")
+    assert view.best is not None and view.best.number not in {t.number for t in scratch}
     # Fold and repeat of every network, which weights they are and not those of the last training.
     store = WeightStore(record.folder)
-    assert set(store.numbers()) == {trial.number for trial in record.trials()}
+    assert set(store.numbers()) == {base.number, *(trial.number for trial in grown)}
     for number in store.numbers():
         assert [str(key) for key in store.keys(number)] == ["0/0", "1/0"]
 
@@ -193,7 +208,7 @@ def test_stopped_and_resumed_it_is_the_same_study(
     config = dataclasses.replace(inheriting(videos, tmp_path), executor=executor)
     ended = run_study(config, stop=stop_after(11))
     assert ended is not None and ended.reason == "interrupted"
-    assert resume_study("tiny", root=tmp_path, stop=stop_after(60)).reason == "interrupted"
+    resume_study("tiny", root=tmp_path, stop=stop_after(25))
     assert resume_study("tiny", root=tmp_path).finished
     assert outcome_of(str(tmp_path)) == outcome_of(whole)
 

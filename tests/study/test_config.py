@@ -191,6 +191,7 @@ _VALUES: dict[str, st.SearchStrategy[Any]] = {
     "repeated": st.integers(0, 60),
     "only_first": st.none() | st.integers(1, 9),
     "score_test": st.booleans(),
+    "confirm": st.booleans(),
     "final": st.booleans(),
     "device": st.sampled_from(["auto", "cpu", "cuda:1"]),
     "threads": st.none() | st.integers(1, 64),
@@ -213,10 +214,12 @@ def _fitting(values: dict[str, Any]) -> dict[str, Any]:
     """Values without those of another strategy; a second list stands beside a first one."""
     if values.get("val_data"):
         values = {"data": "train.txt", **values}
+    if values.get("strategy", "expand") != "expand" and values.get("init") == "parent":
+        values = {**values, "init": "scratch"}
+    if values.get("init") != "parent":
+        values = {key: value for key, value in values.items() if key != "confirm"}
     others = _SAMPLERS if values.get("strategy", "expand") == "expand" else _EXPANSIONS
     foreign = {*others, *_TABLES}
-    if others is _EXPANSIONS and values.get("init") == "parent":
-        foreign.add("init")  # networks of samplers have no parent
     return {key: value for key, value in values.items() if key not in foreign}
 
 

@@ -64,7 +64,7 @@ def advise(view: StudyView) -> tuple[Answer, ...]:
     fit = _fit(view)
     grown = _grown(view, LONGER), _grown(view, LARGER)
     return (
-        _more_clips(fit),
+        _learned(view) or _more_clips(fit),
         *grown,
         _longer_training(fit, [answer.what for answer in grown if answer.verdict == "yes"]),
     )
@@ -138,6 +138,37 @@ def _wilson(right: float, clips: float) -> tuple[float, float]:
     return max(0.0, middle - half), min(1.0, middle + half)
 
 
+def _learned(view: StudyView) -> Answer | None:
+    """The answer about clips of a learning curve: what the last half of them was worth."""
+    if len(view.learning) < 2:
+        return None
+    *_, (few, half), (many, whole) = view.learning.items()
+    lead = compare(whole, half, metric=view.metric, seed=0)
+    shown = ", ".join(
+        f"{count} clips {trial.means.top1:.0%}"
+        for count, trial in view.learning.items()
+        if trial.means
+    )
+    what, curve = "more clips", f"trained on {shown}"
+    if lead.ci95 is None:
+        why = f"{lead.units} choose, too few for an interval"
+        return Answer(what, "cannot tell", f"{what}: cannot tell, {why}: {curve}", lead.difference)
+    verdict = _verdict(lead, view.metric)
+    means = {"yes": "would help", "no": "would not help", "cannot tell": "cannot tell"}[verdict]
+    gained = f"{many} clips rather than {few} gained {_lead(lead, view.metric)}"
+    unit = "nats" if view.metric == "nll" else "points"
+    return Answer(
+        what, verdict, f"{what}: {means}, {gained}: {curve}", lead.difference, lead.ci95, unit
+    )
+
+
+def _verdict(lead: Comparison, metric: Metric) -> Verdict:
+    """The verdict that a lead with an interval gives."""
+    assert lead.ci95 is not None
+    low, high = lead.ci95
+    return "yes" if low > 0 else "no" if high < MATTERS[metric] else "cannot tell"
+
+
 def _more_clips(fit: _Fit | str) -> Answer:
     what = "more clips"
     if isinstance(fit, str):
@@ -203,8 +234,7 @@ def _grown(view: StudyView, what: str) -> Answer:
     if lead.ci95 is None:
         why = f"{lead.units} choose, too few for an interval"
         return Answer(what, "cannot tell", f"{what}: cannot tell, {why}{ended}", lead.difference)
-    low, high = lead.ci95
-    verdict: Verdict = "yes" if low > 0 else "no" if high < MATTERS[view.metric] else "cannot tell"
+    verdict = _verdict(lead, view.metric)
     means = {
         "yes": "would help" if not ended else "helped",
         "no": "would not help",

@@ -46,7 +46,7 @@ def save_page(view: StudyView, path: Path, *, svg: str) -> Path:
             for trial in view.trials
             if trial.number not in view.scores
         ],
-        facts=Table((), tuple(map(Row.of, view.facts.items()))),
+        facts=Table((), tuple(map(Row.of, _facts(view).items()))),
     )
     return write_whole(path, text)
 
@@ -122,6 +122,11 @@ def _step(view: StudyView, step: StepSummary) -> dict[str, Any]:
         "decision": step.text,
         "exhausted": [f"{axis} offers nothing: {why}" for axis, why in offer.exhausted],
     }
+
+
+def _facts(view: StudyView) -> dict[str, Any]:
+    """The lines of provenance, and how often steps choose alike from scratch."""
+    return {**view.facts, **({"Confirmed": view.confirmed} if view.confirmed else {})}
 
 
 def _change(candidate: Candidate, parent: Trial | None) -> str:

@@ -61,6 +61,7 @@ def status_json(view: StudyView) -> dict[str, Any]:
         "quantity": view.quantity.key,
         "metric": view.metric,
         "chance": view.chance,
+        **({"confirmed": view.confirmed} if view.confirmed else {}),
         "best": trial_json(view, best) if best else None,
         "final": final
         and {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from expand3d.core.errors import StudyError
 from expand3d.core.plugins import RUNTIMES
 from expand3d.core.quantity import LATENCY, MACS, Quantity
 from expand3d.core.recipe import Recipe
-from expand3d.core.result import Training
+from expand3d.core.result import Training, TrainingKey
 from expand3d.core.scores import Summary, summary
 from expand3d.core.trial import BASELINE, Candidate, Trial, summarise
 from expand3d.cost.price import Price
@@ -20,6 +20,7 @@ from expand3d.networks import get_family
 from expand3d.networks.family import Preset
 from expand3d.report.frontier import Point, frontier, hypervolume
 from expand3d.report.study.chance import p_value_against_chance
+from expand3d.search.expansion.confirm import agreement
 from expand3d.search.expansion.steps import StepSummary, lineage
 from expand3d.search.statistics import Metric, standing
 from expand3d.search.strategies import strategy_from_json
@@ -30,7 +31,7 @@ from expand3d.study.damaged import reading
 from expand3d.study.folder import DEFAULT_ROOT
 from expand3d.study.record import BASELINES, DATA, STRATEGY, Record
 from expand3d.study.session import Session
-from expand3d.study.trained import trained
+from expand3d.study.trained import LEARNING, trained
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,8 @@ class StudyView:
     stuck: bool = False
     #: The trainings in full of `expand3d train`, by the trial's number.
     trained: Mapping[int, Final] = field(default_factory=dict)
+    #: The winner as trained on parts of the training clips, by the number of clips.
+    learning: Mapping[int, Trial] = field(default_factory=dict)
 
     @property
     def chance(self) -> float:
@@ -208,6 +211,15 @@ class StudyView:
         """The trial of that number, which is there."""
         return next(trial for trial in self.trials if trial.number == number)
 
+    @property
+    def confirmed(self) -> str | None:
+        """One line: how often steps choose alike from scratch; None where none was confirmed."""
+        return agreement(self.steps, self.trials, self.metric) if self._confirms else None
+
+    @property
+    def _confirms(self) -> bool:
+        return self.config is not None and self.config.confirm
+
     def last_training(self, number: int) -> Final | None:
         """The training of a trial whose weights count: by `train`, else the winner's last one."""
         final = self.final if self.final is not None and self.final.trial == number else None
@@ -275,6 +287,7 @@ def _view(record: Record) -> StudyView:
         stuck=best is None and bool(trials) and isinstance(strategy.ask(trials), Done),
         final=_final(record),
         trained={number: _in_full(record, kept) for number, kept in trained(record).items()},
+        learning=_learning(record, best),
         fps=config.fps,
         recipe=config.training_recipe(),
         published=record.attribute(BASELINES) or {},
@@ -283,6 +296,19 @@ def _view(record: Record) -> StudyView:
         fingerprint=data["fingerprint"],
         facts=_facts(config, data, trials, record.sessions()) | _extensions(record),
     )
+
+
+def _learning(record: Record, best: Trial | None) -> dict[int, Trial]:
+    """The winner with its trainings on each part of the clips; none of another winner's."""
+    kept = record.attribute(LEARNING)
+    if kept is None or best is None or kept["trial"] != best.number:
+        return {}
+    found = {}
+    for row in kept["shares"].values():
+        runs = {TrainingKey.parse(k): Training.from_json(v) for k, v in row["trainings"].items()}
+        if runs.keys() == best.furthest.keys():
+            found[row["clips"]] = replace(best, trainings=runs)
+    return dict(sorted(found.items()))
 
 
 def _final(record: Record) -> Final | None:

@@ -148,3 +148,28 @@ def test_answers_are_plain_values() -> None:
         "unit": "points",
         "sentence": "more clips: no",
     }
+
+
+def with_curve(view: StudyView, accuracies: Mapping[int, float]) -> StudyView:
+    """The study with a learning curve: so often right after training on so many clips."""
+    assert view.best is not None
+    found = {}
+    for count, accuracy in accuracies.items():
+        alike = made({}, base=accuracy, gap=0.0)
+        assert alike.best is not None
+        found[count] = dataclasses.replace(view.best, trainings=alike.best.trainings)
+    return dataclasses.replace(view, learning=found)
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "verdict"),
+    [({150: 0.4, 300: 0.5, 600: 0.6}, "yes"), ({150: 0.4, 300: 0.6, 600: 0.6}, "no")],
+)
+def test_a_learning_curve_takes_the_place_of_the_gap(
+    accuracies: dict[int, float], verdict: str
+) -> None:
+    view = with_curve(made({}, base=0.6, gap=0.39), accuracies)
+    (clips, *_) = advise(view)
+    assert clips.verdict == verdict and "600 clips rather than 300 gained" in clips.sentence
+    assert "150 clips 4" in clips.sentence and clips.unit == "nats"
+    assert advise(dataclasses.replace(view, learning={}))[0].verdict == "yes"
