@@ -1,19 +1,20 @@
-"""Check, show and split labelled videos.
+"""Check, show, split and convert labelled videos.
 
 PATH (or --data PATH) is a folder of class folders, a list of `path label` lines, a CSV with a
-header (path, label or label_name, optionally split and group), or "bundled".
+header (path, label or label_name, optionally split and group), a known data set as it is handed out
+(ucf101:PATH?split=2), or "bundled".
 
 examples:
   expand3d data check videos/
   expand3d data show videos/ --out sheet.png
   expand3d data split all.csv --out split.csv --seed 1
+  expand3d data convert 'ucf101:UCF?split=2' --to shards --out shards/
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -21,10 +22,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from expand3d.cli import data_convert
 from expand3d.cli.flags import add_force_flag
 from expand3d.cli.parser import number, whole
 from expand3d.core.errors import ConfigError, DataError
-from expand3d.core.files import make_folder, refuse_present, refuse_unwritable, write_whole
+from expand3d.core.files import make_folder, refuse_present, refuse_unwritable
 
 if TYPE_CHECKING:
     from expand3d.data.check import CheckReport
@@ -115,6 +117,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     split.add_argument("--test-groups", nargs="+", default=(), metavar="GROUP")
     split.add_argument("--val-groups", nargs="+", default=(), metavar="GROUP")
 
+    other = actions.add_parser(
+        "convert",
+        help="write the data as class folders of links, a CSV, or shards",
+        description="Write the data in another form, with the parts that it gives; nothing is "
+        "decoded.",
+    )
+    _add_source(other)
+    data_convert.add_arguments(other)
+    add_force_flag(other)
+
 
 def _add_source(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
@@ -134,13 +146,19 @@ def main(args: argparse.Namespace) -> int:
     from expand3d.data.manifest import load_manifest
     from expand3d.data.source import place_of, resolve_source
 
-    if args.action != "check":
+    if args.action == "convert" and args.to != "list":
+        data_convert.refuse_full(args.out)
+    elif args.action != "check":
         refuse_present(args.out, force=args.force)
+    if args.action != "check":
         refuse_unwritable(args.out.absolute().parent)
     source = resolve_source(_named(args), say=lambda line: print(line, file=sys.stderr))
     manifest = load_manifest(source, prefix=args.prefix, val=args.val_data)
     if manifest.said:
         print(f"{place_of(_named(args))}: {manifest.said}", file=sys.stderr)
+    if args.action == "convert":
+        with _progress("packing") as progress:
+            return data_convert.convert(manifest, args, progress)
     return {"check": _check, "show": _show, "split": _split}[args.action](manifest, args)
 
 
@@ -281,8 +299,7 @@ def _show(manifest: Manifest, args: argparse.Namespace) -> int:
 
 
 def _split(manifest: Manifest, args: argparse.Namespace) -> int:
-    from expand3d.data.layouts.folders import printable
-    from expand3d.data.layouts.lists import as_cell
+    from expand3d.data.convert import refuse_odd_names, write_list
     from expand3d.data.same import grouped_by_name
     from expand3d.data.splits import make_splits
 
@@ -290,12 +307,7 @@ def _split(manifest: Manifest, args: argparse.Namespace) -> int:
         manifest = grouped_by_name(manifest)
     if args.group_near:
         manifest = _grouped_near(manifest)
-    odd = [printable(v.key) for v in manifest.videos if printable(str(v.path)) != str(v.path)]
-    if odd:
-        raise DataError(
-            f"{odd[0]}: the name is not text in UTF-8, as names in a list must be"
-            f"{f' (and {len(odd) - 1} more)' if len(odd) > 1 else ''}; rename it"
-        )
+    refuse_odd_names(manifest)
     splits = make_splits(
         manifest,
         seed=args.seed,
@@ -305,15 +317,8 @@ def _split(manifest: Manifest, args: argparse.Namespace) -> int:
         test_groups=args.test_groups,
     )
     parts = splits.part_of()
-    folder = args.out.absolute().parent
-    make_folder(folder)
-    lines = ["path,label,label_name,split,group"]
-    for index, video in enumerate(manifest.videos):
-        name = manifest.class_names[video.label]
-        path = _path_from(folder, video.path)
-        cells = (path, str(video.label), name, parts[index], video.group or "")
-        lines.append(",".join(map(as_cell, cells)))
-    write_whole(args.out, "\r\n".join([*lines, ""]))
+    make_folder(args.out.absolute().parent)
+    write_list(manifest, args.out, [parts[index] for index in range(len(manifest))])
     held = f"{len(splits.train)} train, {len(splits.val)} validation, {len(splits.test)} test"
     print(f"{args.out}: {held}")
     for note in (*splits.notes, *filter(None, [manifest.left_out])):
@@ -342,12 +347,6 @@ def _grouped_near(manifest: Manifest) -> Manifest:
     if any(videos[a].split != videos[b].split for a, b in pairs):
         manifest = replace(manifest, videos=tuple(replace(v, split=None) for v in videos))
     return grouped_by_pairs(manifest, pairs)
-
-
-def _path_from(folder: Path, video: Path) -> str:
-    """The video's path relative to the list's folder where it lies below it, else absolute."""
-    relative = os.path.relpath(video, folder)
-    return str(video) if relative.startswith(os.pardir) else relative
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from expand3d.data.decode import probe, verify
 from expand3d.data.hashes import sha256
 from expand3d.data.manifest import Manifest, Video
 from expand3d.data.near import Thumbs, near_copies, thumbnails
+from expand3d.data.places import require_file
 from expand3d.data.same import NearFilms, Same, near_films, same_films
 from expand3d.data.video_info import VideoInfo
 
@@ -97,6 +98,30 @@ def check(
         return report
     pairs = near_pairs(good, thumbs, shas)
     return replace(report, near=near_films(good, pairs))
+
+
+def sampled(
+    manifest: Manifest, *, fps: float, count: int, progress: Progress | None = None
+) -> CheckReport:
+    """The facts by the headers of about `count` videos; of the others only that they are there.
+
+    A video whose header is not read is taken to be as the last one before it that was.
+    """
+    step = -(-len(manifest) // count)
+    infos: dict[Video, VideoInfo] = {}
+    bad: list[Bad] = []
+    last: VideoInfo | None = None
+    for number, video in enumerate(manifest.videos):
+        try:
+            require_file(video.path)
+            if last is None or number % step == 0:
+                last = probe(video.path)
+            infos[video] = last
+        except DataError as error:
+            bad.append(Bad(video.key, str(error).removeprefix(f"{video.path}: ")))
+        if progress:
+            progress(number + 1, len(manifest))
+    return summed_up(manifest, infos, bad=tuple(bad), fps=fps)
 
 
 def near_pairs(

@@ -102,8 +102,9 @@ def _assemble(rows: list[Row], *, source: Path, base: Path) -> Manifest:
     """Rows with labels as numbers or names, made one table with unique paths."""
     rows = _one_spelling(rows)
     seen: dict[str, Row] = {}
+    home = os.path.abspath(base)
     for row in rows:
-        place = os.path.normpath(base / row.path)
+        place = os.path.normpath(os.path.join(home, row.path))
         if place in seen:
             raise DataError(f"{row.where}: {row.path} stands already in {seen[place].where}")
         seen[place] = row
@@ -112,13 +113,13 @@ def _assemble(rows: list[Row], *, source: Path, base: Path) -> Manifest:
     keys = _keys([row.path for row in rows])
     videos = tuple(
         Video(
-            path=Path(os.path.abspath(base / row.path)),
+            path=Path(place),
             key=key,
             label=numbers[row.name] if row.label is None else row.label,
             group=row.group,
             split=row.split,
         )
-        for row, key in zip(rows, keys, strict=True)
+        for (place, row), key in zip(seen.items(), keys, strict=True)
     )
     return Manifest(videos=videos, class_names=names, source=str(source))
 
@@ -127,7 +128,10 @@ def _one_spelling(rows: list[Row]) -> list[Row]:
     """The rows with one name per class: letters with accents in one code or in two are the same."""
     first: dict[str, str] = {}
     names = [first.setdefault(unicodedata.normalize("NFC", row.name), row.name) for row in rows]
-    return [replace(row, name=name) for row, name in zip(rows, names, strict=True)]
+    return [
+        row if row.name == name else replace(row, name=name)
+        for row, name in zip(rows, names, strict=True)
+    ]
 
 
 def _class_names(rows: list[Row], source: Path) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import io
 import os
 import re
+import stat
 import tarfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -102,8 +103,8 @@ def part_of(path: Path) -> Part | None:
 
 def members(shard: Path) -> Mapping[str, Part]:
     """The files in a tar by name, in its order; DataError where it is damaged or compressed."""
-    stat = shard.stat()
-    return _members(shard, stat.st_size, stat.st_mtime_ns)
+    facts = shard.stat()
+    return _members(shard, facts.st_size, facts.st_mtime_ns)
 
 
 @lru_cache(maxsize=4096)
@@ -125,19 +126,22 @@ def _members(shard: Path, size: int, changed: int) -> Mapping[str, Part]:
 
 def require_file(path: Path) -> State:
     """The state of a video; DataError where it is missing, empty, or a folder without pictures."""
+    try:
+        found = os.stat(path)
+        if found.st_size and stat.S_ISREG(found.st_mode):  # one look at most files
+            return State(found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+    except (OSError, ValueError):
+        pass
     if (part := part_of(path)) is not None:
         if not part.size:
             raise DataError(f"{path}: empty (0 bytes)")
-        stat = part.file.stat()
-        return State(part.size, stat.st_mtime_ns, stat.st_ctime_ns)
+        shard = part.file.stat()
+        return State(part.size, shard.st_mtime_ns, shard.st_ctime_ns)
     if (pictures := pictures_of(path)) is not None:
         return _folder_state(path, pictures)
     if not path.is_file():
         raise DataError(f"{path}: missing{why_missing(path)}")
-    stat = path.stat()
-    if stat.st_size == 0:
-        raise DataError(f"{path}: empty (0 bytes)")
-    return State(stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+    raise DataError(f"{path}: empty (0 bytes)")
 
 
 def _folder_state(path: Path, pictures: Pictures) -> State:

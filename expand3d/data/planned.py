@@ -68,24 +68,25 @@ def planned_store(
     unopened: Sequence[Bad],
     on_bad: Literal["stop", "skip"],
     cap_bytes: int | None = None,
-    every_hash: bool = False,
+    hashed: Literal["all", "alike", ""] = "alike",
 ) -> PlannedStore:
     """The clips as `build_store` would give them, but that only a few are decoded, to no file.
 
-    `infos` are the headers by key, `unopened` the videos without. With `every_hash` all files are
-    read, for plans of a study whose record knows them. DataError as of `build_store`.
+    `infos` are the headers by key, `unopened` the videos without. `hashed` are all files, for plans
+    of a study whose record knows them, those of equal sizes, or none. DataError as `build_store`.
     """
     hashes = FileHashes(root / "files.json")
     opened = [video for video in manifest.videos if video.key in infos]
-    shas, bad = attempt(opened, _Names(opened, hashes, every=every_hash).of)
+    shas, bad = attempt(opened, _Names(opened, hashes, which=hashed).of)
     left = [v for v in shas if not holder(root, spec, shas[v]).path.is_file()]
     seconds, damaged = _decoded(_spread(left), spec)
     bad = tuple(sorted({*unopened, *bad, *damaged}))
     refuse_bad(manifest, bad, on_bad=on_bad)
     kept = manifest.without(key for key, _ in bad)
     store = PlannedStore(kept, spec, root, [shas[v] for v in kept.videos], bad)
+    used = {video.key for video in kept.videos}
     store.ahead = _ahead(
-        [infos[v.key] for v in left if v in set(kept.videos)],
+        [infos[video.key] for video in left if video.key in used],
         spec,
         root,
         there=store.cached_bytes,
@@ -99,15 +100,15 @@ def planned_store(
 class _Names:
     """The hash of a video's content where it is known or needed, else one made of its name."""
 
-    def __init__(self, videos: Sequence[Video], hashes: FileHashes, *, every: bool) -> None:
+    def __init__(self, videos: Sequence[Video], hashes: FileHashes, *, which: str) -> None:
         self._hashes = hashes
-        self._every = every
-        self._sizes = Counter(_size(video) for video in videos)
+        self._every = which == "all"
+        self._sizes = Counter(_size(video) for video in videos if which == "alike")
 
     def of(self, video: Video) -> str:
         """The hash; DataError where the file cannot be read."""
         require_file(video.path)
-        alike = self._sizes[_size(video)] > 1  # the same film may stand twice
+        alike = bool(self._sizes) and self._sizes[_size(video)] > 1  # the same film may stand twice
         if self._every or alike or self._hashes.knows(video.path):
             return self._hashes.sha256(video.path)
         return f"not read: {video.key}"

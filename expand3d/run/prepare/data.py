@@ -12,7 +12,7 @@ from typing import Any
 from expand3d.core.errors import DataError, StudyError
 from expand3d.core.genotype import Plan
 from expand3d.data.cache import FIRST_BAD, CachedStore, CacheSpec, build_store, content_hashes
-from expand3d.data.check import CheckReport, check
+from expand3d.data.check import CheckReport, check, sampled
 from expand3d.data.contents import Contents
 from expand3d.data.flow.store import FlowSpec, FlowStore
 from expand3d.data.layouts.folders import printable
@@ -30,6 +30,8 @@ from expand3d.study.sections import Data
 
 #: Shares of all clips where neither the data nor the user says otherwise.
 VAL, TEST = 0.2, 0.2
+#: Videos above which a plan reads the headers of a part of them, and the size of that part.
+SAMPLED_ABOVE, SAMPLED = 5000, 1000
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,17 @@ def find_videos(
     manifest = None if began is None else _with_names_of(began, listed, config, watch, write=write)
     manifest = manifest or _grouped(config, listed)
     _refuse_one_class(manifest)
+    if not write and began is None and _is_large(manifest):
+        watch.note(
+            f"{manifest.source}: all {len(manifest):,} videos are looked for, the headers of "
+            f"{SAMPLED:,} are read; the plan takes the others to be like them"
+        )
+        return Videos(manifest, sampled(manifest, fps=config.fps, count=SAMPLED))
     return Videos(manifest, check(manifest, fps=config.fps, deep=False))
+
+
+def _is_large(manifest: Manifest) -> bool:
+    return len(manifest) > SAMPLED_ABOVE
 
 
 def _refuse_one_class(manifest: Manifest) -> None:
@@ -222,7 +234,7 @@ def _planned_store(
         unopened=videos.report.bad,
         on_bad="skip" if config.skip_bad else "stop",
         cap_bytes=config.cache_cap.bytes,
-        every_hash=plan.every_hash,
+        hashed="all" if plan.every_hash else "" if _is_large(videos.manifest) else "alike",
     )
     return _told_skipped(config, store, watch)
 

@@ -1,0 +1,127 @@
+"""Seconds and memory of a data set of many videos before it trains, and of its record after.
+
+    python benchmarks/large_data.py [--videos 100000] [--folder DIR]
+
+Makes that many tiny videos (the same picture under other names; some 200 MB) in a folder that is
+removed, or kept where it is named. Prints a row per step; each is a process of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import av
+import numpy as np
+
+#: Videos in a folder, classes, and the budget of the plan.
+PER_FOLDER, CLASSES, BUDGET = 1000, 400, "40MFLOPs"
+
+
+def make(root: Path, videos: int) -> Path:
+    """A list of so many videos, made where it is not there."""
+    listing = root / "list.csv"
+    if listing.is_file():
+        return listing
+    one = root / "one.mp4"
+    with av.open(str(one), "w") as container:
+        stream = container.add_stream("libx264", rate=30)
+        stream.width, stream.height, stream.pix_fmt = 80, 64, "yuv420p"
+        for level in range(50, 90):
+            picture = np.full((64, 80, 3), level, dtype=np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode(None))
+    data, lines = one.read_bytes(), ["path,label_name,split"]
+    for number in range(videos):
+        path = Path(f"{number // PER_FOLDER:04d}/{number:07d}.mp4")
+        (root / path.parent).mkdir(exist_ok=True)
+        # A free box at the end makes the content of each another.
+        (root / path).write_bytes(data + b"\0\0\0\x10free" + number.to_bytes(8, "big"))
+        split = "val" if number % 10 == 0 else "train"
+        lines.append(f"{path},class{number % CLASSES},{split}")
+    listing.write_text("\n".join(lines))
+    return listing
+
+
+def exists(listing: Path) -> None:
+    """Every listed file is looked for."""
+    from expand3d.data.manifest import load_manifest
+    from expand3d.data.places import require_file
+
+    for video in load_manifest(listing).videos:
+        require_file(video.path)
+
+
+def splits(listing: Path) -> None:
+    """The manifest is read, and its parts are drawn."""
+    from expand3d.data.manifest import load_manifest
+    from expand3d.data.splits import make_splits
+
+    make_splits(load_manifest(listing))
+
+
+def plan(listing: Path) -> None:
+    """A search is planned."""
+    command = [sys.executable, "-m", "expand3d", "run", "--plan", "--data", str(listing)]
+    subprocess.run([*command, "--budget", BUDGET], check=True, stdout=subprocess.DEVNULL)
+
+
+def record(listing: Path) -> None:
+    """What a record holds of the data is written and read back."""
+    from expand3d.core.files import write_whole
+    from expand3d.data.contents import Contents
+    from expand3d.data.manifest import load_manifest
+
+    manifest = load_manifest(listing)
+    shas = tuple(f"{number:064x}" for number in range(len(manifest)))
+    file = listing.parent / "contents.json"
+    write_whole(file, json.dumps(Contents(manifest, shas, {}).to_json()))
+    before = time.perf_counter()
+    Contents.from_json(json.loads(file.read_text()))
+    print(f"{'record read back':<22}{time.perf_counter() - before:>9.1f} s")
+
+
+STEPS: dict[str, Callable[[Path], None]] = {
+    "exists": exists,
+    "splits": splits,
+    "record": record,
+    "plan": plan,
+}
+
+
+def step(name: str, listing: Path) -> None:
+    """One step, with its seconds and the most memory that it or a child held."""
+    before = time.perf_counter()
+    STEPS[name](listing)
+    seconds = time.perf_counter() - before
+    usages = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    most = max(resource.getrusage(who).ru_maxrss for who in usages) / 1e6
+    print(f"{name:<22}{seconds:>9.1f} s{most:>9.2f} GB")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--videos", type=int, default=100_000)
+    parser.add_argument("--folder", type=Path)
+    parser.add_argument("--step", choices=STEPS, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.step:
+        return step(args.step, args.folder / "list.csv")
+    with tempfile.TemporaryDirectory() as made:
+        root = args.folder or Path(made)
+        root.mkdir(parents=True, exist_ok=True)
+        make(root, args.videos)
+        for name in STEPS:
+            command = [sys.executable, __file__, "--step", name, "--folder", str(root)]
+            subprocess.run(command, check=True)
+
+
+if __name__ == "__main__":
+    main()
