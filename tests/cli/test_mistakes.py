@@ -11,7 +11,7 @@ from expand3d.cli.main import COMMANDS, main, parser_for
 #: Every command and every action of `data`.
 CALLS = [
     *([name] for name in COMMANDS if name != "data"),
-    *(["data", action] for action in ("check", "show", "split")),
+    *(["data", action] for action in ("check", "show", "split", "convert")),
 ]
 #: A flag of each with one letter too many, and the flag.
 MISSPELT = {
@@ -42,6 +42,7 @@ MISSPELT = {
     "check": ("--fpss", "--fps"),
     "show": ("--outt", "--out"),
     "split": ("--seedd", "--seed"),
+    "convert": ("--outt", "--out"),
 }
 
 
