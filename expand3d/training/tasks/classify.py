@@ -259,7 +259,8 @@ def train(
         run.resume()
         status, reason, scores = _outcome(run)
         if status == "ok" and weights_out is not None and run.peers.first:
-            checkpoints.save_weights(run.network, weights_out, task.belongs())
+            # The recipe is left out, so that equal weights are equal files.
+            checkpoints.save_weights(run.network, weights_out, course(store, parts[0], seed))
         compiler = {"compile": "on"} if compiled else {}
         views = len(scores) * recipe.test_views * recipe.test_crops
         return Training(

@@ -167,3 +167,38 @@ def test_a_file_that_changed_or_went_is_named(
     initial.file.unlink()
     with pytest.raises(CannotStart, match=r"given\.safetensors cannot be read"):
         bench.weights(plan, bench.jobs[0])
+
+
+def test_what_came_learns_by_the_warm_rate_and_what_is_new_by_the_whole(
+    plan: X3DPlan, store: ArrayStore, recipe: Recipe, initial: Initial, tmp_path: Path
+) -> None:
+    """At almost no rate old numbers stay, in wider layers too; stopped half-way it is the same."""
+    slow = dataclasses.replace(recipe, warm_lr=1e-30, lr=0.1)
+    bench = dataclasses.replace(a_bench(store, recipe, initial), recipe=slow)
+    wide = dataclasses.replace(plan, inners=tuple(inner + 3 for inner in plan.inners))
+    outs = []
+    for name, parts in (("whole", (None,)), ("halves", (48, None))):
+        out = tmp_path / name
+        for until in parts:
+            ((_, found),) = evaluate(
+                wide,
+                bench,
+                done={},
+                checkpoint=lambda key, out=out: out.with_suffix(".pt"),  # type: ignore[misc]
+                stop=lambda: False,
+                on_progress=lambda progress: None,
+                weights_out=lambda key, out=out: out,  # type: ignore[misc]
+                visits=until,
+            )
+            assert found.status == "ok", found.reason
+        outs.append(load_file(out))
+    whole, halves = outs
+    assert all(torch.equal(value, halves[name]) for name, value in whole.items())
+    given, began = load_file(initial.file), bench.weights(wide, bench.jobs[0])
+    assert began is not None
+    for name in ("res3.0.expand.weight", "res3.0.project.weight", "head.fc.weight"):
+        new = began.new[name]
+        moved = whole[name] != began.state[name]
+        assert not moved[~new].any() and moved[new].any(), name
+    expand = given["res3.0.expand.weight"]
+    assert torch.equal(whole["res3.0.expand.weight"][: len(expand)], expand)
