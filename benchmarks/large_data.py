@@ -68,9 +68,12 @@ def splits(listing: Path) -> None:
 
 
 def plan(listing: Path) -> None:
-    """A search is planned."""
-    command = [sys.executable, "-m", "expand3d", "run", "--plan", "--data", str(listing)]
-    subprocess.run([*command, "--budget", BUDGET], check=True, stdout=subprocess.DEVNULL)
+    """A search is planned, but for the timing of its networks."""
+    from expand3d.run.events import Watch
+    from expand3d.run.plan import planned_study
+    from expand3d.study.config import StudyConfig
+
+    planned_study(StudyConfig(data=str(listing), budget=BUDGET), None, Watch())
 
 
 def record(listing: Path) -> None:
