@@ -77,7 +77,7 @@ def plan(listing: Path) -> None:
 
 
 def record(listing: Path) -> None:
-    """What a record holds of the data is written and read back."""
+    """The data's part of a record is written and read back."""
     from expand3d.core.files import write_whole
     from expand3d.data.contents import Contents
     from expand3d.data.manifest import load_manifest

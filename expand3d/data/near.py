@@ -82,7 +82,7 @@ def _alike(flat: Floats) -> Iterator[tuple[int, int]]:
 
 
 def _agreement(first: Thumbs, second: Thumbs) -> float | None:
-    """How well two videos agree where they are near copies; None where they are none."""
+    """The agreement of two videos that are near copies, 0 to 1; None where they are none."""
     a, b = _windows(first), _windows(second)
     means = [_unit(each.mean(axis=1).reshape(len(WINDOWS), -1)) for each in (a, b)]
     alike = means[0] @ means[1].T

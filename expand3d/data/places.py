@@ -1,4 +1,4 @@
-"""Where the bytes of a video lie: in a file, in a member of a tar, or in a folder of pictures.
+"""Places of a video's bytes: in a file, in a member of a tar, or in a folder of pictures.
 
 A path says which, so that lists can hold all of them:
 
@@ -174,7 +174,7 @@ def opened(path: Path) -> Iterator[io.BufferedReader]:
 
 @contextmanager
 def opened_place(path: Path) -> Iterator[str | BinaryIO]:
-    """What a demuxer opens: the name of a file, or the bytes of a member of a tar."""
+    """The name of a file, or the bytes of a member of a tar, for a demuxer to open."""
     if part_of(path) is None:
         yield str(path)
         return

@@ -24,7 +24,7 @@ from expand3d.data.places import SHARD_SUFFIX, Part, members
 
 
 class _Facts(NamedTuple):
-    """What stands beside a video: its label as number or name, or both, part and group."""
+    """The facts beside a video: its label as number or name, or both, part and group."""
 
     label: int | None
     name: str
