@@ -1,4 +1,4 @@
-"""Which classes a mirror exchanges."""
+"""Classes that a mirror exchanges are found by their names."""
 
 from __future__ import annotations
 
