@@ -31,8 +31,8 @@ WINDOWS = (
 ALIKE, SAME_PICTURES, SAME_MOTION = 0.85, 0.90, 0.70
 #: Grey levels of motion below which there is nothing to compare but pictures, which must agree so.
 STILL, SAME_STILL = 1.0, 0.98
-#: Videos whose pairs are looked at in one go.
-BLOCK = 512
+#: Videos whose pairs are looked at in one go, and above which pairs are too many to look at.
+BLOCK, MOST_COMPARED = 512, 30_000
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def _alike(flat: Floats) -> Iterator[tuple[int, int]]:
 
 
 def _agreement(first: Thumbs, second: Thumbs) -> float | None:
-    """The agreement of two videos that are near copies, 0 to 1; None where they are none."""
+    """The agreement of two videos where they are near copies; None where they are none."""
     a, b = _windows(first), _windows(second)
     means = [_unit(each.mean(axis=1).reshape(len(WINDOWS), -1)) for each in (a, b)]
     alike = means[0] @ means[1].T

@@ -1,4 +1,4 @@
-"""Places of a video's bytes: in a file, in a member of a tar, or in a folder of pictures.
+"""The places of a video's bytes: in a file, in a member of a tar, or in a folder of pictures.
 
 A path says which, so that lists can hold all of them:
 
@@ -174,7 +174,7 @@ def opened(path: Path) -> Iterator[io.BufferedReader]:
 
 @contextmanager
 def opened_place(path: Path) -> Iterator[str | BinaryIO]:
-    """The name of a file, or the bytes of a member of a tar, for a demuxer to open."""
+    """The thing that a demuxer opens: the name of a file, or the bytes of a member of a tar."""
     if part_of(path) is None:
         yield str(path)
         return

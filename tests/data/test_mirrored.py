@@ -1,4 +1,4 @@
-"""Classes that a mirror exchanges are found by their names."""
+"""The classes that a mirror exchanges."""
 
 from __future__ import annotations
 
