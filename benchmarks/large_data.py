@@ -68,13 +68,16 @@ def splits(listing: Path) -> None:
 
 
 def plan(listing: Path) -> None:
-    """A search is planned."""
-    command = [sys.executable, "-m", "expand3d", "run", "--plan", "--data", str(listing)]
-    subprocess.run([*command, "--budget", BUDGET], check=True, stdout=subprocess.DEVNULL)
+    """A search is planned, but for the timing of its networks."""
+    from expand3d.run.events import Watch
+    from expand3d.run.plan import planned_study
+    from expand3d.study.config import StudyConfig
+
+    planned_study(StudyConfig(data=str(listing), budget=BUDGET), None, Watch())
 
 
 def record(listing: Path) -> None:
-    """What a record holds of the data is written and read back."""
+    """The data's part of a record is written and read back."""
     from expand3d.core.files import write_whole
     from expand3d.data.contents import Contents
     from expand3d.data.manifest import load_manifest

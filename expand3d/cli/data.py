@@ -174,12 +174,20 @@ def _named(args: argparse.Namespace) -> str:
 
 def _check(manifest: Manifest, args: argparse.Namespace) -> int:
     from expand3d.data.check import check
+    from expand3d.data.near import MOST_COMPARED
 
+    near = not args.no_near and len(manifest) <= MOST_COMPARED
+    if not near and not args.no_near:
+        print(
+            f"{len(manifest):,} videos are not compared by their pictures (at most "
+            f"{MOST_COMPARED:,}); only the same bytes are found",
+            file=sys.stderr,
+        )
     with _progress("checking") as progress:
         report = check(
             manifest,
             fps=args.fps,
-            near=not args.no_near,
+            near=near,
             workers=args.workers,
             progress=progress,
         )

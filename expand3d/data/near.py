@@ -31,8 +31,8 @@ WINDOWS = (
 ALIKE, SAME_PICTURES, SAME_MOTION = 0.85, 0.90, 0.70
 #: Grey levels of motion below which there is nothing to compare but pictures, which must agree so.
 STILL, SAME_STILL = 1.0, 0.98
-#: Videos whose pairs are looked at in one go.
-BLOCK = 512
+#: Videos whose pairs are looked at in one go, and above which pairs are too many to look at.
+BLOCK, MOST_COMPARED = 512, 30_000
 
 
 @dataclass(frozen=True)

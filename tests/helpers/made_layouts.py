@@ -41,8 +41,8 @@ def hmdb51(root: Path) -> Path:
         names = [
             f"{s}_{action}_u_nm_np1_ba_goo_0.avi" for s in ("April_09", "Day_9", "TheEnd", "Zoo")
         ]
-        for name in names:
-            _video(root / "videos" / action / name, 40 + 60 * level)
+        for number, name in enumerate(names):
+            _video(root / "videos" / action / name, 40 + 60 * level + 12 * number)
         for split in (1, 2, 3):
             uses = [(k + split) % 3 for k in range(4)]
             lines = [f"{name} {use} " for name, use in zip(names, uses, strict=True)]
