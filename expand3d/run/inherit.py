@@ -32,12 +32,12 @@ def weights_of_trials(record: Record) -> WeightStore:
 def inherited(
     record: Record, candidate: Candidate, store: ClipStore, jobs: Iterable[tuple[TrainingKey, Job]]
 ) -> Inherited:
-    """The weights that a candidate's trainings begin with, by key; () where it has no parent.
+    """The weights that a candidate's trainings begin with, by key; () where no parent gives them.
 
     `jobs` are the parent's trainings with the keys of those that begin with them. StudyError where
     weights are gone, WeightsError where they are of another training.
     """
-    if candidate.start == SCRATCH:
+    if candidate.start == SCRATCH or record.config().init != PARENT:
         return ()
     parent = answers(record.trials())[candidate.start]
     kept, classes = weights_of_trials(record), tuple(store.class_names)

@@ -131,6 +131,7 @@ def train_in_full(
     """
     watch = watch or Watch()
     refuse_other_folder(wanted)
+    from expand3d.training.checkpoint import STAYS
     from expand3d.training.peers import first_then_others, together
 
     with together() as peers:
@@ -144,8 +145,9 @@ def train_in_full(
         except Interrupted as stopped:
             watch.note(str(stopped))
             return None
-        except OSError as error:
-            raise FileError(f"{wanted.out}: {error}; the last good checkpoint stays") from None
+        except (OSError, FileError) as error:
+            said = str(error) if isinstance(error, FileError) else f"{wanted.out}: {error}"
+            raise FileError(said if said.endswith(STAYS) else f"{said}; {STAYS}") from None
         return _kept(wanted, ready, training) if peers.first else None
 
 

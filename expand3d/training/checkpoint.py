@@ -75,6 +75,10 @@ def belongs_of(path: Path) -> dict[str, str]:
     return found
 
 
+#: The end of a message about a file that could not be written.
+STAYS = "the last good checkpoint stays"
+
+
 class Checkpointer:
     """Writes the checkpoints of one training; without a path it never does.
 
@@ -106,7 +110,7 @@ class Checkpointer:
         except (OSError, MemoryError) as error:
             note = f"checkpoint {self.path.name} could not be written: {first_line(error)}"
         if note and self._must:
-            raise FileError(f"{self.path.parent}: {note}; the last good checkpoint stays")
+            raise FileError(f"{self.path.parent}: {note}; {STAYS}")
         self._written = time.monotonic()
         self._cost = self._written - started
         return note

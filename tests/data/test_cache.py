@@ -19,6 +19,7 @@ import pytest
 from expand3d.core.errors import DataError
 from expand3d.data import cache, clip_file
 from expand3d.data.cache import CachedStore, CacheSpec, build_store, estimate_bytes, in_bytes
+from expand3d.data.cache_files import Recent
 from expand3d.data.decode import decode, probe, verify
 from expand3d.data.hashes import FileHashes, fingerprint
 from expand3d.data.manifest import Manifest, load_manifest
@@ -243,7 +244,7 @@ def test_clips_beyond_the_cap_are_read_for_faults_once(
 
 
 def test_memory_for_clips_on_the_fly_is_bounded() -> None:
-    recent = cache._Recent(limit=2000)
+    recent = Recent(limit=2000)
     made: list[int] = []
 
     def clip(index: int) -> np.ndarray:

@@ -170,7 +170,7 @@ def test_the_command_writes_and_compares(
     rows = list(csv.DictReader((out / "contest.csv").open()))
     assert {row["strategy"] for row in rows} == {"expand", "random"}
     assert (out / "contest.png").stat().st_size > 1000
-    assert main([*words.split(), "--json"]) == 0
+    assert main([*words.split(), "--json", "--force"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert len(found) == len(rows) and found[0]["seeds"] == 3
 

@@ -53,6 +53,9 @@ class Kept:
         network = torch.nn.Linear(2, 2)
         save_weights(network, self.store.path(3, place.key), course(CLIPS, of.train, of.seed))
 
+    def config(self) -> Any:
+        return SimpleNamespace(init=PARENT)
+
     def trials(self) -> list[Any]:
         return [self._trial]
 
