@@ -94,6 +94,7 @@ def baseline(name: str, *, right: int) -> Trial:
     return Trial(0, "complete", candidate, family.cost(plan).totals(), trainings=runs)
 
 
+@pytest.mark.slow
 def test_a_frontier_network_of_another_family_is_named_and_left_out(
     view: StudyView, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

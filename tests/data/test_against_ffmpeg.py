@@ -9,6 +9,7 @@ import pytest
 from tests.data import against_ffmpeg
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs the program ffmpeg")
 def test_frames_are_counted_as_ffmpeg_counts_them(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -211,6 +211,7 @@ def test_a_stopped_baseline_continues_where_it_was(config: StudyConfig) -> None:
     assert not list(opened(config).folder.checkpoints.iterdir())
 
 
+@pytest.mark.slow
 def test_the_winners_last_training_leaves_an_interrupted_baseline_its_checkpoint(
     config: StudyConfig,
 ) -> None:

@@ -16,6 +16,7 @@ from expand3d.study.config import StudyConfig
 from expand3d.study.record import Record
 
 
+@pytest.mark.slow
 def test_every_network_can_be_built_there(
     config: StudyConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

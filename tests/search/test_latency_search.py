@@ -262,7 +262,9 @@ def test_steps_can_count_other_arithmetic(text: str) -> None:
         assert trial.candidate.price is not None and trial.candidate.macs == cost.macs
 
 
-@pytest.mark.parametrize("name", ["random", "tpe", "grid", "nsga2"])
+@pytest.mark.parametrize(
+    "name", ["random", pytest.param("tpe", marks=pytest.mark.slow), "grid", "nsga2"]
+)
 def test_samplers_hold_to_every_limit(name: str) -> None:
     lab = Lab()
     expansion("25ms", lab)  # measures the base
@@ -355,11 +357,12 @@ def test_guesses_follow_a_few_networks_and_nothing_else_that_is_measured(kind: t
     for trial in history:
         guess = space.judge(trial.candidate.genotype).price / 1e6
         assert 1 / 3 < guess / lab.truth(trial.candidate.plan) < 3
-    largest = max(
-        X3D.cost(v.plan).activations for v in space.legal("random", 0, blocks=1) if v.plan
-    )
+    if kind is Lab:
+        return
     # 25 ms are 312 times the base's activations where the others wait, and twice that is tried.
-    assert kind is Lab or 312 < largest / sizes[0] < 900
+    drawn = itertools.islice(space.legal("random", 0, blocks=1), 150)
+    largest = max(X3D.cost(v.plan).activations for v in drawn if v.plan)
+    assert 312 < largest / sizes[0] < 900
 
 
 def _base_trial(strategy: Sampling) -> Trial:

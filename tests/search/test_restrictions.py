@@ -171,7 +171,18 @@ def test_the_reason_names_what_was_refused() -> None:
     assert len(lab.order) == 1
 
 
-@pytest.mark.parametrize("name", [n for n in (*NAMES, *MORE) if n != "gp"])
+#: Samplers that try a thousand draws first; one of them is enough for every time.
+PATIENT = ("qmc", "tpe")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow if name in PATIENT else ())
+        for name in (*NAMES, *MORE)
+        if name != "gp"
+    ],
+)
 def test_a_search_that_finds_nothing_says_why(name: str) -> None:
     strategy = strategy_of(name, dataclasses.replace(LIMITS, restrictions=(ONLY_THE_BASE,)))
     history = expand_all(strategy, scored)
