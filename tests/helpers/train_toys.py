@@ -6,12 +6,14 @@ import dataclasses
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from expand3d.core.recipe import Recipe
+from expand3d.core.result import Training
 from expand3d.networks.families.x3d import FAMILY, X3DPlan
 
 
@@ -61,3 +63,23 @@ def make_recipe(**changes: Any) -> Recipe:
     """12 steps of 2 passes of 4 clips, dropout on."""
     recipe = Recipe("tiny", 96, None, batch=8, bn_batch=4, lr=0.05, jitter=(1.1, 1.3), flip=True)
     return dataclasses.replace(recipe, **changes)
+
+
+def trained(folder: Path, recipe: Recipe, **settings: Any) -> Training:
+    """The training of 16 clips, tested on eight, with checkpoint and weights in the folder."""
+    from expand3d.training.tasks.classify import train
+
+    folder.mkdir(exist_ok=True)
+    return train(
+        make_plan(),
+        make_store(),
+        train_indices=range(16),
+        eval_indices=range(16, 24),
+        recipe=recipe,
+        seed=5,
+        forward_macs=1000,
+        threads=1,
+        checkpoint=folder / "checkpoint",
+        weights_out=folder / "weights",
+        **settings,
+    )

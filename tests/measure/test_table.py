@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -11,39 +9,15 @@ import pytest
 
 from expand3d.core.errors import ConfigError
 from expand3d.core.genotype import Plan
-from expand3d.measure.table import COLUMNS, read_table
-from expand3d.networks import get_family
+from expand3d.measure.table import read_table
+from tests.helpers.elsewhere import X3D, by_rule, plans, write_table
 
-X3D = get_family("x3d")
-PLANS = [
-    X3D.resolve(X3D.base.replace(**changes), num_classes=6)
-    for changes in (
-        {},
-        {"gamma_w": 2},
-        {"gamma_s": 2},
-        {"gamma_t": 4, "gamma_tau": 4},
-        {"gamma_d": 2.2},
-        {"gamma_b": 2.25, "gamma_t": 8, "gamma_tau": 4},
-    )
-]
+PLANS = plans(6)
 OTHER = X3D.resolve(X3D.base.replace(gamma_d=3, gamma_s=1.5), num_classes=6)
 
 
-def by_rule(plan: Plan) -> float:
-    """Milliseconds of a device of our own: 2 at least, 5 per GMAC and 3 per 10 M activations."""
-    cost = X3D.cost(plan)
-    return 2 + 5 * cost.macs / 1e9 + 3 * cost.activations / 1e7
-
-
-def write(file: Path, plans: Sequence[Plan] = PLANS, ms: Callable[[Plan], float] = by_rule) -> Path:
-    with file.open("w", newline="", encoding="utf-8") as out:
-        writer = csv.writer(out)
-        writer.writerow([*COLUMNS, "hardware", "setting"])
-        for plan in plans:
-            text, time = json.dumps(plan.to_json()), ms(plan)
-            row = (plan.digest, text, "pi5", time, 0.9 * time, 1.1 * time, 15, 4)
-            writer.writerow([*row, "Cortex-A76", "float32"])
-    return file
+def write(file: Path, of: Sequence[Plan] = PLANS, ms: Callable[[Plan], float] = by_rule) -> Path:
+    return write_table(file, of, ms)
 
 
 def test_a_network_of_the_table_has_what_was_measured(tmp_path: Path) -> None:

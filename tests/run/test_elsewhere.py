@@ -8,32 +8,19 @@ from pathlib import Path
 import pytest
 
 from expand3d.core.errors import BudgetError, ConfigError
-from expand3d.networks import get_family
 from expand3d.report.study.view import load_view
 from expand3d.run.driver import run_study
 from expand3d.run.prepare.goal import find_goal
 from expand3d.study.config import StudyConfig
 from expand3d.study.record import Record
-from tests.measure.test_table import by_rule, write
+from tests.helpers.elsewhere import by_rule, plans, write_table
 
-X3D = get_family("x3d")
-#: As many as tell a constant, multiply-adds and activations apart.
-PLANS = [
-    X3D.resolve(X3D.base.replace(**changes), num_classes=2)
-    for changes in (
-        {},
-        {"gamma_w": 2},
-        {"gamma_s": 2},
-        {"gamma_t": 4, "gamma_tau": 4},
-        {"gamma_d": 2.2},
-        {"gamma_b": 2.25, "gamma_t": 8, "gamma_tau": 4},
-    )
-]
+PLANS = plans(2)
 
 
 @pytest.fixture
 def elsewhere(config: StudyConfig, tmp_path: Path) -> StudyConfig:
-    file = write(tmp_path / "pi5.csv", PLANS)
+    file = write_table(tmp_path / "pi5.csv", PLANS)
     budget = f"{1.4 * by_rule(PLANS[0]):.3f}ms@pi5"
     return dataclasses.replace(config, budget=budget, latencies=str(file))
 

@@ -17,29 +17,15 @@ from expand3d.core.result import Interrupted, Training
 from expand3d.training.averaged import GAMMA, Averaged
 from expand3d.training.checkpoint import load
 from expand3d.training.step import lr_at
-from expand3d.training.tasks.classify import train
-from tests.helpers.train_toys import make_plan, make_recipe, make_store
+from tests.helpers.train_toys import make_recipe, trained
 
 KINDS = ("branch", "average")
 
 
 def run(folder: Path, *, anneal: str, visits: int = 160, **settings: Any) -> Training:
     """16 clips, steps of 8 visits; the warm-up ends after two steps, whatever the length."""
-    folder.mkdir(exist_ok=True)
     recipe = make_recipe(clip_visits=visits, anneal=anneal, warmup=16 / visits)
-    return train(
-        make_plan(),
-        make_store(),
-        train_indices=range(16),
-        eval_indices=range(16, 24),
-        recipe=recipe,
-        seed=5,
-        forward_macs=1000,
-        threads=1,
-        checkpoint=folder / "checkpoint",
-        weights_out=folder / "weights",
-        **settings,
-    )
+    return trained(folder, recipe, **settings)
 
 
 def bits(training: Training, folder: Path) -> tuple[Any, ...]:

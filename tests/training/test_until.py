@@ -12,27 +12,12 @@ from safetensors.torch import load_file
 from expand3d.core.result import Interrupted, Training
 from expand3d.training.checkpoint import load
 from expand3d.training.progress import Progress
-from expand3d.training.tasks.classify import train
-from tests.helpers.train_toys import make_plan, make_recipe, make_store
+from tests.helpers.train_toys import make_recipe, trained
 
 
 def run(folder: Path, **settings: Any) -> Training:
     """16 clips, 12 steps of 8 visits: 6 epochs of two steps each."""
-    folder.mkdir(exist_ok=True)
-    recipe = settings.pop("recipe", make_recipe())
-    return train(
-        make_plan(),
-        make_store(),
-        train_indices=range(16),
-        eval_indices=range(16, 24),
-        recipe=recipe,
-        seed=5,
-        forward_macs=1000,
-        threads=1,
-        checkpoint=folder / "checkpoint",
-        weights_out=folder / "weights",
-        **settings,
-    )
+    return trained(folder, settings.pop("recipe", make_recipe()), **settings)
 
 
 def bits(training: Training, folder: Path) -> tuple[Any, ...]:
