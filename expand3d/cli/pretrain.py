@@ -28,21 +28,24 @@ import argparse
 import dataclasses
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from expand3d.cli.flags import add_config_flags, add_force_flag, config_values, setting
 from expand3d.cli.parser import number, whole
 from expand3d.core.errors import ConfigError, DataError
 from expand3d.core.genotype import Genotype
+from expand3d.core.recipe import Recipe
 from expand3d.networks import get_family, get_preset
 from expand3d.networks.family import Family
 
 if TYPE_CHECKING:
     from expand3d.cli.live import PlainWatch
-    from expand3d.run.pretrain import Pretraining
     from expand3d.run.pretrain_motion import MotionPretrained, MotionPretraining
+
+R = TypeVar("R")
 
 #: What to pretrain in place of a family: the network that finds flow.
 MOTION = "motionnet"
@@ -109,129 +112,104 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Pretrain and say how well that went; 0, or 130 where it was stopped."""
-    if args.family == MOTION:
-        return _motion(args)
-    if args.family == PLAYBACK:
-        return _playback(args)
+    kind = {MOTION: _motion, PLAYBACK: _playback}.get(args.family)
+    if kind is None:
+        return _transfer(args)
+    if args.teacher is not None or args.teacher_preset is not None:
+        raise ConfigError(f"{args.family} learns without a teacher")
+    return kind(args)
+
+
+def _transfer(args: argparse.Namespace) -> int:
+    """Learn from a frozen 2D network and say how many pairs are told apart."""
     if args.teacher is None:
         raise ConfigError(f"--teacher FILE is needed to pretrain {args.family}")
-    wanted = _wanted(args)
-    from expand3d.cli.live import PlainWatch, progress_text
-    from expand3d.cli.outcome import SignalStop
-    from expand3d.run.pretrain import SCORE, pretrain
+    from expand3d.run.pretrain import RECIPE, SCORE, Pretraining, pretrain
 
-    class Lines(PlainWatch):
-        def training(self, candidate: Any, progress: Any) -> None:
-            if self._due():
-                self.say(f"loss {progress.loss:.3f}, pairs: {progress_text(progress)}")
-
-    watch = Lines(every=2 if sys.stderr.isatty() else 10)
-    with SignalStop(watch) as stop:
-        scores = pretrain(wanted, watch=watch, stop=stop)
+    wanted = Pretraining(
+        **_wanted(args, get_family(args.family), RECIPE),
+        teacher=args.teacher,
+        teacher_preset=args.teacher_preset,
+    )
+    watch, scores = _carried(partial(pretrain, wanted), seen=", pairs")
     if scores is None:
-        watch.note(_goes_on(args))
-        return 130
-    if args.json:
-        print(json.dumps({"out": str(wanted.out), **scores[SCORE]}, indent=2))
-    else:
-        score = scores[SCORE]
-        print(
-            f"{score['accuracy']:.1%} of {score['pairs']} held-out pairs told apart "
-            f"(chance 50%); the network and its weights: {wanted.out}"
-        )
-    return 0
+        return _stopped(args, watch)
+    score = scores[SCORE]
+    said = (
+        f"{score['accuracy']:.1%} of {score['pairs']} held-out pairs told apart (chance 50%); "
+        f"the network and its weights: {args.out}"
+    )
+    return _told(args, score, said)
 
 
 def _motion(args: argparse.Namespace) -> int:
     """Learn flow and say how much better frames match under it than under none."""
-    if args.teacher is not None or args.teacher_preset is not None:
-        raise ConfigError(f"{MOTION} learns without a teacher")
-    from expand3d.cli.live import PlainWatch, progress_text
-    from expand3d.cli.outcome import SignalStop
     from expand3d.core.plugins import MOTION_FAMILY
-    from expand3d.run import pretrain_motion as motion
-    from expand3d.study.sections import Data, Execution, Training
+    from expand3d.run.pretrain_motion import RECIPE, MotionPretraining, pretrain_motion
 
-    class Lines(PlainWatch):
-        def training(self, candidate: Any, progress: Any) -> None:
-            if self._due():
-                self.say(f"loss {progress.loss:.3f}: {progress_text(progress)}")
-
-    of = _sections(args)
-    wanted = motion.MotionPretraining(
-        data=Data(**of(Data)),
-        execution=Execution(**of(Execution)),
-        seed=Training(**of(Training)).seed,
-        student=_student(get_family(MOTION_FAMILY), args),
-        out=args.out,
-        force=args.force,
-        recipe=dataclasses.replace(motion.RECIPE, **_recipe(args)),
-    )
-    watch = Lines(every=2 if sys.stderr.isatty() else 10)
-    with SignalStop(watch) as stop:
-        found = motion.pretrain_motion(wanted, watch=watch, stop=stop)
+    wanted = MotionPretraining(**_wanted(args, get_family(MOTION_FAMILY), RECIPE))
+    watch, found = _carried(partial(pretrain_motion, wanted))
     if found is None:
-        watch.note(_goes_on(args))
-        return 130
-    score = found.scores
+        return _stopped(args, watch)
     _draw(wanted, found, watch)
-    if args.json:
-        print(json.dumps({"out": str(wanted.out), **score}, indent=2))
-    else:
-        print(
-            f"brightness loss of {score['clips']} held-out clips: {score['loss']:.3f}, and "
-            f"{score['loss_of_no_flow']:.3f} without flow; the network and its weights: {args.out}"
-        )
-    return 0
+    score = found.scores
+    said = (
+        f"brightness loss of {score['clips']} held-out clips: {score['loss']:.3f}, and "
+        f"{score['loss_of_no_flow']:.3f} without flow; the network and its weights: {args.out}"
+    )
+    return _told(args, score, said)
 
 
 def _playback(args: argparse.Namespace) -> int:
     """Learn how clips are played and say how well that is told of others."""
-    if args.teacher is not None or args.teacher_preset is not None:
-        raise ConfigError(f"{PLAYBACK} learns without a teacher")
+    from expand3d.run.pretrain_playback import RECIPE, PlaybackPretraining, pretrain_playback
+    from expand3d.study.config import keys
+
+    family = (
+        get_preset(args.preset).genotype.family if args.preset else str(keys()["family"].default)
+    )
+    wanted = PlaybackPretraining(**_wanted(args, get_family(family), RECIPE))
+    watch, score = _carried(partial(pretrain_playback, wanted))
+    if score is None:
+        return _stopped(args, watch)
+    said = (
+        f"{score['accuracy']:.1%} of {score['views']} held-out views told apart (chance "
+        f"{score['chance']:.0%}); --init ./DIR takes the network and its weights: {args.out}"
+    )
+    return _told(args, score, said)
+
+
+def _carried(work: Callable[..., R], *, seen: str = "") -> tuple[PlainWatch, R]:
+    """The watch, whose lines follow a pretraining, and what `work` returns of it.
+
+    `seen` stands behind the loss.
+    """
     from expand3d.cli.live import PlainWatch, progress_text
     from expand3d.cli.outcome import SignalStop
-    from expand3d.run import pretrain_playback as playback
-    from expand3d.study.config import keys
-    from expand3d.study.sections import Data, Execution, Training
 
     class Lines(PlainWatch):
         def training(self, candidate: Any, progress: Any) -> None:
             if self._due():
-                self.say(f"loss {progress.loss:.3f}: {progress_text(progress)}")
+                self.say(f"loss {progress.loss:.3f}{seen}: {progress_text(progress)}")
 
-    of = _sections(args)
-    family = (
-        get_preset(args.preset).genotype.family if args.preset else str(keys()["family"].default)
-    )
-    wanted = playback.PlaybackPretraining(
-        data=Data(**of(Data)),
-        execution=Execution(**of(Execution)),
-        seed=Training(**of(Training)).seed,
-        student=_student(get_family(family), args),
-        out=args.out,
-        force=args.force,
-        recipe=dataclasses.replace(playback.RECIPE, **_recipe(args)),
-    )
     watch = Lines(every=2 if sys.stderr.isatty() else 10)
     with SignalStop(watch) as stop:
-        score = playback.pretrain_playback(wanted, watch=watch, stop=stop)
-    if score is None:
-        watch.note(_goes_on(args))
-        return 130
+        return watch, work(watch=watch, stop=stop)
+
+
+def _told(args: argparse.Namespace, score: Mapping[str, Any], said: str) -> int:
+    """Print the score, in words or as JSON; 0."""
     if args.json:
-        print(json.dumps({"out": str(wanted.out), **score}, indent=2))
+        print(json.dumps({"out": str(args.out), **score}, indent=2))
     else:
-        print(
-            f"{score['accuracy']:.1%} of {score['views']} held-out views told apart (chance "
-            f"{score['chance']:.0%}); --init ./DIR takes the network and its weights: {args.out}"
-        )
+        print(said)
     return 0
 
 
-def _goes_on(args: argparse.Namespace) -> str:
-    """The way on from where a pretraining was stopped."""
-    return f"the same command{', without --force,' if args.force else ''} goes on from here"
+def _stopped(args: argparse.Namespace, watch: PlainWatch) -> int:
+    """Say how a pretraining that was stopped goes on; 130."""
+    watch.note(f"the same command{', without --force,' if args.force else ''} goes on from here")
+    return 130
 
 
 def _draw(wanted: MotionPretraining, found: MotionPretrained, watch: PlainWatch) -> None:
@@ -268,22 +246,20 @@ def _sections(args: argparse.Namespace) -> Callable[[Any], dict[str, Any]]:
     return of
 
 
-def _wanted(args: argparse.Namespace) -> Pretraining:
-    from expand3d.run.pretrain import RECIPE, Pretraining
+def _wanted(args: argparse.Namespace, family: Family, recipe: Recipe) -> dict[str, Any]:
+    """The settings that every pretraining has."""
     from expand3d.study.sections import Data, Execution, Training
 
-    family, of = get_family(args.family), _sections(args)
-    return Pretraining(
-        data=Data(**of(Data)),
-        execution=Execution(**of(Execution)),
-        seed=Training(**of(Training)).seed,
-        student=_student(family, args),
-        teacher=args.teacher,
-        teacher_preset=args.teacher_preset,
-        out=args.out,
-        force=args.force,
-        recipe=dataclasses.replace(RECIPE, **_recipe(args)),
-    )
+    of = _sections(args)
+    return {
+        "data": Data(**of(Data)),
+        "execution": Execution(**of(Execution)),
+        "seed": Training(**of(Training)).seed,
+        "student": _student(family, args),
+        "out": args.out,
+        "force": args.force,
+        "recipe": dataclasses.replace(recipe, **_recipe(args)),
+    }
 
 
 def _student(family: Family, args: argparse.Namespace) -> Genotype:

@@ -32,6 +32,8 @@ from expand3d.study.session import Session
 
 if TYPE_CHECKING:
     from expand3d.data.cache import CachedStore
+    from expand3d.data.manifest import Manifest
+    from expand3d.data.splits import Splits
     from expand3d.training.tasks.transfer import Transferred, TransferTask
     from expand3d.training.tasks.unlabelled import Unlabelled
 
@@ -42,8 +44,8 @@ LOG, CHECKPOINT = "pretrain.jsonl", "checkpoint.pt"
 SCORE = "held-out pairs"
 
 
-@dataclass(frozen=True)
-class Pretraining:
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
     """The pretraining that is wanted; `seed` is that of splits, weights and augmentation.
 
     With `force` it begins anew in a folder that holds something, and replaces its files.
@@ -52,12 +54,19 @@ class Pretraining:
     data: Data
     execution: Execution
     student: Genotype
-    teacher: Path
     out: Path
+    recipe: Recipe
     seed: int = 0
-    recipe: Recipe = RECIPE
-    teacher_preset: str | None = None
     force: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pretraining(Wanted):
+    """The pretraining of a 3D network by a frozen 2D one, the `teacher`."""
+
+    teacher: Path
+    teacher_preset: str | None = None
+    recipe: Recipe = RECIPE
 
 
 def pretrain(
@@ -91,28 +100,6 @@ class Learns(Protocol):
     """A task whose checkpoint and result say what they belong to."""
 
     def belongs(self) -> dict[str, str]: ...
-
-
-class Wanted(Protocol):
-    """The settings that every pretraining has."""
-
-    @property
-    def execution(self) -> Execution: ...
-
-    @property
-    def out(self) -> Path: ...
-
-    @property
-    def data(self) -> Data: ...
-
-    @property
-    def student(self) -> Genotype: ...
-
-    @property
-    def recipe(self) -> Recipe: ...
-
-    @property
-    def force(self) -> bool: ...
 
 
 class Learned(Protocol):
@@ -184,22 +171,30 @@ def carried_out(
     return network.scores
 
 
+def find_clips(
+    wanted: Wanted, manifest: Manifest, *, crop: int, watch: Watch
+) -> tuple[CachedStore, Splits]:
+    """The clips, decoded for a network of this crop, and their parts."""
+    form = Form(cached_side(crop, wanted.recipe))
+    store = clip_store(wanted.data, manifest, form=form, watch=watch)
+    parts = parts_of(wanted.data, store.manifest, seed=wanted.seed)
+    tell_films(wanted.data, store, parts.part_of(), watch, refuse=False)
+    for note in parts.notes:
+        watch.note(note)
+    return store, parts
+
+
 def _prepared(wanted: Pretraining, watch: Watch) -> tuple[TransferTask, CachedStore]:
     """The task, once teacher and student are known to be legal and the clips are decoded."""
-    config, family = wanted.data, get_family(wanted.student.family)
+    family = get_family(wanted.student.family)
     family.resolve(wanted.student)  # said before anything is read
     teacher = load_teacher(wanted.teacher, preset=wanted.teacher_preset)
-    manifest = manifest_of(config, watch)
+    manifest = manifest_of(wanted.data, watch)
     plan = family.resolve(wanted.student, num_classes=len(manifest.class_names))
     if plan.frames == 1:
         watch.note("the student reads single frames: it learns nothing of motion")
     crop = max(plan.crop, teacher.crop)
-    side = cached_side(crop, wanted.recipe)
-    store = clip_store(config, manifest, form=Form(side), watch=watch)
-    parts = parts_of(config, store.manifest, seed=wanted.seed)
-    tell_films(config, store, parts.part_of(), watch, refuse=False)
-    for note in parts.notes:
-        watch.note(note)
+    store, parts = find_clips(wanted, manifest, crop=crop, watch=watch)
     from expand3d.training.tasks.transfer import TransferTask
 
     task = TransferTask(

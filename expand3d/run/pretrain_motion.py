@@ -8,24 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from expand3d.core.errors import ConfigError
-from expand3d.core.genotype import Genotype
 from expand3d.core.plugins import MOTION_FAMILY
 from expand3d.core.recipe import Recipe
 from expand3d.interop.network import ExportedNetwork
 from expand3d.networks import get_family
 from expand3d.run.events import Watch
-from expand3d.run.prepare.data import clip_store, manifest_of, parts_of, tell_films
-from expand3d.run.prepare.sizes import Form, cached_side
-from expand3d.run.pretrain import carried_out, described, refuse_other_folder
-from expand3d.study.sections import Data, Execution
+from expand3d.run.prepare.data import manifest_of
+from expand3d.run.pretrain import Wanted, carried_out, described, find_clips, refuse_other_folder
 
 if TYPE_CHECKING:
     from expand3d.data.cache import CachedStore
-    from expand3d.training.tasks.motion import MotionLearned, MotionTask
+    from expand3d.training.tasks.motion import MotionScores, MotionTask
+    from expand3d.training.tasks.unlabelled import Learned
 
 #: What `ExportedNetwork.scores` calls the result.
 SCORE = "held-out clips"
@@ -36,20 +33,11 @@ RECIPE = Recipe(
 )
 
 
-@dataclass(frozen=True)
-class MotionPretraining:
-    """The pretraining that is wanted; `seed` is that of splits, weights and augmentation.
+@dataclass(frozen=True, kw_only=True)
+class MotionPretraining(Wanted):
+    """The pretraining of a network that finds flow."""
 
-    With `force` it begins anew in a folder that holds something, and replaces its files.
-    """
-
-    data: Data
-    execution: Execution
-    student: Genotype
-    out: Path
-    seed: int = 0
     recipe: Recipe = RECIPE
-    force: bool = False
 
 
 @dataclass(frozen=True)
@@ -97,12 +85,7 @@ def _prepared(wanted: MotionPretraining, watch: Watch) -> tuple[MotionTask, Cach
     family.resolve(wanted.student)  # said before anything is read
     manifest = manifest_of(wanted.data, watch)
     plan = family.resolve(wanted.student, num_classes=len(manifest.class_names))
-    side = cached_side(plan.crop, wanted.recipe)
-    store = clip_store(wanted.data, manifest, form=Form(side), watch=watch)
-    parts = parts_of(wanted.data, store.manifest, seed=wanted.seed)
-    tell_films(wanted.data, store, parts.part_of(), watch, refuse=False)
-    for note in parts.notes:
-        watch.note(note)
+    store, parts = find_clips(wanted, manifest, crop=plan.crop, watch=watch)
     from expand3d.networks.layers.motion import MotionPlan
     from expand3d.training.tasks.motion import MotionTask
 
@@ -111,7 +94,7 @@ def _prepared(wanted: MotionPretraining, watch: Watch) -> tuple[MotionTask, Cach
 
 
 def _network(
-    wanted: MotionPretraining, task: MotionTask, store: CachedStore, result: MotionLearned
+    wanted: MotionPretraining, task: MotionTask, store: CachedStore, result: Learned[MotionScores]
 ) -> ExportedNetwork:
     """The network as `expand3d export` describes networks; it is of no study."""
     made_by = "photometric losses, arXiv 1704.00389; the network that reads flow is untrained"

@@ -8,43 +8,31 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from expand3d.core.errors import DataError
-from expand3d.core.genotype import Genotype
 from expand3d.core.recipe import Recipe
 from expand3d.interop.network import TRAINING_CLIPS, ExportedNetwork
 from expand3d.networks import get_family
 from expand3d.run.events import Watch
-from expand3d.run.prepare.data import clip_store, manifest_of, parts_of, tell_films
-from expand3d.run.prepare.sizes import Form, cached_side
-from expand3d.run.pretrain import carried_out, described, refuse_other_folder
-from expand3d.study.sections import Data, Execution
+from expand3d.run.prepare.data import manifest_of
+from expand3d.run.pretrain import Wanted, carried_out, described, find_clips, refuse_other_folder
 
 if TYPE_CHECKING:
     from expand3d.data.cache import CachedStore
-    from expand3d.training.tasks.playback import PlaybackLearned, PlaybackTask
+    from expand3d.training.tasks.playback import PlaybackScores, PlaybackTask
+    from expand3d.training.tasks.unlabelled import Learned
 
 #: What `ExportedNetwork.scores` calls the result.
 SCORE = "held-out views"
 RECIPE = Recipe("playback", 4_000, None, batch=16, bn_batch=16, lr=0.1, dropout=0.2, test_views=1)
 
 
-@dataclass(frozen=True)
-class PlaybackPretraining:
-    """The pretraining that is wanted; `seed` is that of splits, weights and augmentation.
+@dataclass(frozen=True, kw_only=True)
+class PlaybackPretraining(Wanted):
+    """The pretraining by how clips are played."""
 
-    With `force` it begins anew in a folder that holds something, and replaces its files.
-    """
-
-    data: Data
-    execution: Execution
-    student: Genotype
-    out: Path
-    seed: int = 0
     recipe: Recipe = RECIPE
-    force: bool = False
 
 
 def pretrain_playback(
@@ -89,12 +77,7 @@ def _prepared(wanted: PlaybackPretraining, watch: Watch) -> tuple[PlaybackTask, 
     plan = family.resolve(wanted.student, num_classes=len(WAYS))
     refuse_still(plan)  # said before anything is read
     manifest = manifest_of(wanted.data, watch)
-    side = cached_side(plan.crop, wanted.recipe)
-    store = clip_store(wanted.data, manifest, form=Form(side), watch=watch)
-    parts = parts_of(wanted.data, store.manifest, seed=wanted.seed)
-    tell_films(wanted.data, store, parts.part_of(), watch, refuse=False)
-    for note in parts.notes:
-        watch.note(note)
+    store, parts = find_clips(wanted, manifest, crop=plan.crop, watch=watch)
     train, held_out = (long_enough(plan, store, part) for part in (parts.train, parts.val))
     short = len(parts.train) + len(parts.val) - len(train) - len(held_out)
     if not train or not held_out:
@@ -108,7 +91,10 @@ def _prepared(wanted: PlaybackPretraining, watch: Watch) -> tuple[PlaybackTask, 
 
 
 def _network(
-    wanted: PlaybackPretraining, task: PlaybackTask, store: CachedStore, result: PlaybackLearned
+    wanted: PlaybackPretraining,
+    task: PlaybackTask,
+    store: CachedStore,
+    result: Learned[PlaybackScores],
 ) -> ExportedNetwork:
     """The network as `expand3d export` describes networks; it is of no study."""
     from expand3d.training.tasks.playback import WAYS

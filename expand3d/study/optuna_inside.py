@@ -1,4 +1,4 @@
-"""All that depends on Optuna's inside: its tables, the session of its storage, its samplers' keys.
+"""All that depends on Optuna's inside: its tables, its storage's transactions, its samplers' keys.
 
 Optuna promises none of this. `tests/study/test_optuna_inside.py` fails where a version changes it,
 and says what to look at. Everything else here goes by Optuna's documented interface.

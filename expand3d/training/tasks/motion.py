@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple, Unpack
 
 import torch
 from torch import Tensor
@@ -17,12 +17,10 @@ from expand3d.networks.layers.motion import MotionPlan
 from expand3d.networks.layers.motion_modules import SCALE, MotionNet
 from expand3d.training import checkpoint as checkpoints
 from expand3d.training.batches import ClipBatch, test_batch, train_batch
-from expand3d.training.loop import Loop, Stopping
-from expand3d.training.placement import Placement, place
-from expand3d.training.progress import Progress, StepLog
+from expand3d.training.placement import Placement
 from expand3d.training.step import Pass
 from expand3d.training.tasks.photometric import brightness, level_loss, warped
-from expand3d.training.tasks.unlabelled import Unlabelled, learned
+from expand3d.training.tasks.unlabelled import How, Learned, Unlabelled, facts, trained
 
 
 class MotionScores(NamedTuple):
@@ -31,16 +29,6 @@ class MotionScores(NamedTuple):
     clips: int
     loss: float
     loss_of_no_flow: float
-
-
-@dataclass(frozen=True)
-class MotionLearned:
-    """The scores of the learned flow, and what it took."""
-
-    scores: MotionScores
-    clip_visits: int
-    environment: Mapping[str, Any]
-    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -135,33 +123,17 @@ def _fields(flow_NCTHW: Tensor) -> Tensor:
 
 
 def learn_motion(
-    task: MotionTask,
-    *,
-    weights_out: Path,
-    log: Path,
-    checkpoint: Path,
-    checkpoint_seconds: float = 120.0,
-    device: str = "cpu",
-    threads: int | None = None,
-    stop: Callable[[], bool] = lambda: False,
-    on_progress: Callable[[Progress], None] | None = None,
-    say: Callable[[str], None] = lambda note: None,
-) -> MotionLearned:
+    task: MotionTask, *, weights_out: Path, **how: Unpack[How]
+) -> Learned[MotionScores]:
     """The learned flow's scores; a whole hidden two-stream network is in `weights_out`.
 
     Interrupted where `stop` says so; the same call then goes on from the checkpoint, bit for bit.
     """
     if not task.train or not task.held_out:
         raise DataError("flow is learned from clips and tested on others; a part holds none")
-    placement = place(task.recipe, device=device, threads=threads)
-    with placement.active():
-        writer = checkpoints.Checkpointer(checkpoint, seconds=checkpoint_seconds)
-        run: Loop[MotionNet, Any, MotionScores] = Loop(
-            task, placement, writer, Stopping(stop, on_progress=on_progress), log=StepLog(log)
-        )
-        scores = learned(run, say)
+    with trained(task, **how) as (run, scores):
         torch.manual_seed(derived_seed("weights", task.seed))
         whole = get_family(task.plan.family).build(task.plan)
         whole.get_submodule("motion").load_state_dict(run.network.state_dict())
         checkpoints.save_weights(whole, weights_out)
-        return MotionLearned(scores, run.visits, placement.environment(), tuple(run.notes))
+        return Learned(scores, **facts(run))

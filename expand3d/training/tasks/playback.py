@@ -7,10 +7,10 @@ A clip is played forward or backward, at its own speed or twice as fast, and the
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Unpack
 
 import torch
 from torch import nn
@@ -23,12 +23,10 @@ from expand3d.data.store import ClipStore
 from expand3d.networks import get_family
 from expand3d.training import checkpoint as checkpoints
 from expand3d.training.batches import ClipBatch
-from expand3d.training.loop import Loop, Stopping
-from expand3d.training.placement import Placement, place
-from expand3d.training.progress import Progress, StepLog
+from expand3d.training.placement import Placement
 from expand3d.training.step import Pass, make_optimiser, parameter_groups
 from expand3d.training.tasks.classify import classify
-from expand3d.training.tasks.unlabelled import Unlabelled, learned
+from expand3d.training.tasks.unlabelled import How, Learned, Unlabelled, facts, trained
 from expand3d.training.views import Views, test_view, train_view
 
 
@@ -55,16 +53,6 @@ class PlaybackScores(NamedTuple):
     accuracy: float
     chance: float
     nll: float
-
-
-@dataclass(frozen=True)
-class PlaybackLearned:
-    """The scores of the trained network, and what it took."""
-
-    scores: PlaybackScores
-    clip_visits: int
-    environment: Mapping[str, Any]
-    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -162,18 +150,8 @@ def _stacked(views: Any, labels: Any) -> ClipBatch:
 
 
 def learn_playback(
-    task: PlaybackTask,
-    *,
-    weights_out: Path,
-    log: Path,
-    checkpoint: Path,
-    checkpoint_seconds: float = 120.0,
-    device: str = "cpu",
-    threads: int | None = None,
-    stop: Callable[[], bool] = lambda: False,
-    on_progress: Callable[[Progress], None] | None = None,
-    say: Callable[[str], None] = lambda note: None,
-) -> PlaybackLearned:
+    task: PlaybackTask, *, weights_out: Path, **how: Unpack[How]
+) -> Learned[PlaybackScores]:
     """The accuracy at telling held-out clips apart; the network's weights are in `weights_out`.
 
     Interrupted where `stop` says so; the same call then goes on from the checkpoint, bit for bit.
@@ -183,12 +161,6 @@ def learn_playback(
             "playback is learned from clips and tested on others that last long enough for twice "
             "the speed; a part holds none"
         )
-    placement = place(task.recipe, device=device, threads=threads)
-    with placement.active():
-        writer = checkpoints.Checkpointer(checkpoint, seconds=checkpoint_seconds)
-        run: Loop[nn.Module, ClipBatch, PlaybackScores] = Loop(
-            task, placement, writer, Stopping(stop, on_progress=on_progress), log=StepLog(log)
-        )
-        scores = learned(run, say)
+    with trained(task, **how) as (run, scores):
         checkpoints.save_weights(run.network, weights_out)
-        return PlaybackLearned(scores, run.visits, placement.environment(), tuple(run.notes))
+        return Learned(scores, **facts(run))

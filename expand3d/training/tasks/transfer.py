@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Unpack
 
 import torch
 from torch import Tensor, nn
@@ -21,12 +21,10 @@ from expand3d.core.errors import DataError, WeightsError
 from expand3d.data import crops as augment
 from expand3d.networks import get_family
 from expand3d.training import checkpoint as checkpoints
-from expand3d.training.loop import Loop, Stopping
-from expand3d.training.placement import Placement, place
-from expand3d.training.progress import Progress, StepLog
+from expand3d.training.placement import Placement
 from expand3d.training.step import Pass, make_optimiser, parameter_groups
 from expand3d.training.tasks.pairs import PairBatch, another, centre_views, train_pair_batch
-from expand3d.training.tasks.unlabelled import Unlabelled, learned
+from expand3d.training.tasks.unlabelled import How, Unlabelled, facts, trained
 
 #: Units between the features and the answer.
 HIDDEN = (512, 128)
@@ -200,41 +198,16 @@ def _correct(answers: Tensor, matched: Tensor) -> Tensor:
     return ((answers.detach() > 0) == (matched > 0)).sum()
 
 
-def transfer(
-    task: TransferTask,
-    *,
-    weights_out: Path,
-    log: Path,
-    checkpoint: Path,
-    checkpoint_seconds: float = 120.0,
-    device: str = "cpu",
-    threads: int | None = None,
-    stop: Callable[[], bool] = lambda: False,
-    on_progress: Callable[[Progress], None] | None = None,
-    say: Callable[[str], None] = lambda text: None,
-) -> Transferred:
+def transfer(task: TransferTask, *, weights_out: Path, **how: Unpack[How]) -> Transferred:
     """Train the student and write its weights, with its classifier as it was initialised.
 
-    `log` receives one JSON line per step. Where `checkpoint` is of the same task the transfer
-    goes on from it, on a CPU bit for bit; it stays until the caller calls `discard`. Interrupted
-    where `stop` says so between steps; ConfigError where the loss is no number any more. `say` is
-    told where it goes on.
+    Interrupted where `stop` says so; the same call then goes on from the checkpoint, bit for bit.
+    ConfigError where the loss is no number any more.
     """
     for part, clips in (("training", task.train), ("validation", task.held_out)):
         if len(clips) < 2:
             raise DataError(f"the {part} part holds {len(clips)} clips; pairs need 2 or more")
-    placement = place(task.recipe, device=device, threads=threads)
-    with placement.active():
-        placement.model(task.teacher.network)
-        writer = checkpoints.Checkpointer(checkpoint, seconds=checkpoint_seconds)
-        stopping = Stopping(stop, on_progress=on_progress)
-        steps = StepLog(log, accuracy="pair_accuracy")
-        run = Loop(task, placement, writer, stopping, log=steps)
-        scores = learned(run, say)
+    beside, accuracy = (task.teacher.network,), "pair_accuracy"
+    with trained(task, **how, beside=beside, accuracy=accuracy) as (run, scores):
         checkpoints.save_weights(run.network.whole_student(), weights_out)
-        return Transferred(
-            **scores._asdict(),
-            clip_visits=run.visits,
-            environment=placement.environment(),
-            notes=tuple(run.notes),
-        )
+        return Transferred(**scores._asdict(), **facts(run))
