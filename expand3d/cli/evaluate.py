@@ -19,7 +19,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from expand3d.cli.flags import add_config_flags, add_force_flag
+from expand3d.cli.flags import add_config_flags, add_force_flag, add_trained_argument
 from expand3d.cli.parser import whole
 from expand3d.cli.sections import DATA_KEYS, given_keys, section_of
 from expand3d.core.errors import ConfigError
@@ -34,11 +34,7 @@ VIEWS = ("pyslowfast", "mmaction2")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags of `expand3d eval`."""
-    parser.add_argument(
-        "network",
-        metavar="NETWORK",
-        help="STUDY for its winner, STUDY:NUMBER, ./DIR of train or export, or FILE.onnx",
-    )
+    add_trained_argument(parser)
     parser.add_argument(
         "--part",
         choices=("train", "val", "test", "all"),

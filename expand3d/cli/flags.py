@@ -116,6 +116,15 @@ def add_record_flags(parser: argparse.ArgumentParser, *, storage: bool = True) -
         )
 
 
+def add_trained_argument(parser: argparse.ArgumentParser) -> None:
+    """The trained network of commands that use one."""
+    parser.add_argument(
+        "network",
+        metavar="NETWORK",
+        help="STUDY for its winner, STUDY:NUMBER, ./DIR of train or export, or FILE.onnx",
+    )
+
+
 def add_force_flag(parser: argparse.ArgumentParser) -> None:
     """The flag without which no command replaces what is there."""
     parser.add_argument("--force", action="store_true", help="replace files that are there")

@@ -22,7 +22,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from expand3d.cli.flags import add_config_flags, add_force_flag
+from expand3d.cli.flags import add_config_flags, add_force_flag, add_trained_argument
 from expand3d.cli.parser import whole
 from expand3d.cli.sections import given_keys, section_of
 from expand3d.core.errors import ConfigError
@@ -39,11 +39,7 @@ LISTED = 40
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags of `expand3d predict`."""
-    parser.add_argument(
-        "network",
-        metavar="NETWORK",
-        help="STUDY for its winner, STUDY:NUMBER, ./DIR of train or export, or FILE.onnx",
-    )
+    add_trained_argument(parser)
     parser.add_argument(
         "sources", metavar="PATH", nargs="+", help="videos, folders, a camera's number, a pipe or -"
     )

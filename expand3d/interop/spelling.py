@@ -11,7 +11,8 @@ from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from expand3d.core.errors import Inexpressible
+from expand3d.core.errors import ExportError, Inexpressible
+from expand3d.core.genotype import Plan
 
 Integers = tuple[int, ...]
 
@@ -28,6 +29,15 @@ class Rule:
     field: str
     argument: str
     integers: Callable[[float], Integers]
+
+
+def why_not(spelling: Callable[[Plan], object], plan: Plan) -> str | None:
+    """The reason why a target cannot build `plan`, as its `spelling` says; None where it can."""
+    try:
+        spelling(plan)
+    except ExportError as error:
+        return str(error)
+    return None
 
 
 def spell(rule: Rule, wanted: Integers, preferred: float) -> float:

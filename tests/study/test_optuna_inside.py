@@ -83,7 +83,7 @@ def test_the_queries_read_what_optuna_wrote(database: Path) -> None:
 
 def test_a_listener_sees_each_write_before_it_is_kept(database: Path) -> None:
     storage = RDBStorage(f"sqlite:///{database}")
-    advice = look("the session of RDBStorage (before_each_commit)")
+    advice = look("the transactions of RDBStorage (before_each_commit)")
     assert hasattr(storage, "scoped_session") and hasattr(storage, "engine"), advice
     seen = []
 

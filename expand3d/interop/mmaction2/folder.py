@@ -14,6 +14,7 @@ from expand3d.interop.mmaction2 import slowfast, x3d
 from expand3d.interop.mmaction2.config import complete, recipe_of, source
 from expand3d.interop.mmaction2.names import to_mmaction2
 from expand3d.interop.network import ExportedNetwork
+from expand3d.interop.spelling import why_not
 from expand3d.interop.torch_file import save_whole
 from expand3d.interop.verify import Verified, difference, named
 from expand3d.networks.families.slowfast import SlowFastPlan
@@ -84,11 +85,7 @@ def spelling(
 
 def refusal(plan: Plan) -> str | None:
     """The reason why MMAction2 cannot build `plan`; None where it can."""
-    try:
-        spelling(plan)
-    except ExportError as error:
-        return str(error)
-    return None
+    return why_not(spelling, plan)
 
 
 def verify(network: ExportedNetwork, folder: Path) -> list[Verified]:

@@ -17,6 +17,7 @@ from expand3d.interop.card import card, integers_table
 from expand3d.interop.network import ExportedNetwork
 from expand3d.interop.pyslowfast import slowfast, x3d
 from expand3d.interop.pyslowfast.config import complete, recipe_of, test_only, yaml
+from expand3d.interop.spelling import why_not
 from expand3d.interop.torch_file import save_whole
 from expand3d.interop.verify import Verified, difference
 from expand3d.networks.families.slowfast import SlowFastPlan
@@ -87,11 +88,7 @@ def spelling(
 
 def refusal(plan: Plan) -> str | None:
     """The reason why PySlowFast cannot build `plan`; None where it can."""
-    try:
-        spelling(plan)
-    except ExportError as error:
-        return str(error)
-    return None
+    return why_not(spelling, plan)
 
 
 def to_pyslowfast(

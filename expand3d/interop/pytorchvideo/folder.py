@@ -18,6 +18,7 @@ from expand3d.interop import json_folder
 from expand3d.interop.network import ExportedNetwork
 from expand3d.interop.pytorchvideo.files import CHECK, MODEL, TRAINED, UNTRAINED
 from expand3d.interop.pytorchvideo.multipliers import create_x3d_arguments
+from expand3d.interop.spelling import why_not
 from expand3d.interop.verify import Verified, difference, named
 from expand3d.networks import get_family
 from expand3d.networks.families.x3d import X3DPlan
@@ -53,11 +54,7 @@ def spelling(
 
 def refusal(plan: Plan) -> str | None:
     """The reason why pytorchvideo cannot build `plan`; None where it can."""
-    try:
-        spelling(plan)
-    except ExportError as error:
-        return str(error)
-    return None
+    return why_not(spelling, plan)
 
 
 def _model_source(network: ExportedNetwork, arguments: dict[str, Any]) -> str:
