@@ -18,14 +18,22 @@ from expand3d.networks.weights.initial import Initial, hash_of
 from expand3d.study.record import DATA, Record
 from expand3d.study.sections import is_path
 
+#: Suffixes of files of weights that are of another codebase, or say nothing of their network.
+WEIGHT_FILES = (".pth", ".pyth", ".pt", ".ckpt", ".safetensors")
+
 
 def find_initial(text: str, *, root: str, storage: str | None = None) -> Initial | None:
     """The weights that `text` names: a folder of `export` or `import`, a study, or no weights.
 
-    ConfigError where it has none.
+    ConfigError where it has none, or is a file whose names nobody knows yet.
     """
     if text == SCRATCH:
         return None
+    if Path(text).suffix in WEIGHT_FILES:
+        raise ConfigError(
+            f"init = {text!r} is a file of weights: make a folder of it first, with expand3d "
+            "import, which knows whose names they are"
+        )
     if text == PARENT:
         raise ConfigError(
             f"init = {PARENT!r} is for a search, in which networks grow from one another; name a "

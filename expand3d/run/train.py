@@ -56,8 +56,6 @@ if TYPE_CHECKING:
 
 LOG, CHECKPOINT, BEST, SCORES = "train.jsonl", "checkpoint.pt", "best.safetensors", "training.json"
 BOARD = "tensorboard"
-#: Suffixes of files of weights that are of another codebase, or say nothing of their network.
-WEIGHT_FILES = (".pth", ".pyth", ".pt", ".ckpt", ".safetensors")
 
 
 @dataclass(frozen=True)
@@ -165,11 +163,6 @@ def prepare_training(wanted: Wanted, watch: Watch) -> Prepared:
     config, execution, recipe = wanted.data, wanted.execution, wanted.recipe
     family = get_family(wanted.genotype.family)
     family.resolve(wanted.genotype)
-    if Path(wanted.init).suffix in WEIGHT_FILES:
-        raise ConfigError(
-            f"init = {wanted.init!r} is a file of weights: make a folder of it first, with "
-            "expand3d convert, which knows whose names they are"
-        )
     initial = find_initial(wanted.init, root=execution.root, storage=execution.storage)
     videos = find_videos(config, watch)
     names = videos.manifest.class_names

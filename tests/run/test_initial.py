@@ -134,6 +134,8 @@ def test_a_study_goes_on_with_the_same_weights_or_not_at_all(
         ("nosuch", "nosuch"),
         ("./nosuch", "nosuch"),
         ("child-without-winner", "no weights of a winner"),
+        ("X3D_M.pyth", "with expand3d import"),
+        ("./out/weights.safetensors", "with expand3d import"),
     ],
 )
 def test_what_is_not_there_is_named(
