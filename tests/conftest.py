@@ -16,8 +16,19 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 # How long examples take to make depends on what else the machine does; that fails no test.
-settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("untimed")
+for _name, _examples in {"quick": 25, "thorough": 100}.items():
+    settings.register_profile(
+        _name,
+        deadline=None,
+        suppress_health_check=[HealthCheck.too_slow],
+        max_examples=_examples,
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Properties are tried on fewer examples where slow tests are left out."""
+    settings.load_profile("quick" if "not slow" in config.option.markexpr else "thorough")
+
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Literal
 
 from expand3d.core.files import make_folder, writing
-from expand3d.training.checkpoint import written_whole
 
 Phase = Literal["train", "test"]
 
@@ -107,6 +106,9 @@ class StepLog:
 
     def keep(self, steps: int) -> None:
         """Drop the lines of later steps, which will be taken again."""
+        # Here, because a process that only hears of progress does without torch.
+        from expand3d.training.checkpoint import written_whole
+
         lines = self.path.read_bytes().splitlines(keepends=True) if self.path.exists() else []
         make_folder(self.path.parent)
         with writing(self.path), written_whole(self.path) as file:

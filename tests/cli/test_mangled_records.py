@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from expand3d.cli.main import main
 from tests.helpers import ROOT
+from tests.helpers.examples import examples
 
 STUDY = ROOT / "tests/assets/records/v0.1/studies/finished"
 #: What stands in place of a value; numbers stay small, since a budget is a search of that size.
@@ -91,7 +92,9 @@ STOPPED = next(p for p in PLACES if p[0].startswith("study") and p[2] == ("stopp
 
 
 @settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(150),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(place=st.sampled_from(PLACES), odd=st.sampled_from([..., *ODD]))
 @example(place=STARTED, odd=True)
@@ -110,7 +113,9 @@ def test_status_and_pareto_say_a_line_or_print(
 
 
 @settings(
-    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(12),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(place=st.sampled_from(PLACES), odd=st.sampled_from([..., *ODD]))
 def test_reports_say_a_line_or_are_written(root: Path, place: Place, odd: Any) -> None:

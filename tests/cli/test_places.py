@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from expand3d.cli.main import main
 from expand3d.core.process import environment
 from expand3d.networks import get_family, get_preset
+from tests.helpers.examples import examples
 from tests.helpers.made_videos import write_data_set
 from tests.helpers.studies import expanded, recorded
 
@@ -105,7 +106,7 @@ def said_by(words: list[str]) -> tuple[int, str]:
         return main(words), err.getvalue()
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(
     root=st.sampled_from(sorted(ROOTS)),
     below=st.lists(st.sampled_from(["a", "b c", "é"]), max_size=2),
@@ -122,7 +123,7 @@ def test_a_place_that_cannot_be_written_is_one_line_and_nothing_half(
     assert everything(home) == before
 
 
-@settings(max_examples=20)
+@settings(max_examples=examples(20))
 @given(
     root=st.sampled_from(sorted(set(ROOTS) - {"a name with a null byte"})),  # no variable holds it
     below=st.lists(st.sampled_from(["a", "b c"]), max_size=2),

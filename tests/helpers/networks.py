@@ -18,6 +18,10 @@ from expand3d.networks.family import Limits
 SMALL = FAMILY.base.replace(gamma_t=2, gamma_tau=7, gamma_s=48 / 112, gamma_w=0.5, gamma_b=1.7)
 
 
+#: One block a stage: exporters take their time by the block.
+SHALLOW = SMALL.replace(gamma_d=0.2)
+
+
 def randomised(plan: X3DPlan, *, seed: int = 0) -> nn.Module:
     """A network in eval mode with no BatchNorm at its initial statistics."""
     torch.manual_seed(seed)
@@ -73,4 +77,4 @@ def exported(folder: Path, genotype: Genotype = SMALL, *, trained: bool = True) 
 
 def everywhere(folder: Path, *, trained: bool = True) -> ExportedNetwork:
     """Widths 16, 32, 64, 128, which every target that builds networks of its own can spell."""
-    return exported(folder, SMALL.replace(gamma_w=2 / 3), trained=trained)
+    return exported(folder, SHALLOW.replace(gamma_w=2 / 3), trained=trained)

@@ -18,6 +18,8 @@ from expand3d.interop.verify import can_verify, verify
 from expand3d.networks import get_family, plan_from_json
 from tests.helpers.networks import everywhere, exported
 
+pytestmark = pytest.mark.usefixtures("converted_once")
+
 
 def of_family(name: str, folder: Path) -> ExportedNetwork:
     """The base of a family, trained in name only."""
@@ -29,13 +31,13 @@ def of_family(name: str, folder: Path) -> ExportedNetwork:
     return ExportedNetwork("made-up", 3, family.base, plan, recipe={}, weights=weights)
 
 
-#: An ONNX export takes seconds; every family's is in tests/interop/test_onnx.py.
-QUICK = ("x3d", "twostream")
+#: A conversion by torch takes seconds; every family's is in test_onnx.py, and X3D's below.
+QUICK = {("torch-export", "twostream")}
 CASES = [
     pytest.param(target, family, marks=[pytest.mark.slow] if slow else [])
     for target in FORMATS
     for family in FAMILIES
-    for slow in [FORMATS[target].trained_only and family not in QUICK]
+    for slow in [FORMATS[target].trained_only and (target, family) not in QUICK]
 ]
 
 
@@ -62,10 +64,13 @@ def test_any_familys_network_is_written_or_refused_as_a_whole(
     + [(name, False) for name, row in FORMATS.items() if not row.trained_only],
 )
 def test_two_exports_of_one_network_are_the_same_bytes(
-    target: str, trained: bool, tmp_path: Path
+    target: str, trained: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     network = everywhere(tmp_path, trained=trained)
     first = export(network, target=target, out=tmp_path / "first")
+    assert first == sorted((tmp_path / "first").iterdir())
+    assert plan_from_json(read_network(tmp_path / "first")[1]["plan"]) == network.plan
+    monkeypatch.undo()  # converted once more, not the same conversion written twice
     second = export(network, target=target, out=tmp_path / "second")
     assert [path.name for path in first] == [path.name for path in second]
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]

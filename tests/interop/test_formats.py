@@ -15,6 +15,8 @@ from expand3d.core.plugins import FORMATS
 from expand3d.interop.formats import export, get_writer
 from tests.helpers.networks import everywhere, exported
 
+pytestmark = pytest.mark.usefixtures("converted_once")
+
 
 @pytest.mark.parametrize("target", FORMATS)
 def test_every_target_can_be_loaded_and_is_explained(target: str) -> None:

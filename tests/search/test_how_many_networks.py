@@ -15,6 +15,7 @@ from expand3d.search.samplers import simplex, space
 from expand3d.search.samplers.sampling import Sampling
 from expand3d.search.samplers.simplex import Draw
 from expand3d.search.strategy import Batch, answers, drive
+from tests.helpers.examples import examples
 from tests.helpers.strategies import LIMITS, make, scored
 
 
@@ -39,7 +40,7 @@ def own(history: Sequence[Trial], name: str) -> set[str]:
     "name", [pytest.param("tpe", marks=pytest.mark.slow), "nsga2", "random", "qmc", "grid"]
 )
 @pytest.mark.parametrize("killed", [False, True])
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=examples(15), deadline=None)
 @given(
     seed=st.integers(0, 9), batch=st.integers(2, 4), cut=st.integers(0, 8), place=st.integers(0, 3)
 )

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from expand3d.networks.ops.conv import ChannelwiseConv3d, FramewiseConv3d
+from tests.helpers.examples import examples
 
 MODES = ("zeros", "reflect", "replicate", "circular")
 LAYOUTS = (torch.contiguous_format, torch.channels_last_3d)
@@ -73,7 +74,7 @@ def assert_same(ours: nn.Module, reference: nn.Module, x: Tensor, *, learn: bool
         assert float((value.to(exact) - expected).abs().max()) <= CLOSE[x.dtype] * max(1, largest)
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(
     given_arguments=arguments(),
     size=sizes,
@@ -103,7 +104,7 @@ def test_a_framewise_convolution_is_nn_conv3d_whatever_its_arguments(
     assert_same(ours, reference, x.contiguous(memory_format=layout), learn=learn)
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(
     channels=st.integers(1, 6),
     kernel=triples(1, 5) | st.tuples(st.integers(1, 7), st.just(1), st.just(1)) | st.just((3,) * 3),

@@ -19,6 +19,7 @@ from expand3d.networks import get_family
 from expand3d.networks.family import Limits
 from expand3d.search.expansion.expansion import Expansion
 from expand3d.search.strategy import Batch, Done, answers, expand_all
+from tests.helpers.examples import examples
 
 X3D = get_family("x3d")
 SMALL = Limits(crop=240, duration=90)
@@ -159,7 +160,7 @@ def test_a_step_at_the_budget_is_not_repeated_for_a_few_percent() -> None:
     assert isinstance(ask, Done) and said in ask.reason
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=examples(12), deadline=None)
 @given(st.integers(20_000_000, 800_000_000), st.integers(0, 9), st.sampled_from(["fit", "paper"]))
 def test_no_run_ends_over_the_budget(budget: int, seed: int, schedule: str) -> None:
     strategy = expansion(budget, schedule=schedule)

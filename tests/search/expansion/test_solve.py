@@ -12,6 +12,7 @@ from expand3d.core.genotype import Genotype
 from expand3d.networks import get_family
 from expand3d.networks.family import Limits
 from expand3d.search.expansion.solve import Exhausted, Solution, contract, solve
+from tests.helpers.examples import examples
 
 X3D = get_family("x3d")
 WIDE = Limits(crop=448, duration=300)
@@ -145,7 +146,7 @@ limits = st.builds(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(genotypes, st.sampled_from(X3D.axes), limits, st.floats(1.01, 4), st.floats(0.5, 3))
 def test_ceiling_limits_and_growth_hold(
     genotype: Genotype, axis: str, limits: Limits, ratio: float, room: float
@@ -164,7 +165,7 @@ def test_ceiling_limits_and_growth_hold(
     assert changed <= ({"gamma_t", "gamma_tau"} if axis in ("gamma_t", "gamma_tau") else {axis})
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(genotypes, st.sampled_from(X3D.axes), limits)
 def test_settings_grow_ever_costlier(genotype: Genotype, axis: str, limits: Limits) -> None:
     costs = [macs(setting) for setting in list(X3D.grow(axis, genotype, limits))[::7]]
@@ -172,7 +173,7 @@ def test_settings_grow_ever_costlier(genotype: Genotype, axis: str, limits: Limi
     assert all(cost >= macs(genotype) for cost in costs)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(genotypes, st.sampled_from(X3D.axes), st.floats(0.3, 1.0))
 def test_contraction_is_the_costliest_within_the_budget(
     genotype: Genotype, axis: str, share: float

@@ -27,6 +27,7 @@ from expand3d.search.expansion.solve import Solution
 from expand3d.search.expansion.steps import lineage
 from expand3d.search.statistics import SCOPE, label
 from expand3d.search.strategy import Batch, Done, answers, expand_all
+from tests.helpers.examples import examples
 from tests.helpers.strategies import LIMITS, accuracy, make, scored
 
 X3D = get_family("x3d")
@@ -171,7 +172,7 @@ def start(seed: int) -> Genotype:
     )
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=examples(15), deadline=None)
 @given(st.integers(0, 999), st.floats(1.9, 4), st.booleans())
 def test_a_compound_network_comes_as_near_to_its_target_as_rounding_lets_it(
     seed: int, ratio: float, capped: bool
