@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -38,6 +39,7 @@ FAMILIAR = {
 }
 
 
+@functools.cache
 def modules() -> dict[str, ast.Module]:
     """Every module's syntax tree by its name below the package; a package has its own name."""
     found = {}
@@ -48,12 +50,9 @@ def modules() -> dict[str, ast.Module]:
     return found
 
 
-MODULES = modules()
-
-
 def imports(name: str) -> Iterator[str]:
     """The package's modules that `name` imports, inside functions and for types too."""
-    for node in ast.walk(MODULES[name]):
+    for node in ast.walk(modules()[name]):
         if isinstance(node, ast.Import):
             wanted = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -65,7 +64,7 @@ def imports(name: str) -> Iterator[str]:
             top, _, inner = full.partition(".")
             if top != "expand3d":
                 continue
-            while inner and inner not in MODULES:  # from a.b import name
+            while inner and inner not in modules():  # from a.b import name
                 inner = inner.rpartition(".")[0]
             yield inner or "__init__"
 
@@ -80,13 +79,13 @@ def level(name: str) -> int:
 
 
 def test_imports_go_down_only() -> None:
-    up = [(name, to) for name in MODULES for to in imports(name) if level(to) > level(name)]
+    up = [(name, to) for name in modules() for to in imports(name) if level(to) > level(name)]
     assert not up, "imports upward"
 
 
 def test_strangers_do_not_import_each_other() -> None:
     known = []
-    for name in MODULES:
+    for name in modules():
         package = name.split(".")[0]
         others = set().union(*(group - {package} for group in STRANGERS if package in group))
         known += [(name, other) for other in imports(name) if other.split(".")[0] in others]
@@ -94,11 +93,11 @@ def test_strangers_do_not_import_each_other() -> None:
 
 
 def test_nothing_is_loose_beside_the_folders() -> None:
-    assert {name for name in MODULES if not (ROOT / name.split(".")[0]).is_dir()} == BESIDE
+    assert {name for name in modules() if not (ROOT / name.split(".")[0]).is_dir()} == BESIDE
 
 
 def test_imports_make_no_circle() -> None:
-    arrows = {name: sorted(set(imports(name)) - {name}) for name in MODULES}
+    arrows = {name: sorted(set(imports(name)) - {name}) for name in modules()}
     done: set[str] = set()
 
     def visit(name: str, path: tuple[str, ...]) -> None:
@@ -108,18 +107,18 @@ def test_imports_make_no_circle() -> None:
                 visit(other, (*path, name))
             done.add(name)
 
-    for name in MODULES:
+    for name in modules():
         visit(name, ())
 
 
 def test_no_family_is_named_outside_its_place() -> None:
     own = {row.target.partition(":")[0].removeprefix("expand3d.") for row in FAMILIES.values()}
-    elsewhere = [name for name in MODULES if not {name, name.split(".")[0]} & set(FAMILIAR)]
+    elsewhere = [name for name in modules() if not {name, name.split(".")[0]} & set(FAMILIAR)]
     assert elsewhere
     for name in elsewhere:
         literals = {
             node.value
-            for node in ast.walk(MODULES[name])
+            for node in ast.walk(modules()[name])
             if isinstance(node, ast.Constant) and isinstance(node.value, str)
         }
         assert not literals & set(FAMILIES), f"{name} calls a family by its name"
@@ -149,14 +148,14 @@ def test_no_codebase_is_named_outside_its_place() -> None:
     targets = {target for target, row in FORMATS.items() if row.rebuilds}
     assert targets
     homes = ("interop", "networks.families", "networks.weights", "core.plugins")
-    elsewhere = [name for name in MODULES if not name.startswith(homes)]
+    elsewhere = [name for name in modules() if not name.startswith(homes)]
     for name in elsewhere:
         texts = [
             node.value
-            for node in ast.walk(MODULES[name])
+            for node in ast.walk(modules()[name])
             if isinstance(node, ast.Constant) and isinstance(node.value, str)
         ]
-        docstring = ast.get_docstring(MODULES[name], clean=False)
+        docstring = ast.get_docstring(modules()[name], clean=False)
         names = {
             target for target in targets for text in texts if text != docstring and target in text
         }

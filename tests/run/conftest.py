@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from expand3d.study.config import StudyConfig
+from tests.helpers.light_networks import with_light_networks
 from tests.helpers.made_videos import write_data_set
 from tests.helpers.study_config import tiny, without_timing
 
@@ -36,3 +37,9 @@ def _without_timing(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def config(videos: Path, tmp_path: Path) -> StudyConfig:
     return tiny(videos, tmp_path / "studies")
+
+
+@pytest.fixture
+def light(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trainings in this process are real, and their networks next to nothing."""
+    with_light_networks(monkeypatch)

@@ -142,6 +142,7 @@ def test_a_limit_is_twice_the_budget_or_what_is_said_or_none_for_names() -> None
     assert Selection(names=("two",), most=50).ceiling(40) == 50
 
 
+@pytest.mark.usefixtures("light")
 def test_baselines_come_first_and_the_expansion_finds_them(config: StudyConfig) -> None:
     look = Look()
     outcome = new_baselines(config, EVERY, watch=look)
@@ -195,6 +196,7 @@ def test_an_expansion_answers_baselines_from_its_record(
     assert listed["small"]["role"] == "baseline" and listed["small"]["step"] is None
 
 
+@pytest.mark.usefixtures("light")
 def test_a_stopped_baseline_continues_where_it_was(config: StudyConfig) -> None:
     whole = dataclasses.replace(config, root=f"{config.root}-whole")
     two = Selection(names=("small", "two"))
@@ -212,6 +214,7 @@ def test_a_stopped_baseline_continues_where_it_was(config: StudyConfig) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("light")
 def test_the_winners_last_training_leaves_an_interrupted_baseline_its_checkpoint(
     config: StudyConfig,
 ) -> None:

@@ -28,7 +28,7 @@ from expand3d.study.config import StudyConfig
 from expand3d.study.folder import study_folder
 from expand3d.study.lock import StudyLock, holder
 from expand3d.study.record import Record
-from tests.helpers.study_config import stop_after, tiny
+from tests.helpers.study_config import stop_after, tiny, without_timing
 from tests.helpers.waiting import HANGS, wait_for
 
 
@@ -52,6 +52,9 @@ def scores(record: Record) -> list[tuple[Any, ...]]:
     ]
 
 
+LIGHT = pytest.mark.usefixtures("light")
+
+
 @pytest.fixture(scope="module")
 def whole(
     videos: Path, clip_cache: Path, tmp_path_factory: pytest.TempPathFactory
@@ -59,6 +62,7 @@ def whole(
     """The finished study of an uninterrupted run."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EXPAND3D_CACHE", str(clip_cache))
+        without_timing(patch)
         yield finished(tiny(videos, tmp_path_factory.mktemp("whole")))
 
 
@@ -99,15 +103,18 @@ def test_the_record_is_an_ordinary_optuna_study(whole: Record) -> None:
     assert study.trials[0].params["gamma_t"] == 1
 
 
-@pytest.mark.parametrize("calls", [1, pytest.param(9, marks=pytest.mark.slow), 14])
+@pytest.mark.parametrize(
+    ("first", "calls"),
+    [(1, 16), *(pytest.param(n, n + 2, marks=pytest.mark.slow) for n in (1, 9, 14))],
+)
 def test_a_stopped_and_resumed_study_equals_an_uninterrupted_one(
-    config: StudyConfig, whole: Record, calls: int
+    config: StudyConfig, whole: Record, first: int, calls: int
 ) -> None:
-    outcome = run_study(config, stop=stop_after(calls))
+    outcome = run_study(config, stop=stop_after(first))
     assert outcome is not None and outcome.reason == "interrupted"
     assert outcome.resume == f"expand3d resume tiny --root {config.root}"
     for _ in range(20):
-        outcome = resume_study("tiny", root=config.root, stop=stop_after(calls + 2))
+        outcome = resume_study("tiny", root=config.root, stop=stop_after(calls))
         if outcome.finished:
             break
     assert outcome.finished
@@ -120,7 +127,9 @@ def test_the_winner_is_trained_again_and_scored_on_the_test_part_only(
 ) -> None:
     short = {"clip_visits": 16, "batch": 8, "bn_batch": 8, "test_views": 1}
     config = dataclasses.replace(config, executor=executor)
-    record = finished(dataclasses.replace(config, final=True, final_recipe=short))
+    # The base alone fits into so little.
+    small = dataclasses.replace(config, budget="25M", final=True, final_recipe=short)
+    record = finished(small)
     final = record.final()
     assert final is not None
     training = Training.from_json(final["training"])
@@ -201,12 +210,14 @@ def test_a_study_may_change_hands(config: StudyConfig, whole: Record, executor: 
     assert scores(Record.open("tiny", root=config.root)) == scores(whole)
 
 
+@LIGHT
 def test_an_existing_study_is_refused_with_the_resume_command(config: StudyConfig) -> None:
     run_study(config, stop=stop_after(2))
     with pytest.raises(StudyError, match="expand3d resume tiny"):
         run_study(config)
 
 
+@LIGHT
 def test_a_second_driver_is_refused_by_name_of_the_first(config: StudyConfig) -> None:
     run_study(config, stop=stop_after(2))
     with (
@@ -216,6 +227,7 @@ def test_a_second_driver_is_refused_by_name_of_the_first(config: StudyConfig) ->
         resume_study("tiny", root=config.root)
 
 
+@LIGHT
 def test_data_may_move_but_not_change(config: StudyConfig, tmp_path: Path) -> None:
     run_study(config, stop=stop_after(4))
     moved = tmp_path / "moved"
@@ -230,12 +242,14 @@ def test_data_may_move_but_not_change(config: StudyConfig, tmp_path: Path) -> No
         resume_study("tiny", root=config.root, changes={"data": str(manifest)})
 
 
+@LIGHT
 def test_a_changed_recipe_is_refused_by_name(config: StudyConfig) -> None:
     run_study(config, stop=stop_after(2))
     with pytest.raises(StudyError, match="seed"):
         resume_study("tiny", root=config.root, changes={"seed": 5})
 
 
+@LIGHT
 def test_a_candidate_that_fails_is_recorded_and_the_run_goes_on(
     config: StudyConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -272,6 +286,7 @@ def test_when_every_candidate_fails_the_run_says_so(
         run_study(config)
 
 
+@LIGHT
 def test_a_time_limit_ends_the_run_cleanly(config: StudyConfig) -> None:
     outcome = run_study(dataclasses.replace(config, time_limit="0.1s"))
     assert outcome is not None and outcome.reason == "time limit"
@@ -283,6 +298,7 @@ def test_a_time_limit_ends_the_run_cleanly(config: StudyConfig) -> None:
     assert resume_study("tiny", root=config.root, changes={"time_limit": None}).finished
 
 
+@LIGHT
 def test_folds_pool_out_of_fold_predictions_of_every_clip(config: StudyConfig) -> None:
     record = finished(dataclasses.replace(config, folds=2, test=0.0, budget="20MFLOPs"))
     (trial,) = record.trials()
@@ -299,6 +315,7 @@ def test_a_budget_below_the_base_is_refused_before_anything_is_decoded(
     assert sorted(clip_cache.rglob("*.npy")) == before
 
 
+@LIGHT
 def test_bad_files_stop_a_run_or_are_skipped_and_recorded(
     config: StudyConfig, tmp_path: Path
 ) -> None:
@@ -312,6 +329,7 @@ def test_bad_files_stop_a_run_or_are_skipped_and_recorded(
     assert list(record.attribute("data")["skipped"]) == ["clip4.mp4"]
 
 
+@LIGHT
 def test_the_plan_counts_what_is_then_trained(config: StudyConfig) -> None:
     seen: list[Overview] = []
 
@@ -335,6 +353,7 @@ def test_workers_share_the_time_of_a_step() -> None:
     assert side_by_side([3, 2, 4, 1], 9) == 4
 
 
+@LIGHT
 def test_run_status_and_resume_on_the_command_line(
     config: StudyConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -368,7 +387,7 @@ def test_run_status_and_resume_on_the_command_line(
 def test_sigterm_stops_cleanly_and_prints_the_resume_command(
     config: StudyConfig, tmp_path: Path, executor: str
 ) -> None:
-    words = [sys.executable, "-m", "expand3d", "run", "--budget", "0.04GFLOPs"]
+    words = [sys.executable, "-m", "expand3d", "run", "--budget", "25M"]
     words += ["--data", config.data, "--study", "tiny", "--root", config.root, "--threads", "1"]
     words += ["--recipe", "clip_visits=4000", "--recipe", "batch=8", "--recipe", "bn_batch=8"]
     words += ["--executor", executor]

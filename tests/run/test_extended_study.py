@@ -24,6 +24,7 @@ from expand3d.run.driver import resume_study, run_study
 from expand3d.run.events import Overview, Watch
 from expand3d.study.config import StudyConfig
 from expand3d.study.record import Record
+from tests.helpers.light_networks import with_light_networks
 from tests.helpers.study_config import stop_after, tiny, without_timing
 
 SHORT = {"clip_visits": 16, "batch": 8, "bn_batch": 8, "test_views": 1}
@@ -68,19 +69,24 @@ class Count(Watch):
         self.digests.append(trial.candidate.digest)
 
 
+LIGHT = pytest.mark.usefixtures("light")
+
+
 @pytest.fixture(scope="module")
 def alone(
     videos: Path, clip_cache: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
-    """The folder of a study that had the larger budget from the beginning."""
+    """The folder of a study of light networks that had the larger budget from the beginning."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EXPAND3D_CACHE", str(clip_cache))
         without_timing(patch)
+        with_light_networks(patch)
         config = tiny(videos, tmp_path_factory.mktemp("alone"))
         assert run_study(dataclasses.replace(config, budget=LARGE)) is not None
         yield config.root
 
 
+@LIGHT
 @pytest.mark.parametrize("calls", [9, 10**9], ids=["stopped", "finished"])
 def test_extended_it_decides_as_with_the_larger_budget_and_repeats_nothing(
     config: StudyConfig, alone: str, calls: int
@@ -143,6 +149,7 @@ def test_a_new_winner_is_trained_again_and_the_old_training_is_kept(config: Stud
 
 
 @pytest.mark.slow
+@LIGHT
 def test_the_plan_alone_changes_nothing(
     config: StudyConfig, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -176,6 +183,7 @@ def test_the_plan_alone_changes_nothing(
 
 
 @pytest.mark.slow
+@LIGHT
 def test_a_budget_never_becomes_less_or_another(config: StudyConfig) -> None:
     run_study(config, stop=stop_after(2))
     for wanted, said in (
@@ -208,10 +216,12 @@ def test_a_start_that_died_between_its_writes_is_made_good(config: StudyConfig) 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(2))
 def test_killed_while_it_is_extended_nothing_is_lost_or_trained_twice(
-    config: StudyConfig, alone: str, seed: int
+    config: StudyConfig, tmp_path: Path, seed: int
 ) -> None:
     rng = random.Random(seed)
-    assert run_study(config) is not None
+    larger = dataclasses.replace(config, budget=LARGE, root=str(tmp_path / "alone"))
+    assert run_study(larger) is not None and run_study(config) is not None
+    alone = larger.root
     before = trained(config.root)
     words = [sys.executable, "-m", "expand3d", "resume", "tiny", "--root", config.root]
     words += ["--extend", LARGE]
@@ -234,6 +244,7 @@ def first(root: str | Path, name: str) -> Candidate:
     return opened(root, name).trials()[0].candidate
 
 
+@LIGHT
 def test_a_study_starts_from_a_trial_or_an_export_and_needs_neither_later(
     config: StudyConfig, tmp_path: Path
 ) -> None:
@@ -262,6 +273,7 @@ def test_a_study_starts_from_a_trial_or_an_export_and_needs_neither_later(
         assert resume_study(name, root=config.root, stop=stop_after(1)).reason == "interrupted"
 
 
+@LIGHT
 def test_a_start_that_is_not_there_is_said_before_any_data_is_read(
     config: StudyConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

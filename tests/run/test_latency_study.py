@@ -63,6 +63,7 @@ def opened(config: StudyConfig) -> Record:
     return Record.open("tiny", root=config.root)
 
 
+@pytest.mark.usefixtures("light")
 def test_it_ends_within_the_budget_and_says_what_was_measured(
     timed: StudyConfig, machine: Machine, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -91,6 +92,7 @@ def test_it_ends_within_the_budget_and_says_what_was_measured(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("light")
 def test_a_sampler_measures_before_it_trains_and_goes_on_where_it_stopped(
     timed: StudyConfig, machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -113,6 +115,7 @@ def test_a_sampler_measures_before_it_trains_and_goes_on_where_it_stopped(
     assert again.looks == machine.looks
 
 
+@pytest.mark.usefixtures("light")
 def test_stopped_and_resumed_it_measures_nothing_again(
     timed: StudyConfig, machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -145,6 +148,7 @@ def test_stopped_and_resumed_it_measures_nothing_again(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("light")
 def test_training_may_go_on_with_other_threads_but_measuring_does_not(
     timed: StudyConfig, machine: Machine
 ) -> None:
@@ -157,6 +161,7 @@ def test_training_may_go_on_with_other_threads_but_measuring_does_not(
     assert machine.settings == {("cpu", 1)}
 
 
+@pytest.mark.usefixtures("light")
 def test_other_hardware_is_refused_by_name(
     timed: StudyConfig, machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -179,6 +184,7 @@ def test_a_base_that_is_too_slow_is_refused_before_anything_is_decoded(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("light")
 def test_baselines_of_such_a_study_are_measured_too(
     timed: StudyConfig, machine: Machine, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -191,6 +197,7 @@ def test_baselines_of_such_a_study_are_measured_too(
     assert baseline.candidate.cost == baseline.candidate.latency.nanoseconds
 
 
+@pytest.mark.usefixtures("light")
 def test_a_runtime_is_the_clock_of_a_study(timed: StudyConfig, machine: Machine) -> None:
     config = dataclasses.replace(timed, budget="9ms@onnxruntime")
     assert run_study(config) is not None

@@ -143,7 +143,14 @@ def _code(path: Path) -> list[str]:
             found.append(f"{node.module}.")
             found += [f"{node.module}.{alias.name}" for alias in node.names]
         elif isinstance(node, ast.Attribute):
-            found.append(ast.unparse(node))
+            found.append(_dotted(node))
         elif isinstance(node, ast.Constant) and id(node) not in docstrings:
             found.append(str(node.value))
     return found
+
+
+def _dotted(node: ast.expr) -> str:
+    """The names of an attribute as they are written, `.a.b` behind what is no name."""
+    if isinstance(node, ast.Attribute):
+        return f"{_dotted(node.value)}.{node.attr}"
+    return node.id if isinstance(node, ast.Name) else ""
