@@ -20,6 +20,8 @@ from expand3d.study.config import StudyConfig
 from expand3d.study.record import Record
 from tests.helpers.study_config import stop_after
 
+pytestmark = pytest.mark.usefixtures("light")
+
 
 def made(shift: int = 0) -> Any:
     """24 noisy clips of two plain classes."""

@@ -29,12 +29,15 @@ from expand3d.study.catalog import list_studies
 from expand3d.study.config import StudyConfig
 from expand3d.study.record import Record
 from tests.helpers import ROOT
+from tests.helpers.light_networks import with_light_networks
 from tests.helpers.race import NO_RACE, RACE, Race
-from tests.helpers.study_config import stop_after, tiny
+from tests.helpers.study_config import stop_after, tiny, without_timing
 
 RUNGS = (8, 16)
 #: Clip visits of the recipe: three rungs of one step each.
 VISITS = 24
+
+LIGHT = pytest.mark.usefixtures("light")
 
 
 def racing(videos: Path, root: Path, **changes: Any) -> StudyConfig:
@@ -74,9 +77,11 @@ def facts(record: Record) -> list[Any]:
 def whole(
     videos: Path, clip_cache: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Record]:
-    """The race in one process that nobody interrupts."""
+    """The race of light networks in one process that nobody interrupts."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EXPAND3D_CACHE", str(clip_cache))
+        without_timing(patch)
+        with_light_networks(patch)
         config = racing(videos, tmp_path_factory.mktemp("whole"))
         outcome = run_study(config)
         assert outcome is not None and outcome.finished
@@ -113,6 +118,7 @@ def test_half_is_stopped_at_each_rung_and_the_winner_is_trained_to_its_end(whole
     assert not any(whole.folder.checkpoints.iterdir())
 
 
+@LIGHT
 def test_the_winner_is_the_network_that_was_never_divided(
     whole: Record, config: StudyConfig
 ) -> None:
@@ -160,19 +166,24 @@ def test_optuna_has_them_as_pruned(whole: Record) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("executor", ["processes", "ray"])
 def test_worker_processes_run_the_same_race(
-    config: StudyConfig, whole: Record, executor: str
+    config: StudyConfig, tmp_path: Path, executor: str
 ) -> None:
+    """Worker processes build X3D's own networks, and so does the race beside them."""
     outcome = run_study(dataclasses.replace(config, executor=executor, workers=2))
     assert outcome is not None and outcome.finished
-    assert facts(opened(config)) == facts(whole)
+    alone = dataclasses.replace(config, root=str(tmp_path / "alone"))
+    assert run_study(alone) is not None
+    assert facts(opened(config)) == facts(opened(alone))
 
 
+@LIGHT
 def test_a_worker_without_a_driver_runs_the_same_race(config: StudyConfig, whole: Record) -> None:
     create_study(config)
     assert join_study("tiny", root=config.root).finished
     assert facts(opened(config)) == facts(whole)
 
 
+@LIGHT
 @pytest.mark.parametrize("calls", [pytest.param(2, marks=pytest.mark.slow), 9])
 def test_stopped_again_and_again_it_is_the_same_race(
     config: StudyConfig, whole: Record, calls: int
@@ -192,6 +203,7 @@ import os, signal
 from expand3d.run.driver import run_study
 from expand3d.study.config import StudyConfig
 from expand3d.study.record import Record
+from tests.helpers.light_networks import with_light_networks
 from tests.helpers.study_config import without_timing
 import pytest
 
@@ -200,6 +212,7 @@ def die(*_):
 
 patch = pytest.MonkeyPatch()
 without_timing(patch)
+with_light_networks(patch)
 calls = iter(range({after}))
 kept = Record.{moment}
 def spy(self, *words, **named):
@@ -214,6 +227,7 @@ run_study(StudyConfig.from_mapping({config!r}))
 """
 
 
+@LIGHT
 @pytest.mark.parametrize(
     ("moment", "before", "after"),
     [
@@ -257,6 +271,7 @@ class Look(Watch):
         self.waiting.append((trial.number, trial.reached))
 
 
+@LIGHT
 def test_what_waits_when_the_search_ends_is_stopped(config: StudyConfig) -> None:
     look = Look()
     config = dataclasses.replace(config, strategy="tests.run.test_race:Forgets")

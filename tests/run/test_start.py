@@ -19,6 +19,8 @@ from expand3d.study.config import StudyConfig
 from expand3d.study.record import Record
 from tests.helpers.race import NoRace
 
+pytestmark = pytest.mark.usefixtures("light")
+
 #: The hash of a file of weights.
 FILE = "5e" * 32
 

@@ -16,6 +16,8 @@ from expand3d.study.config import StudyConfig
 from expand3d.study.record import Record
 from tests.helpers.study_config import stop_after
 
+pytestmark = pytest.mark.usefixtures("light")
+
 
 @pytest.fixture
 def table(config: StudyConfig) -> StudyConfig:
