@@ -16,31 +16,31 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
 from expand3d.core.errors import DataError
 from expand3d.core.units import in_bytes
-from expand3d.data.cache_files import CacheFile, Mapped, Recent
+from expand3d.data.cache_files import CacheFile, Mapped
 from expand3d.data.cache_use import Use
 from expand3d.data.check import Bad, Progress, attempt
 from expand3d.data.clip_file import HEADER_BYTES, BeyondCap, Room, write_clip
-from expand3d.data.decode import decode, probe, verify
+from expand3d.data.decode import probe
 from expand3d.data.hashes import FileHashes, fingerprint
 from expand3d.data.layouts.folders import printable
 from expand3d.data.manifest import Manifest, Video
 from expand3d.data.same import tell_same
+from expand3d.data.seeking import index_of
+from expand3d.data.store import Clip
+from expand3d.data.streamed import Streams
 from expand3d.data.tiers import EVERY
 from expand3d.data.video_info import VideoInfo, scaled_size
 
 #: Part of every file's name; a change to what `decode` returns must change it.
 FORMAT = "expand3d clip 1"
+#: The same of the indexes of videos that are read frame by frame, and their folder.
+INDEX_FORMAT, INDEXES = "expand3d index 1", "index"
 #: The file that remembers the hashes of videos.
 HASHES = "files.json"
 #: Left free on the disk when the cache is written.
 SPARE_BYTES = 256 * 2**20
-#: Clips beyond the cap that are kept in memory, per process.
-MEMORY_BYTES = 256 * 2**20
 #: Videos that an error about many names.
 FIRST_BAD = 10
 #: A temporary file this old was left by a process that died.
@@ -72,6 +72,12 @@ class CacheSpec:
         return tuple(replace(self, every=every) for every in fewer)
 
 
+def index_name(sha: str) -> str:
+    """The file that says where the frames of a video lie, relative to the cache."""
+    digest = hashlib.sha256(f"{INDEX_FORMAT} {sha}".encode()).hexdigest()[:32]
+    return f"{INDEXES}/{digest[:2]}/{digest}.npz"
+
+
 def estimate_bytes(infos: Iterable[VideoInfo], spec: CacheSpec) -> int:
     """Bytes that these videos take once decoded, by the facts in their headers."""
     total = 0
@@ -92,7 +98,7 @@ def cached_bytes(shas: Iterable[str], specs: Iterable[CacheSpec], root: Path) ->
 
 
 class CachedStore:
-    """A ClipStore over the cache; clips that are not in it are decoded when asked for.
+    """A ClipStore over the cache; views of clips that are not in it are read from their videos.
 
     `manifest` is what can be used, `bad` what was dropped; `shas` are the SHA-256 of
     the videos' content. `cached_bytes` is what the clips take on disk in this form, though some may
@@ -122,8 +128,14 @@ class CachedStore:
         self.identities: Sequence[str] = tuple(spec.file_name(sha) for sha in shas)
         self.every = spec.every
         self._files = tuple(holder(root, spec, sha) for sha in shas)
-        self._recent = Recent(MEMORY_BYTES)
         self._mapped = Mapped()
+        self._streams = Streams(
+            [video.path for video in manifest.videos],
+            [root / index_name(sha) for sha in shas],
+            fps=spec.fps,
+            side=spec.short_side,
+            every=spec.every,
+        )
         sizes = {file: file.bytes() for file in set(self._files)}
         self.cached_bytes = sum(sizes.values())
         self.on_the_fly = sum(not sizes[file] for file in self._files)
@@ -135,13 +147,10 @@ class CachedStore:
         """The same clips in another process, from its cache or decoded, as many as there are."""
         return build_store(self.manifest, self.spec, root, workers=1, cap_bytes=self.cached_bytes)
 
-    def frames(self, index: int) -> NDArray[np.uint8]:
+    def frames(self, index: int) -> Clip:
         """Clip `index` as read-only uint8 T x H x W x 3 (RGB), short side as cached; T >= 1."""
         clip = self._mapped.get(self._files[index])
-        if clip is not None:
-            return clip
-        path, form = self.manifest.videos[index].path, asdict(self.spec)
-        return self._recent.get(index, lambda: decode(path, **form))
+        return self._streams.clip(index) if clip is None else clip
 
 
 def build_store(
@@ -164,7 +173,7 @@ def build_store(
     "stop" one lists the films that stand under two labels or in two given parts, "say" names them
     among what `say` is told, as it does groups that names carry. Clips that would
     carry the cache of this manifest, in this form and those `beside` it, above `cap_bytes` are not
-    written but decoded when asked for.
+    written but read from their videos, view by view.
     `say` is told the size before anything is written, `progress` each video that was read. Raises
     DataError where the disk is too small.
     """
@@ -194,7 +203,8 @@ def _use(root: Path, spec: CacheSpec, shas: Mapping[Video, str]) -> Use:
     """The use of these videos' clips, and of the videos where they lie in the cache themselves."""
     homes = {v.path.relative_to(root).parts[0] for v in shas if v.path.is_relative_to(root)}
     forms = (spec, *spec.denser())  # a clip with more frames may serve
-    return Use.of(root, [*(f.file_name(sha) for f in forms for sha in shas.values()), *homes])
+    clips = (f.file_name(sha) for f in forms for sha in shas.values())
+    return Use.of(root, [*clips, *map(index_name, shas.values()), *homes])
 
 
 def refuse_bad(manifest: Manifest, bad: Sequence[Bad], *, on_bad: Literal["stop", "skip"]) -> None:
@@ -246,7 +256,7 @@ class _Fill:
     progress: Progress | None
 
     def fill(self, shas: Mapping[Video, str]) -> tuple[Bad, ...]:
-        """Write the clips that are missing, up to the cap; read the others to their end once."""
+        """Write the clips that are missing, up to the cap; index the videos of the others."""
         files = {video: self.root / self.spec.file_name(sha) for video, sha in shas.items()}
         # Where there are several forms, others than this one count among those beside it.
         there = sum(CacheFile(file).bytes() for file in set(files.values()))
@@ -265,6 +275,7 @@ class _Fill:
         self._check_space(new)
         room = Room(self.cap_bytes, there + sum(planned.values()))
         larger: list[Video] = []
+        indexes = {video: self.root / index_name(sha) for video, sha in shas.items()}
 
         def read(video: Video) -> None:
             if video in planned:
@@ -279,15 +290,14 @@ class _Fill:
                     return
                 except BeyondCap:
                     larger.append(video)
-            verify(video.path)
+            index_of(video.path).save(indexes[video])
 
-        unread = [v for v in infos if v in planned or shas[v] not in self.hashes.whole]
-        done, damaged = attempt(unread, read, workers=self.workers, progress=self.progress)
-        self.hashes.whole.update(shas[video] for video in done)
+        unread = [v for v in infos if v in planned or not indexes[v].is_file()]
+        _, damaged = attempt(unread, read, workers=self.workers, progress=self.progress)
         if larger and self.say:
             self.say(
                 f"clip cache: {len(larger)} clips are longer than their headers say, do not fit "
-                "under its cap and are decoded when needed"
+                "under its cap and are read from their videos"
             )
         return (*unopened, *damaged)
 
@@ -302,7 +312,8 @@ class _Fill:
         )
         if beyond:
             self.say(
-                f"clip cache: {beyond} clips do not fit under its cap and are decoded when needed"
+                f"clip cache: {beyond} clips do not fit under its cap and are read from their "
+                "videos"
             )
 
     def _check_space(self, needed: int) -> None:
@@ -310,7 +321,8 @@ class _Fill:
         if needed and needed + SPARE_BYTES > free:
             raise DataError(
                 f"{self.root}: the clip cache needs {in_bytes(needed)} more and the disk has "
-                f"{in_bytes(free)} free; lower the cap of the cache or give it another place"
+                f"{in_bytes(free)} free; lower the cap of the cache (clips beyond it are read "
+                "from their videos) or give it another place"
             )
 
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from expand3d.core.input_kinds import InputKind
 from expand3d.core.plugins import INPUTS
+from expand3d.data.store import Clip
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -85,7 +86,7 @@ def test_regions(height: int, width: int, crops: int) -> list[Region]:
 
 
 def read(
-    clip: NDArray[np.uint8],
+    clip: Clip,
     frames: NDArray[np.intp],
     region: Region,
     crop: int,

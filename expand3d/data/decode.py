@@ -52,7 +52,7 @@ def probe(path: Path) -> VideoInfo:
     """
     if pictures.is_folder(path):
         return pictures.probe(path)
-    with _opened(path) as (container, stream):
+    with opened_video(path) as (container, stream):
         first = next(container.decode(stream), None)
         if first is None:
             raise DataError(f"{path}: no frame could be decoded")
@@ -92,11 +92,23 @@ def verify(path: Path) -> VideoInfo:
     """The video's facts, counted by decoding all of it; DataError names the file and its fault."""
     if pictures.is_folder(path):
         return pictures.verify(path)
+    return each_frame(path, lambda: None, lambda frame, seconds: None)
+
+
+def each_frame(
+    path: Path, begin: Callable[[], None], look: Callable[[VideoFrame, float], None]
+) -> VideoInfo:
+    """As `verify` of a file, which shows every frame with the seconds at which it begins.
+
+    `begin` is called first, and once more where what was shown until then counts for nothing.
+    """
     stamps = _stamps(path)
+    begin()
     try:
-        return _count(path, stamps, even=False)
+        return _count(path, stamps, look, even=False)
     except _Backward:
-        return _count(path, stamps, even=True)
+        begin()
+        return _count(path, stamps, look, even=True)
 
 
 def decode(path: Path, *, fps: float, short_side: int | None, every: int = 1) -> NDArray[np.uint8]:
@@ -165,16 +177,18 @@ def _stamps(path: Path) -> Stamps:
     require_file(path)
     if fault := missing(path):
         raise DataError(f"{path}: {fault}")
-    with _opened(path) as (container, stream):
+    with opened_video(path) as (container, stream):
         return read_stamps(path, container, stream)
 
 
-def _count(path: Path, stamps: Stamps, *, even: bool) -> VideoInfo:
+def _count(
+    path: Path, stamps: Stamps, look: Callable[[VideoFrame, float], None], *, even: bool
+) -> VideoInfo:
     """Decode everything, convert nothing."""
-    with _opened(path) as (container, stream):
+    with opened_video(path) as (container, stream):
         clock, first = _Clock(stream, stamps, even=even), None
-        for frame in _frames(path, container, stream):
-            clock.tick(frame)
+        for frame in frames_from_here(path, container, stream):
+            look(frame, clock.tick(frame))
             first = first or frame
         assert first is not None
         info = _info(stream, first, clock.count, clock.finish())
@@ -193,11 +207,13 @@ def _resample(
 ) -> None:
     """Frames on the grid k / fps, k a multiple of `every`; no others are converted to RGB."""
     taken = 0
-    with _opened(path) as (container, stream):
+    with opened_video(path) as (container, stream):
         clock, shown, convert = _Clock(stream, stamps, even=even), None, None
-        for frame in _frames(path, container, stream):
+        for frame in frames_from_here(path, container, stream):
             due = -(-int(np.ceil(clock.tick(frame) * fps - TOLERANCE)) // every)
-            convert = convert or _converter(frame, short_side)
+            convert = convert or converter(
+                frame.width, frame.height, quarter_turns(frame), short_side
+            )
             if shown is not None and due > taken:
                 take(convert(shown), due - taken)
                 taken = due
@@ -249,7 +265,7 @@ class _Clock:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
+def opened_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     """The container and its first real video stream; every fault becomes a DataError."""
     import av
     from av.stream import Disposition
@@ -270,8 +286,10 @@ def _opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
         raise DataError(f"{path}: {missing(path) or f'damaged or not a video ({fault})'}") from None
 
 
-def _frames(path: Path, container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
-    """Every frame in the order of showing; DataError where some are damaged or missing."""
+def frames_from_here(
+    path: Path, container: InputContainer, stream: VideoStream
+) -> Iterator[VideoFrame]:
+    """The frames that follow in the order of showing; DataError where some are damaged."""
     import av
 
     count, begun = 0, False
@@ -293,10 +311,11 @@ def _frames(path: Path, container: InputContainer, stream: VideoStream) -> Itera
         raise DataError(f"{path}: no frame could be decoded")
 
 
-def _converter(first: VideoFrame, short_side: int | None) -> Callable[[VideoFrame], Frame]:
-    """A function from a decoded frame to upright RGB in the size that `first` gives."""
-    size, turns = scaled_size(first.width, first.height, short_side), _quarter_turns(first)
-    scale = scaler()
+def converter(
+    width: int, height: int, turns: int, short_side: int | None
+) -> Callable[[VideoFrame], Frame]:
+    """A function from a decoded frame to upright RGB, in the size that the first frame gives."""
+    size, scale = scaled_size(width, height, short_side), scaler()
 
     def convert(frame: VideoFrame) -> Frame:
         return np.ascontiguousarray(np.rot90(scale(frame, *size), turns))
@@ -304,14 +323,14 @@ def _converter(first: VideoFrame, short_side: int | None) -> Callable[[VideoFram
     return convert
 
 
-def _quarter_turns(frame: VideoFrame) -> int:
+def quarter_turns(frame: VideoFrame) -> int:
     """Quarter turns counter-clockwise that bring the frame upright."""
     return round(frame.rotation / 90) % 4
 
 
 def _info(stream: VideoStream, first: VideoFrame, frames: int, seconds: float) -> VideoInfo:
     width, height = first.width, first.height
-    if _quarter_turns(first) % 2:
+    if quarter_turns(first) % 2:
         width, height = height, width
     codec = stream.codec_context.name
     return VideoInfo(frames, stated_rate(stream), width, height, seconds, codec)

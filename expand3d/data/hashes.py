@@ -18,12 +18,12 @@ class FileHashes:
     """SHA-256 of files, remembered by path, size and times in one JSON file.
 
     It is a shortcut and nothing more: what is lost or overwritten by another process is computed
-    again. `whole` holds the hashes of files that were decoded to their end without a fault.
+    again.
     """
 
     def __init__(self, index: Path) -> None:
         self._index = index
-        self._known, self.whole = self._read()
+        self._known = self._read()
 
     def sha256(self, path: Path) -> str:
         """The file's hash in hexadecimal; DataError where it cannot be read."""
@@ -42,19 +42,18 @@ class FileHashes:
 
     def save(self) -> None:
         """Write what is known, joined with what others wrote meanwhile."""
-        known, whole = self._read()
+        known = self._read()
         known.update(self._known)
         temporary = unique_temporary(self._index)
         with temporary.open("w") as file:
-            json.dump({"files": known, "whole": sorted(whole | self.whole)}, file)
+            json.dump({"files": known}, file)
         os.replace(temporary, self._index)
 
-    def _read(self) -> tuple[dict[str, list[int | str]], set[str]]:
+    def _read(self) -> dict[str, list[int | str]]:
         try:
-            data = json.loads(self._index.read_text())
-            return dict(data["files"]), set(data["whole"])
+            return dict(json.loads(self._index.read_text())["files"])
         except (OSError, ValueError, KeyError, TypeError):
-            return {}, set()
+            return {}
 
 
 def _state(state: State) -> list[int | str]:

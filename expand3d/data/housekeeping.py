@@ -12,21 +12,26 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from expand3d.core.errors import FileError
-from expand3d.data.cache import LEFTOVER_SECONDS
+from expand3d.data.cache import INDEXES, LEFTOVER_SECONDS
 from expand3d.data.cache_use import turn, used
 from expand3d.data.source import BUNDLED
 
 CLIPS, FLOW, VIDEOS, LEFTOVER = "clips", "optical flow", "bundled videos", "left half written"
+INDEX = "frame indexes"
 #: Kinds of entries, by the pattern of their names below the cache. What matches none is not ours.
 KINDS: Mapping[str, re.Pattern[str]] = {
     CLIPS: re.compile(r"[0-9a-f]{2}/[0-9a-f]{32}\.npy"),
     FLOW: re.compile(r"flow/[0-9a-f]{2}/[0-9a-f]{32}\.npy"),
+    INDEX: re.compile(rf"{INDEXES}/[0-9a-f]{{2}}/[0-9a-f]{{32}}\.npz"),
     VIDEOS: re.compile(rf"{BUNDLED}-\d+"),
-    LEFTOVER: re.compile(r"(flow/)?[0-9a-f]{2}/\.[0-9a-f]{32}\.(npy|json)\..+\.tmp"),
+    LEFTOVER: re.compile(r"(flow/|index/)?[0-9a-f]{2}/\.[0-9a-f]{32}\.(npy|npz|json)\..+\.tmp"),
 }
 #: The folder of optical flow, which has users of its own.
 FLOWS = "flow"
-_PATTERNS = ("*/*.npy", "flow/*/*.npy", f"{BUNDLED}-*", "*/.*.tmp", "flow/*/.*.tmp")
+_PATTERNS = (
+    *("*/*.npy", "flow/*/*.npy", "index/*/*.npz", f"{BUNDLED}-*"),
+    *("*/.*.tmp", "flow/*/.*.tmp", "index/*/.*.tmp"),
+)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ the first, is refused by its name.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,8 +14,8 @@ import numpy as np
 
 from expand3d.core.errors import DataError
 from expand3d.data.places import Pictures, pictures_in, pictures_of
-from expand3d.data.scale import scaler
-from expand3d.data.video_info import TOLERANCE, Frame, VideoInfo, frame_count, scaled_size
+from expand3d.data.scale import Scale, scaler
+from expand3d.data.video_info import Frame, VideoInfo, scaled_size, shown
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
@@ -27,6 +27,12 @@ _END, _BEHIND = b"\xff\xd9", 4096
 def is_folder(path: Path) -> bool:
     """True where a path names a folder of pictures."""
     return pictures_of(path) is not None
+
+
+def rate_of(path: Path) -> float | None:
+    """The pictures that a folder of them shows a second; None where a path names none."""
+    where = pictures_of(path)
+    return None if where is None else where.fps
 
 
 def probe(path: Path) -> VideoInfo:
@@ -55,18 +61,33 @@ def give(
 ) -> None:
     """Give the pictures shown at k / fps seconds, k a multiple of `every`, and how often each."""
     where, files = _found(path)
-    wanted = -(-frame_count(len(files) / where.fps, fps) // every)
-    # Picture i is shown from the first k on for which this holds: i / rate * fps - TOLERANCE <= k.
-    starts = -(-np.ceil(np.arange(len(files)) * fps / where.fps - TOLERANCE).astype(int) // every)
-    starts[0] = 0
-    ends = np.minimum(np.append(starts[1:], wanted), wanted)
+    due = np.arange(len(files)) * fps / where.fps
+    numbers = shown(due, len(files) / where.fps, fps=fps, every=every)
     scale, size = scaler(), None
-    for file, times in zip(files, ends - starts, strict=True):
-        if times > 0:
-            frame, _ = _picture(file) if size is None else _sized(file, size)
-            size = frame.width, frame.height
-            pixels = scale(frame, *scaled_size(*size, short_side))
-            take(np.ascontiguousarray(pixels), int(times))
+    for number, times in zip(*np.unique(numbers, return_counts=True), strict=True):
+        frame, _ = _picture(files[number]) if size is None else _sized(files[number], size)
+        size = frame.width, frame.height
+        take(_scaled(scale, frame, size, short_side), int(times))
+
+
+def some(
+    path: Path, numbers: Sequence[int], *, size: tuple[int, int], of: int, short_side: int
+) -> dict[int, Frame]:
+    """The pictures of some numbers among as many as a folder has, as `give` gives them."""
+    _, files = _found(path)
+    if len(files) != of:
+        raise DataError(f"{path}: {len(files)} pictures, {of} when it was first read")
+    scale = scaler()
+    return {
+        number: _scaled(scale, _sized(files[number], size)[0], size, short_side)
+        for number in numbers
+    }
+
+
+def _scaled(
+    scale: Scale, frame: VideoFrame, size: tuple[int, int], short_side: int | None
+) -> Frame:
+    return np.ascontiguousarray(scale(frame, *scaled_size(*size, short_side)))
 
 
 def _found(path: Path) -> tuple[Pictures, list[Path]]:

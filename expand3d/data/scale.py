@@ -12,7 +12,11 @@ if TYPE_CHECKING:
     from av import VideoFrame
 
 
-def scaler() -> Callable[[VideoFrame, int, int], NDArray[np.uint8]]:
+#: A frame of PyAV, a width and a height to the picture of that size as RGB.
+Scale = Callable[["VideoFrame", int, int], NDArray[np.uint8]]
+
+
+def scaler() -> Scale:
     """A function that gives a frame of PyAV as RGB of some width and height."""
     from av.video.reformatter import Interpolation, VideoReformatter
 

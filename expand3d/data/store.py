@@ -15,6 +15,19 @@ from expand3d.core.input_kinds import Source
 FRAMES = "clip content, rate or size"
 
 
+class Clip(Protocol):
+    """A clip as an array, uint8 T x H x W x C, whose frames may be decoded when they are read."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, key: Any, /) -> Any: ...
+
+    def __array__(self) -> NDArray[np.uint8]: ...
+
+
 class ClipStore(Protocol):
     """Videos decoded at the target frame rate, in manifest order.
 
@@ -44,16 +57,16 @@ class ClipStore(Protocol):
 
     def __len__(self) -> int: ...
 
-    def frames(self, index: int) -> NDArray[np.uint8]:
+    def frames(self, index: int) -> Clip:
         """Clip `index` as read-only uint8 T x H x W x 3 (RGB), short side as cached; T >= 1."""
         ...
 
 
-def pictures(store: ClipStore, index: int, source: Source) -> NDArray[np.uint8]:
+def pictures(store: ClipStore, index: int, source: Source) -> Clip:
     """The pictures of clip `index` from one source, uint8 T x H x W x C; DataError without it."""
     if source == "frames":
         return store.frames(index)
-    found: NDArray[np.uint8] = getattr(_with_flow(store), source)(index)
+    found: Clip = getattr(_with_flow(store), source)(index)
     return found
 
 

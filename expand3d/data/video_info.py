@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +42,18 @@ class VideoInfo:
 def frame_count(seconds: float, fps: float) -> int:
     """Frames shown at 0, 1/fps, 2/fps, ... within `seconds`; at least 1."""
     return max(1, int(np.ceil(seconds * fps - TOLERANCE)))
+
+
+def shown(
+    due: NDArray[np.floating[Any]], seconds: float, *, fps: float, every: int
+) -> NDArray[np.intp]:
+    """The number of the frame shown at each k / fps within `seconds`, k a multiple of `every`.
+
+    Frames are `due` at these multiples of 1 / fps, ascending from 0.
+    """
+    starts = -(-np.ceil(due - TOLERANCE).astype(np.intp) // every)
+    count = max(int(starts[-1]), -(-frame_count(seconds, fps) // every))
+    return np.searchsorted(starts, np.arange(count), side="right") - 1
 
 
 def scaled_size(width: int, height: int, short_side: int | None) -> tuple[int, int]:

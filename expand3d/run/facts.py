@@ -81,12 +81,18 @@ def _data(ready: Prepared) -> str:
 
 
 def _to_decode(store: CachedStore) -> str:
-    """The part of the clips that a planned run would decode first; nothing where all are there."""
-    if not isinstance(store, PlannedStore) or not store.ahead.clips:
-        return ""
-    ahead = store.ahead
-    time = f", ~ {ahead.seconds:.0f} s" if ahead.seconds else ""
-    return f"; {ahead.clips} are not decoded yet ({in_bytes(ahead.bytes)}{time})"
+    """The clips that a planned run would decode first, and those that are never kept decoded."""
+    if not isinstance(store, PlannedStore):
+        return _from_videos(store.on_the_fly)
+    ahead, text = store.ahead, ""
+    if ahead.clips:
+        time = f", ~ {ahead.seconds:.0f} s" if ahead.seconds else ""
+        text = f"; {ahead.clips} are not decoded yet ({in_bytes(ahead.bytes)}{time})"
+    return text + _from_videos(ahead.beyond)
+
+
+def _from_videos(clips: int) -> str:
+    return f"; {clips:,} are read from their videos (beyond --cache-cap)" if clips else ""
 
 
 def _sizes(ready: Prepared) -> str:

@@ -62,13 +62,14 @@ def _disk(ready: Prepared) -> Iterator[str]:
     ahead = ready.store.ahead if isinstance(ready.store, PlannedStore) else None
     if ahead and ahead.short:
         yield (
-            f"the disk of the clip cache lacks {in_bytes(ahead.short)}: lower --cache-cap, or give "
-            "the cache another place (EXPAND3D_CACHE)"
+            f"the disk of the clip cache lacks {in_bytes(ahead.short)}: lower --cache-cap (clips "
+            "beyond it are read from their videos), or give the cache another place "
+            "(EXPAND3D_CACHE)"
         )
     if ahead and ahead.beyond:
         yield (
-            f"{_count(ahead.beyond, 'clip')} beyond --cache-cap will be decoded again and again; "
-            "raise it if the disk allows"
+            f"{_count(ahead.beyond, 'clip')} beyond --cache-cap {ready.config.cache_cap} will be "
+            "read from the videos for every view, which takes longer; raise it if the disk allows"
         )
 
 

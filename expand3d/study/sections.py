@@ -145,7 +145,11 @@ class Data(Section):
     allow_same: Flag = _of_data(
         "go on where one film stands on two sides or under two labels", False
     )
-    cache_cap: Bytes = _of_data("most disk for decoded clips", Size.read("20GiB"), "SIZE")
+    cache_cap: Bytes = _of_data(
+        "most disk for decoded clips; views of others are read from the videos",
+        Size.read("20GiB"),
+        "SIZE",
+    )
     flow: Annotated[str, OneOf(FLOWS)] = _of_data(
         "method of optical flow, for networks that read it", "dis"
     )

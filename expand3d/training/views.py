@@ -109,7 +109,7 @@ def _read_input(
     if kind.source != "frames":
         region = region.within(store.frames(index).shape[1:3], source.shape[1:3])
     if kind.along:
-        source = along(source, wanted, bound=bound_of(store))
+        source = along(np.asarray(source), wanted, bound=bound_of(store))
         wanted = np.arange(wanted.size)
     found = crops.read(source, wanted.reshape(-1), region, side, signed=kind.signed)
     if each.reach == 1:

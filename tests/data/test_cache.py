@@ -20,9 +20,10 @@ from expand3d.core.errors import DataError
 from expand3d.data import cache, clip_file
 from expand3d.data.cache import CachedStore, CacheSpec, build_store, estimate_bytes, in_bytes
 from expand3d.data.cache_files import Recent
-from expand3d.data.decode import decode, probe, verify
+from expand3d.data.decode import decode, probe
 from expand3d.data.hashes import FileHashes, fingerprint
 from expand3d.data.manifest import Manifest, load_manifest
+from expand3d.data.seeking import index_of
 from expand3d.data.store import ClipStore
 from expand3d.data.video_info import VideoInfo
 from tests.helpers.made_videos import greys, values, write_data_set, write_video
@@ -184,9 +185,11 @@ def test_the_cap_is_kept_and_the_rest_decoded_on_the_fly(
     files = list(root.rglob("*.npy"))
     assert len(files) == 2 and sum(file.stat().st_size for file in files) <= 60_000
     assert (store.on_the_fly, store.cached_bytes) == (4, sum(f.stat().st_size for f in files))
-    assert said[1] == "clip cache: 4 clips do not fit under its cap and are decoded when needed"
+    assert said[1] == (
+        "clip cache: 4 clips do not fit under its cap and are read from their videos"
+    )
     for index, video in enumerate(manifest.videos):
-        clip = store.frames(index)
+        clip = np.asarray(store.frames(index))
         assert np.array_equal(clip, decode(video.path, fps=30, short_side=24))
         assert not clip.flags.writeable
     build_store(manifest, SPEC, root, cap_bytes=60_000)
@@ -238,7 +241,7 @@ def test_clips_beyond_the_cap_are_read_for_faults_once(
         build_store(manifest, SPEC, tmp_path / "cache", cap_bytes=0)
     bad.write_bytes(whole)
     read: list[Path] = []
-    monkeypatch.setattr(cache, "verify", lambda path: (read.append(path), verify(path))[1])
+    monkeypatch.setattr(cache, "index_of", lambda path: (read.append(path), index_of(path))[1])
     build_store(manifest, SPEC, tmp_path / "cache", cap_bytes=0)
     assert read == [bad]
 

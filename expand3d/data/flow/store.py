@@ -28,7 +28,7 @@ from expand3d.data.cache_use import Use
 from expand3d.data.flow.methods import Method, grey, opencv
 from expand3d.data.flow.quantise import Loss, loss, quantise
 from expand3d.data.flow.warp import without_camera
-from expand3d.data.store import ClipStore
+from expand3d.data.store import Clip, ClipStore
 from expand3d.data.video_info import scaled_size
 
 #: Part of every file's name; a change to what `fields` returns must change it.
@@ -89,7 +89,7 @@ class FlowStore:
     def __reduce__(self) -> tuple[type[FlowStore], tuple[ClipStore, FlowSpec, Path, ClipStore]]:
         return FlowStore, (self.clips, self.spec, self.root, self.of)
 
-    def frames(self, index: int) -> NDArray[np.uint8]:
+    def frames(self, index: int) -> Clip:
         """Clip `index` as read-only uint8 T x H x W x 3."""
         return self.clips.frames(index)
 
@@ -164,7 +164,7 @@ class FlowStore:
 
     def _compute(self, index: int, file: Path, source: Source) -> None:
         started = time.perf_counter()
-        fields = list(flow_of(self.of.frames(index), self.spec, source))
+        fields = list(flow_of(np.asarray(self.of.frames(index)), self.spec, source))
         seconds = time.perf_counter() - started
         each = [loss(field, self.spec.bound) for field in fields]
         facts = {
