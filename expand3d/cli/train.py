@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from expand3d.cli.flags import add_config_flags, add_force_flag, recipe_field
 from expand3d.cli.parser import number, whole
-from expand3d.cli.sections import DATA_KEYS, given_keys, section_of
+from expand3d.cli.sections import DATA_KEYS, FLOW_KEYS, given_keys, section_of
 from expand3d.core.errors import ConfigError
 from expand3d.core.extras import BALANCES, Extras
 from expand3d.core.recipe import PROFILES, Recipe, get_profile
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from expand3d.run.subject import Subject
     from expand3d.run.train import Wanted
 
-FLOW_KEYS = ("flow", "flow_size", "flow_distance", "flow_bound")
 KEYS = (*DATA_KEYS, *FLOW_KEYS, "seed", "device", "threads", "root", "storage")
 #: The recipe of the papers.
 PROFILE = "paper"

@@ -45,11 +45,9 @@ from expand3d.run.prepare.data import (
     with_flow,
 )
 from expand3d.run.prepare.sizes import Form, sizes_of
+from expand3d.run.reading import flow_facts
 from expand3d.study.sections import Data, Execution
 from expand3d.study.session import Session
-
-if TYPE_CHECKING:
-    pass
 
 if TYPE_CHECKING:
     from expand3d.training.peers import Peers
@@ -327,6 +325,7 @@ def _network(wanted: Wanted, ready: Prepared, training: Training) -> ExportedNet
         "session": dataclasses.asdict(Session.start()),
         "notes": list(training.notes),
         "log": LOG,
+        **flow_facts(ready.plan, wanted.data.flow_spec()),
     }
     return ExportedNetwork(
         study=wanted.title,
