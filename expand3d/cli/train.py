@@ -95,6 +95,20 @@ def add_recipe_flags(parser: argparse.ArgumentParser) -> None:
     )
     add("--mixup", type=float, default=0.0, metavar="A", help="mix clips by Beta(A, A)")
     add(
+        "--rand-augment",
+        type=whole(0),
+        default=0,
+        metavar="N",
+        help="put each clip through N random operations of RandAugment",
+    )
+    add(
+        "--rand-magnitude",
+        type=float,
+        default=9.0,
+        metavar="M",
+        help="their strength, from 0 to 10 (default: 9)",
+    )
+    add(
         "--ema",
         type=float,
         default=0.0,
@@ -191,7 +205,14 @@ def _wanted(args: argparse.Namespace, subject: Subject) -> Wanted:
         execution=section_of(Execution, given),
         out=out,
         recipe=recipe_of(args, flip=flip),
-        extras=Extras(args.mixup, args.balance, args.ema, args.precise_bn),
+        extras=Extras(
+            args.mixup,
+            args.balance,
+            args.ema,
+            args.precise_bn,
+            args.rand_augment,
+            args.rand_magnitude,
+        ),
         seed=seed,
         init=args.init or (study.init if study is not None else SCRATCH),
         with_val=args.with_val,
@@ -239,6 +260,7 @@ def _outcome(wanted: Wanted, network: ExportedNetwork, why_not: str | None) -> d
         "scores": dict(network.scores),
         "measured_on": network.provenance["measured_on"],
         "kept": network.provenance["kept"],
+        "extras": network.provenance["extras"],
         "in_record": why_not is None and wanted.known is not None,
         "not_in_record": why_not,
     }

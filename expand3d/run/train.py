@@ -167,6 +167,11 @@ def prepare_training(wanted: Wanted, watch: Watch) -> Prepared:
     if recipe.flip and (note := mirror_note(names)):
         raise ConfigError(f"flip = true: {note}; set flip = false")
     plan = family.resolve(wanted.genotype, num_classes=len(names))
+    if wanted.extras.rand_augment and not plan.sources <= {"frames"}:
+        raise ConfigError(
+            f"rand_augment changes colours and shapes of frames, and {plan.family} reads optical "
+            "flow too; leave it out"
+        )
     infos = videos.report.infos
     largest, frames = measures(videos, infos, config.fps)
     sizes = sizes_of(wanted.known, largest=largest, frames=frames, crop=plan.crop, recipe=recipe)
