@@ -54,12 +54,8 @@ def train_batch(
         for epoch, place in chosen
     ]
     if extras.rand_augment:
-        views = [
-            _augmented(
-                view, extras, "rand augment", seed, visit.epoch, store.keys[indices[visit.position]]
-            )
-            for view, visit in zip(views, chosen, strict=True)
-        ]
+        drawn = [("rand augment", seed, epoch, store.keys[indices[at]]) for epoch, at in chosen]
+        views = [_augmented(*pair, extras) for pair in zip(views, drawn, strict=True)]
     batch = _stacked(views, [store.labels[indices[visit.position]] for visit in chosen])
     if not extras.mixup:
         return batch
@@ -68,7 +64,7 @@ def train_batch(
     return batch._replace(share=max(drawn, 1 - drawn))
 
 
-def _augmented(view: Views, extras: Extras, *key: Any) -> Views:
+def _augmented(view: Views, key: Sequence[Any], extras: Extras) -> Views:
     """The inputs of a visit, all through the operations that `key` draws."""
     from expand3d.training.rand_augment import rand_augment
 

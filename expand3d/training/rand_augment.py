@@ -1,8 +1,8 @@
 """RandAugment on clips (arXiv 1909.13719): N operations in a row, each drawn from 14 alike.
 
-view = o_N(... o_1(clip; M) ...; M), each o_i uniform over OPERATIONS. The magnitude M, from 0 to 10,
-is one for all of them; at 10 an operation is as strong as AutoAugment's strongest (arXiv 1805.09501,
-table 6). What may go both ways, such as a rotation, has a random sign.
+view = o_N(... o_1(clip; M) ...; M), each o_i uniform over OPERATIONS. The magnitude M, from 0 to
+10, is one for all of them; at 10 an operation is as strong as AutoAugment's strongest (arXiv
+1805.09501, table 6). What may go both ways, such as a rotation, has a random sign.
 
 All pictures of a clip go through the same operations, with the same sign. Where an operation looks
 at the picture (the histogram of `equalize`, the extremes of `auto_contrast`, the mean of
