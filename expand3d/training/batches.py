@@ -54,8 +54,8 @@ def train_batch(
         for epoch, place in chosen
     ]
     if extras.rand_augment:
-        drawn = [("rand augment", seed, epoch, store.keys[indices[at]]) for epoch, at in chosen]
-        views = [_augmented(*pair, extras) for pair in zip(views, drawn, strict=True)]
+        keys = [("rand augment", seed, epoch, store.keys[indices[at]]) for epoch, at in chosen]
+        views = [_augmented(*pair, extras) for pair in zip(views, keys, strict=True)]
     batch = _stacked(views, [store.labels[indices[visit.position]] for visit in chosen])
     if not extras.mixup:
         return batch
