@@ -50,7 +50,7 @@ mkdir -p "$out" || exit 1
 log=$out/run.txt
 export EXPAND3D_CACHE=$work/cache PYTHONPATH=$PWD PYTHONUNBUFFERED=1
 
-# 64 small clips of four classes, and a network of two frames for the dry run.
+# 64 small clips of two classes, and a network of two frames for the dry run.
 "$python" - "$work" <<'MADE' || exit 1
 import sys
 from pathlib import Path
@@ -58,8 +58,8 @@ from pathlib import Path
 from tests.helpers.exported import exported
 from tests.helpers.made_videos import write_data_set
 
-names = tuple(f"class{number}" for number in range(4))
-write_data_set(Path(sys.argv[1]) / "videos", clips=64, classes=4, frames=90)
+names = tuple(f"class{number}" for number in range(2))
+write_data_set(Path(sys.argv[1]) / "videos", clips=64, classes=2, frames=40)
 exported(Path(sys.argv[1]) / "tiny", classes=names)
 MADE
 [ "$dry" ] && network=$work/tiny

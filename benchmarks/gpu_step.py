@@ -2,8 +2,9 @@
 
     PYTHONPATH=. .venv-peers/bin/python benchmarks/gpu_step.py [--clips 64] [--repeats 20] [--csv F]
 
-With `--alone` any environment does. `make test-peers` makes .venv-peers, with pytorchvideo; on a machine with a GPU its torch brings
-Triton. Three tables, all under bfloat16 autocast, on random clips:
+`make test-peers` makes .venv-peers, with pytorchvideo; with `--alone` any environment does. On a
+machine with a GPU its torch brings Triton. Three tables, all under bfloat16 autocast, of random
+clips:
 
 - the channel-wise operators against float64, on this GPU; a wrong one ends the benchmark;
 - seconds of a training step (forward, backward, SGD): ours, and create_x3d of the same sizes in

@@ -91,7 +91,7 @@ class Look(Protocol):
     """The part of a frame that is held, and the views that are made of a window's."""
 
     def take(self, frame: Frame, times: int) -> Sequence[Any]:
-        """What is held of a frame, once for each time that it is shown."""
+        """The things that are held of a frame, one for each time that it is shown."""
 
     def views(self, held: Sequence[Any]) -> tuple[Tensor, ...]:
         """The views of a window's clips, of what was held of its frames: at the end fewer."""
