@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install --quiet --constraint constraints.txt
 
-.PHONY: run test test-all test-peers test-triton sanitize lint install clean bench bench-full
+.PHONY: run test test-all test-peers test-triton gpu sanitize lint install clean bench bench-full
 
 $(VENV)/.installed: pyproject.toml constraints.txt expand3d/networks/ops/kernels.c
 	$(PYTHON) -m venv $(VENV)
@@ -45,6 +45,11 @@ test-peers:
 test-triton: install
 	$(PIP) --editable '.[dev,triton]'
 	$(BIN)/python -m pytest -q tests/networks/ops/test_triton.py
+
+# All that is asked of a machine with a GPU, in at most 8 minutes after the installation.
+gpu: install
+	$(PIP) --editable '.[dev,triton]'
+	benchmarks/gpu.sh --python $(BIN)/python
 
 # The loops in C under AddressSanitizer and UBSan, with GCC.
 sanitize: install

@@ -2,8 +2,9 @@
 
     PYTHONPATH=. .venv-peers/bin/python benchmarks/gpu_step.py [--clips 64] [--repeats 20] [--csv F]
 
-`make test-peers` makes .venv-peers, with pytorchvideo; on a machine with a GPU its torch brings
-Triton. Three tables, all under bfloat16 autocast, on random clips:
+`make test-peers` makes .venv-peers, with pytorchvideo; with `--alone` any environment does. On a
+machine with a GPU its torch brings Triton. Three tables, all under bfloat16 autocast, of random
+clips:
 
 - the channel-wise operators against float64, on this GPU; a wrong one ends the benchmark;
 - seconds of a training step (forward, backward, SGD): ours, and create_x3d of the same sizes in
@@ -76,6 +77,7 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=64, help="clips of a step (default 64)")
     parser.add_argument("--repeats", type=int, default=20)
     parser.add_argument("--compile", action="store_true", help="also ours under torch.compile")
+    parser.add_argument("--alone", action="store_true", help="ours only, without pytorchvideo")
     parser.add_argument("--csv", type=Path, help="also write the tables here, as FILE and FILE.ops")
     options = parser.parse_args()
     if not torch.cuda.is_available():
@@ -157,9 +159,10 @@ def measure_steps(name: str, options: argparse.Namespace) -> Row:
     frames, crop = plan.frames, plan.crop
     variants: dict[str, tuple[nn.Module, torch.memory_format]] = {
         "ours": (family.build(plan), LAYOUT),
-        "pytorchvideo NCDHW": (_peer(frames, crop), torch.contiguous_format),
-        "pytorchvideo channels-last": (_peer(frames, crop), LAYOUT),
     }
+    if not options.alone:
+        variants["pytorchvideo NCDHW"] = (_peer(frames, crop), torch.contiguous_format)
+        variants["pytorchvideo channels-last"] = (_peer(frames, crop), LAYOUT)
     if options.compile:
         variants["ours compiled"] = (family.build(plan), LAYOUT)
     shape = (options.clips, 3, frames, crop, crop)

@@ -2,7 +2,7 @@
 
 A view is one clip in time and one crop in space; a video's probabilities are the mean over its
 views. Codebases disagree about frames and crops, so --views says by whose rule. Clips that trained
-the network are refused.
+the network are refused. Optical flow is made as in its training.
 
 examples:
   expand3d eval quiet-heron                              the test part, 10 views
@@ -21,15 +21,15 @@ from typing import TYPE_CHECKING, Any
 
 from expand3d.cli.flags import add_config_flags, add_force_flag, add_trained_argument
 from expand3d.cli.parser import whole
-from expand3d.cli.sections import DATA_KEYS, given_keys, section_of
+from expand3d.cli.sections import DATA_KEYS, FLOW_KEYS, given_keys, section_of
 from expand3d.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from expand3d.run.evaluate import Evaluated, Wanted
     from expand3d.run.model import Trained
 
-KEYS = (*DATA_KEYS, "seed", "device", "threads", "root", "storage")
-VIEWS = ("pyslowfast", "mmaction2")
+KEYS = (*DATA_KEYS, *FLOW_KEYS, "seed", "device", "threads", "root", "storage")
+VIEWS = ("pyslowfast", "mmaction2", "training")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -59,8 +59,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--views",
         choices=VIEWS,
-        default=VIEWS[0],
-        help=f"whose rule of frames and crops (default: {VIEWS[0]})",
+        help="whose rule of frames and crops; training: as trainings are tested, the only one for "
+        "networks that read optical flow, stacks or segments (default: pyslowfast, else training)",
     )
     parser.add_argument(
         "--calibrate", action="store_true", help="fit a temperature on the validation part"
@@ -102,6 +102,7 @@ def main(args: argparse.Namespace) -> int:
         refuse_occupied(args.out, force=args.force)
     root = args.root or DEFAULT_ROOT
     model = load_trained(args.network, root=root, storage=args.storage)
+    model = model.with_flow(given_keys(args, FLOW_KEYS))
     wanted = _wanted(args, model)
     watch = _lines()
     with SignalStop(watch) as stop:
@@ -129,7 +130,7 @@ def _wanted(args: argparse.Namespace, model: Trained) -> Wanted:
     from expand3d.study.record import DATA
     from expand3d.study.sections import Data, Execution, Training
 
-    given = given_keys(args, KEYS)
+    given = given_keys(args, set(KEYS) - set(FLOW_KEYS))
     own = not any(key in given for key in DATA_KEYS)
     study = model.record.config() if model.record is not None and own else None
     trained_on = model.provenance.get("data", {}).get("source") if own else None

@@ -215,18 +215,18 @@ def chosen(view: StudyView, *, number: int | None, frontier: bool) -> tuple[Tria
 def as_exported(view: StudyView, trial: Trial) -> ExportedNetwork:
     """A trial as it is exported: with the weights of `train`, or of the winner's last training."""
     from expand3d.interop.network import TRAINING_CLIPS, ExportedNetwork
+    from expand3d.run.reading import flow_facts
 
     measured = {"choosing": view.scores.get(trial.number)}
-    extra: dict[str, Any] = {}
+    provenance = dict(trial.provenance)
+    if view.config is not None:
+        provenance |= flow_facts(trial.candidate.plan, view.config.flow_spec())
+    extra: dict[str, Any] = {"provenance": provenance}
     final = view.last_training(trial.number)
     if final is not None:
         measured["final"] = final.score
-        provenance = {**trial.provenance, TRAINING_CLIPS: list(final.clips)}
-        extra = {
-            "recipe": final.recipe.to_json(),
-            "weights": final.weights,
-            "provenance": provenance,
-        }
+        provenance[TRAINING_CLIPS] = list(final.clips)
+        extra |= {"recipe": final.recipe.to_json(), "weights": final.weights}
     scores = {name: asdict(score) for name, score in measured.items() if score is not None}
     return ExportedNetwork.of_trial(
         trial,

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from expand3d.cli.flags import add_config_flags, add_force_flag, add_trained_argument
 from expand3d.cli.parser import whole
-from expand3d.cli.sections import given_keys, section_of
+from expand3d.cli.sections import FLOW_KEYS, given_keys, section_of
 from expand3d.core.errors import ConfigError
 from expand3d.core.files import refuse_present
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from expand3d.run.model import Trained
     from expand3d.run.predict import Found, Predictor, Told, Wanted
 
-KEYS = ("device", "threads", "root", "storage")
+KEYS = (*FLOW_KEYS, "device", "threads", "root", "storage")
 #: Whole videos that are listed on the screen.
 LISTED = 40
 
@@ -90,7 +90,7 @@ def main(args: argparse.Namespace) -> int:
     live = [source for source in wanted.sources if is_live(source)]
     _refuse(args, wanted, live)
     model = load_trained(args.network, root=args.root or DEFAULT_ROOT, storage=args.storage)
-    predictor = Predictor(model, wanted)
+    predictor = Predictor(model.with_flow(given_keys(args, FLOW_KEYS)), wanted)
     watch = PlainWatch(every=2 if sys.stderr.isatty() else 10)
     found: list[Found] = []
     started = time.monotonic()

@@ -14,6 +14,8 @@ DATA_KEYS = (
     *("data", "prefix", "val_data", "group_by_name", "fps", "val", "test", "val_groups"),
     *("test_groups", "skip_bad", "allow_same", "cache_cap"),
 )
+#: Keys of a study that say how optical flow is made.
+FLOW_KEYS = ("flow", "flow_size", "flow_distance", "flow_bound")
 
 
 def given_keys(args: argparse.Namespace, keys: Collection[str]) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from expand3d.cli.flags import add_config_flags, add_force_flag, recipe_field
 from expand3d.cli.parser import number, whole
-from expand3d.cli.sections import DATA_KEYS, given_keys, section_of
+from expand3d.cli.sections import DATA_KEYS, FLOW_KEYS, given_keys, section_of
 from expand3d.core.errors import ConfigError
 from expand3d.core.extras import BALANCES, Extras
 from expand3d.core.recipe import PROFILES, Recipe, get_profile
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from expand3d.run.subject import Subject
     from expand3d.run.train import Wanted
 
-FLOW_KEYS = ("flow", "flow_size", "flow_distance", "flow_bound")
 KEYS = (*DATA_KEYS, *FLOW_KEYS, "seed", "device", "threads", "root", "storage")
 #: The recipe of the papers.
 PROFILE = "paper"
@@ -95,6 +94,20 @@ def add_recipe_flags(parser: argparse.ArgumentParser) -> None:
         help="a field of the profile that differs; may be given several times",
     )
     add("--mixup", type=float, default=0.0, metavar="A", help="mix clips by Beta(A, A)")
+    add(
+        "--rand-augment",
+        type=whole(0),
+        default=0,
+        metavar="N",
+        help="put each clip through N random operations of RandAugment",
+    )
+    add(
+        "--rand-magnitude",
+        type=float,
+        default=9.0,
+        metavar="M",
+        help="their strength, from 0 to 10 (default: 9)",
+    )
     add(
         "--ema",
         type=float,
@@ -192,7 +205,14 @@ def _wanted(args: argparse.Namespace, subject: Subject) -> Wanted:
         execution=section_of(Execution, given),
         out=out,
         recipe=recipe_of(args, flip=flip),
-        extras=Extras(args.mixup, args.balance, args.ema, args.precise_bn),
+        extras=Extras(
+            args.mixup,
+            args.balance,
+            args.ema,
+            args.precise_bn,
+            args.rand_augment,
+            args.rand_magnitude,
+        ),
         seed=seed,
         init=args.init or (study.init if study is not None else SCRATCH),
         with_val=args.with_val,
@@ -240,6 +260,7 @@ def _outcome(wanted: Wanted, network: ExportedNetwork, why_not: str | None) -> d
         "scores": dict(network.scores),
         "measured_on": network.provenance["measured_on"],
         "kept": network.provenance["kept"],
+        "extras": network.provenance["extras"],
         "in_record": why_not is None and wanted.known is not None,
         "not_in_record": why_not,
     }

@@ -109,6 +109,8 @@ def _linspace(first: float, last: float, count: int) -> NDArray[np.float32]:
     return found
 
 
+#: The rule that is no codebase's: views as trainings are tested.
+TRAINING = "training"
 RULES: dict[str, Rule] = {"pyslowfast": PySlowFast(), "mmaction2": MMAction2()}
 
 
@@ -166,14 +168,19 @@ def read_views(path: Path, plan: Plan, protocol: MultiView) -> Tensor:
     return torch.stack(views)
 
 
+def reads_one_clip(plan: Plan) -> bool:
+    """True of a network that reads one clip of frames: no flow, stacks or segments."""
+    first = plan.inputs[0]
+    alone = len(plan.inputs) == 1 and first.segments == 1
+    return alone and first.kind == "rgb" and first.reach == 1
+
+
 def refuse_other_inputs(plan: Plan) -> None:
     """ConfigError where a network reads other than one clip of frames."""
-    inputs = plan.inputs
-    first = inputs[0]
-    if len(inputs) != 1 or first.kind != "rgb" or first.segments != 1 or first.reach != 1:
+    if not reads_one_clip(plan):
         raise ConfigError(
             f"{plan.family} reads {', '.join(plan.kinds)}: only networks that read one clip of "
-            "frames are tested by views of whole videos"
+            f"frames are tested by another codebase's views; give --views {TRAINING}"
         )
 
 

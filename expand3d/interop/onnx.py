@@ -167,7 +167,10 @@ def metadata_of(network: ExportedNetwork, *, pixels: bool) -> dict[str, str]:
         if pixels
         else f"float32 N x C x T x H x W; a frame's bytes are (x / 255 - {MEAN}) / {STD}"
     )
+    # How optical flow was made, where it reads any.
+    flow = {"flow": json.dumps(made)} if (made := network.provenance.get("flow")) else {}
     return {
+        **flow,
         "labels": json.dumps(list(network.classes), ensure_ascii=False),
         "inputs": json.dumps(inputs),
         "input_format": bytes_or_floats,

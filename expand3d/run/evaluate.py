@@ -18,16 +18,18 @@ from expand3d.core.scores import Summary, means_of, summary, wilson
 from expand3d.data.crops import test_crop
 from expand3d.data.hashes import sha256
 from expand3d.data.manifest import Manifest, Video
-from expand3d.data.protocols import MultiView, read_views, refuse_other_inputs
+from expand3d.data.protocols import TRAINING, MultiView, read_views, reads_one_clip
+from expand3d.data.protocols import refuse_other_inputs as refuse_codebases
 from expand3d.data.splits import RULE
 from expand3d.run.events import Watch
 from expand3d.run.model import Trained
 from expand3d.run.prepare.bench import device_for, threads_for
 from expand3d.run.prepare.data import manifest_of, parts_of
+from expand3d.run.reading import file_views, flow_facts
 from expand3d.study.sections import Data, Execution
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from expand3d.training.views import Views
 
 PARTS = ("train", "val", "test", "all")
 #: Clips that a refusal or a note names.
@@ -38,15 +40,17 @@ NAMED = 3
 class Wanted:
     """The evaluation that is wanted: which clips, and how many views of each.
 
-    `crop` is the side of a view in pixels; None is the papers': the training crop, and 128/112 of
-    it where there are three crops. `calibrate` fits a temperature on the validation part. `known`
-    is what a study's record says of its data, whose parts `seed` draws.
+    `views` is the rule of frames and crops: None is pyslowfast's, of networks that read other than
+    one clip of frames the trainings'. `crop` is the side of a view in pixels; None is the papers':
+    the training crop, and 128/112 of it where there are three crops. `calibrate` fits a temperature
+    on the validation part. `known` is what a study's record says of its data, whose parts `seed`
+    draws.
     """
 
     data: Data
     execution: Execution
     part: str = "all"
-    views: str = "pyslowfast"
+    views: str | None = None
     clips: int = 10
     crops: int = 1
     crop: int | None = None
@@ -101,6 +105,12 @@ class Evaluated:
         assert means is not None, "there are clips"
         return summary(means, self.by_class)
 
+    @property
+    def _flow(self) -> dict[str, Any]:
+        """The settings of the flow that was read, if any."""
+        flow = self.model.reading.flow
+        return {} if flow is None else flow_facts(self.model.plan, flow)
+
     def to_json(self) -> dict[str, Any]:
         """Everything but the probabilities."""
         found, protocol = self.summary, self.protocol
@@ -117,6 +127,7 @@ class Evaluated:
                 "crops": protocol.crops,
                 "crop": protocol.crop,
                 "target_fps": protocol.target_fps,
+                **self._flow,
             },
             "top1": found.top1,
             "top1_interval": found.top1_ci,
@@ -151,13 +162,11 @@ def evaluate(
     """The scores of `wanted.part` of the videos; Interrupted once `stop` says so.
 
     ConfigError where the data has classes that the network does not know, where clips have trained
-    it, or where it reads other than one clip of frames. `tell` is told videos done, all of them,
+    it, or where its clips cannot be seen by the rule. `tell` is told videos done, all of them,
     and the accuracy so far.
     """
     watch = watch or Watch()
-    refuse_other_inputs(model.plan)
-    if wanted.crops not in (1, 3):
-        raise ConfigError(f"crops = {wanted.crops} must be 1 or 3")
+    protocol = _protocol(wanted, model)
     manifest = labelled(manifest_of(wanted.data, watch), model)
     chosen = _chosen(wanted, manifest, watch)
     seen = _seen(model, chosen[wanted.part])
@@ -166,13 +175,6 @@ def evaluate(
             f"{len(seen)} of the {len(chosen[wanted.part])} clips trained this network, such as "
             f"{', '.join(seen[:NAMED])}; choose others by --part, or add --allow-seen"
         )
-    protocol = MultiView(
-        rule=wanted.views,
-        clips=wanted.clips,
-        crops=wanted.crops,
-        crop=wanted.crop or test_crop(model.plan.crop, wanted.crops),
-        target_fps=model.fps,
-    )
     execution = wanted.execution
     answers = model.answers(device=device_for(execution.device), threads=threads_for(execution))
     started = time.monotonic()
@@ -184,7 +186,7 @@ def evaluate(
         for done, (video, found) in enumerate(_read(videos, model, protocol, wanted, skipped), 1):
             if stop():
                 raise Interrupted(f"stopped after {done - 1} of {len(videos)} clips")
-            mean = answers.probabilities((found,)).mean(dim=0).numpy()
+            mean = answers.probabilities(found).mean(dim=0).numpy()
             if not np.isfinite(mean).all():
                 raise ConfigError(f"{model.title}: its output for {video.key} is not finite")
             rows.append(mean)
@@ -217,6 +219,19 @@ def evaluate(
         len(seen),
         skipped,
     )
+
+
+def _protocol(wanted: Wanted, model: Trained) -> MultiView:
+    """The test that is wanted; ConfigError where the network cannot be seen so."""
+    rule = wanted.views or ("pyslowfast" if reads_one_clip(model.plan) else TRAINING)
+    if wanted.crops not in (1, 3):
+        raise ConfigError(f"crops = {wanted.crops} must be 1 or 3")
+    own = test_crop(model.plan.crop, wanted.crops)
+    if rule != TRAINING:
+        refuse_codebases(model.plan)
+    elif wanted.crop not in (None, own):
+        raise ConfigError(f"crop = {wanted.crop}: views as trainings are tested have {own} pixels")
+    return MultiView(rule, wanted.clips, wanted.crops, wanted.crop or own, model.fps)
 
 
 def labelled(manifest: Manifest, model: Trained) -> Manifest:
@@ -268,13 +283,18 @@ def _read(
     protocol: MultiView,
     wanted: Wanted,
     skipped: dict[str, str],
-) -> Iterator[tuple[Video, Tensor]]:
+) -> Iterator[tuple[Video, Views]]:
     """The views of each video, read ahead; of videos that cannot be read, by choice, none."""
     from expand3d.training.batches import ahead
 
-    def make(number: int) -> Tensor | str:
+    plan, clips, crops = model.plan, protocol.clips, protocol.crops
+
+    def make(number: int) -> Views | str:
+        path = videos[number].path
         try:
-            return read_views(videos[number].path, model.plan, protocol)
+            if protocol.rule == TRAINING:
+                return file_views(path, plan, model.reading, clips=clips, crops=crops)
+            return (read_views(path, plan, protocol),)
         except DataError as error:
             if not wanted.data.skip_bad:
                 raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,9 +11,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from expand3d.core.errors import ConfigError, ExportError
 from expand3d.core.genotype import Plan
+from expand3d.data.flow.store import FlowSpec
+from expand3d.data.in_memory import Reading
 from expand3d.interop.json_folder import NETWORK, load_export
 from expand3d.interop.network import TRAINING_CLIPS
 from expand3d.networks import plan_from_json
+from expand3d.run.reading import FLOW, reading_of, with_flow_keys
 from expand3d.study.record import DATA, Record
 from expand3d.study.sections import is_path
 from expand3d.study.trained import trained
@@ -39,19 +43,25 @@ class Answers(Protocol):
 class Trained:
     """A trained network: a folder's, a study's, or an ONNX file's.
 
-    `clips` are hashes of the clips that trained it, as far as they are known. `seed` is that of the
-    parts of its data. `weights` is a safetensors file, or None where `onnx` is the file.
+    `reading` is the form in which its training read videos. `clips` are hashes of the clips that
+    trained it, as far as they are known. `weights` is a safetensors file, or None where `onnx` is
+    the file.
     """
 
     title: str
     plan: Plan
     classes: tuple[str, ...]
-    fps: float
+    reading: Reading
     weights: Path | None
     onnx: Path | None = None
     clips: frozenset[str] = field(default=frozenset(), repr=False)
     provenance: Mapping[str, Any] = field(default_factory=dict, repr=False)
     record: Record | None = field(default=None, repr=False)
+
+    @property
+    def fps(self) -> float:
+        """The frame rate that it reads."""
+        return self.reading.fps
 
     def build(self) -> nn.Module:
         """The network in eval mode with its weights; ConfigError of an ONNX file."""
@@ -64,6 +74,14 @@ class Trained:
         network = get_family(self.plan.family).build(self.plan, dropout=0.0)
         network.load_state_dict(load_file(self.weights))
         return network.eval()
+
+    def with_flow(self, given: Mapping[str, Any]) -> Trained:
+        """The same, whose flow is made by these keys of a study where they are given.
+
+        ConfigError where it reads none, or reads some and nobody says how that was made.
+        """
+        reading = with_flow_keys(self.reading, self.plan, given, self.title)
+        return dataclasses.replace(self, reading=reading)
 
     def answers(self, *, device: str, threads: int, views: int = VIEWS) -> Answers:
         """Probabilities by the network; `views` are those of a pass."""
@@ -97,11 +115,21 @@ def _of_folder(path: Path) -> Trained:
         title=str(path),
         plan=network.plan,
         classes=network.classes,
-        fps=network.target_fps or 30.0,
+        reading=reading_of(
+            network.plan,
+            network.target_fps or 30.0,
+            recipe=network.recipe,
+            flow=_flow(network.provenance),
+        ),
         weights=network.weights,
         clips=frozenset(network.provenance.get(TRAINING_CLIPS, ())),
         provenance=network.provenance,
     )
+
+
+def _flow(facts: Mapping[str, Any]) -> FlowSpec | None:
+    """The settings of flow that an export keeps; None where it has none."""
+    return FlowSpec(**facts[FLOW]) if FLOW in facts else None
 
 
 def _refuse_nameless(title: str, classes: tuple[str, ...]) -> None:
@@ -123,19 +151,23 @@ def _of_study(text: str, root: str, storage: str | None) -> Trained:
     if wanted in in_full:
         kept = in_full[wanted]
         file, clips = record.folder.path / kept["weights"], frozenset(kept["clips"])
+        recipe = kept["recipe"]
     elif final is not None and final["trial"] == wanted and final["weights"]:
         file, clips = record.folder.weights / final["weights"], frozenset(record.clips_of_last())
+        recipe = final["recipe"]
     else:
         raise ConfigError(
             f"no weights of trial {wanted} were kept; train it with: expand3d train {name}:{wanted}"
         )
     if not file.is_file():
         raise ConfigError(f"{file}, the weights of trial {wanted}, is missing")
+    config, plan = record.config(), trial.candidate.plan
+    flow = config.flow_spec()
     return Trained(
         title=f"{name}, trial {wanted}",
-        plan=trial.candidate.plan,
+        plan=plan,
         classes=tuple(data["classes"]),
-        fps=record.config().fps,
+        reading=reading_of(plan, config.fps, recipe=recipe, flow=flow, began=data),
         weights=file,
         clips=clips,
         record=record,
@@ -154,6 +186,7 @@ def _of_onnx(file: Path) -> Trained:
         facts = session.get_modelmeta().custom_metadata_map
         plan = plan_from_json(json.loads(facts["plan"]))
         classes, fps = tuple(json.loads(facts["labels"])), json.loads(facts["target_fps"])
+        flow = _flow({FLOW: json.loads(facts[FLOW])} if FLOW in facts else {})
     except KeyError as error:
         raise ExportError(
             f"{file} lacks the fact {error} that `expand3d export --to onnx` writes"
@@ -161,7 +194,8 @@ def _of_onnx(file: Path) -> Trained:
     except Exception as error:  # whatever ONNX Runtime raises
         raise ExportError(f"{file} is no ONNX file: {str(error).splitlines()[0]}") from None
     _refuse_nameless(str(file), classes)
-    return Trained(str(file), plan, classes, fps or 30.0, None, onnx=file)
+    reading = reading_of(plan, fps or 30.0, flow=flow)
+    return Trained(str(file), plan, classes, reading, None, onnx=file)
 
 
 class _Torch:

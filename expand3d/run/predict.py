@@ -19,13 +19,16 @@ from expand3d.core.spans import Span, Window, spans_of
 from expand3d.data.decode import decode_to
 from expand3d.data.layouts.folders import VIDEO_SUFFIXES
 from expand3d.data.live import is_live, live_frames
-from expand3d.data.protocols import MultiView, read_views, refuse_other_inputs
-from expand3d.data.sliding import Seen, Slider, Sliding
+from expand3d.data.protocols import MultiView, read_views, reads_one_clip
+from expand3d.data.sliding import Look, Seen, Slider, Sliding
 from expand3d.data.video_info import Frame
 from expand3d.run.model import Trained
+from expand3d.run.reading import AsTrained, file_views, refuse_slow_flow
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from expand3d.training.views import Views
 
 #: Windows of a file that go through the network together.
 TOGETHER = 8
@@ -104,13 +107,14 @@ class Predictor:
     """A trained network that looks at videos; ConfigError where it cannot do what is wanted."""
 
     def __init__(self, model: Trained, wanted: Wanted) -> None:
-        refuse_other_inputs(model.plan)
         self.model, self.wanted = model, wanted
+        for source in filter(is_live, wanted.sources):
+            refuse_slow_flow(model.reading, source)
         self._background = _label(model, wanted.background)
         if not 0 <= wanted.threshold <= 1:
             raise ConfigError(f"--threshold {wanted.threshold:g} must lie in [0, 1]")
         self._sliding = Sliding.of(
-            model.plan, model.fps, window=wanted.window, stride=wanted.stride
+            model.plan, model.fps, window=wanted.window, stride=wanted.stride, clip=_clip(model)
         )
         self._answers = model.answers(device=wanted.device, threads=wanted.threads, views=TOGETHER)
         self._features = _Features(self._answers, model) if wanted.features else None
@@ -119,19 +123,29 @@ class Predictor:
         """The labels of a file; Interrupted once `stop` says so."""
         if self.wanted.slides:
             return self._slid(source, stop)
-        plan, fps = self.model.plan, self.model.fps
-        test = MultiView(self.wanted.views, self.wanted.clips, 1, plan.crop, fps)
-        views = read_views(Path(source), plan, test)
-        probabilities, features = self._answer(views[:, None])
+        plan, clips = self.model.plan, self.wanted.clips
+        if reads_one_clip(plan):
+            test = MultiView(self.wanted.views, clips, 1, plan.crop, self.model.fps)
+            views: Views = (read_views(Path(source), plan, test),)
+        else:
+            views = file_views(Path(source), plan, self.model.reading, clips=clips, crops=1)
+        probabilities, features = self._answer([views])
         from expand3d.data.decode import verify
 
         seconds = verify(Path(source)).duration_s
-        window = Window(0.0, seconds, probabilities.mean(axis=0))
-        kept = None if features is None else features.mean(axis=0, keepdims=True)
-        return self._found(source, seconds, [window], kept)
+        window = Window(0.0, seconds, probabilities[0])
+        return self._found(source, seconds, [window], features)
+
+    def _slider(self) -> Slider:
+        """A look at another video."""
+        model, sliding = self.model, self._sliding
+        look: Look | None = None
+        if not reads_one_clip(model.plan):
+            look = AsTrained(model.plan, model.reading, clips=sliding.count)
+        return Slider(sliding, look)
 
     def _slid(self, source: str, stop: Callable[[], bool]) -> Found:
-        slider, waiting, windows = Slider(self._sliding), list[Seen](), list[Window]()
+        slider, waiting, windows = self._slider(), list[Seen](), list[Window]()
         rows: list[NDArray[np.float32]] = []
 
         def answer(least: int) -> None:
@@ -167,7 +181,7 @@ class Predictor:
 
         Windows that wait while newer ones are whole are dropped, so that the delay stays small.
         """
-        slider, windows, dropped = Slider(self._sliding), list[Window](), 0
+        slider, windows, dropped = self._slider(), list[Window](), 0
         rows: list[NDArray[np.float32]] = []
         with closing(live_frames(source, fps=self.model.fps)) as stream:
             for came in stream:
@@ -192,18 +206,21 @@ class Predictor:
         """Answer windows together, and add what was found."""
         if not seen:
             return
-        import torch
-
-        probabilities, features = self._answer(torch.stack([each.clips for each in seen]))
+        probabilities, features = self._answer([each.views for each in seen])
         for each, row in zip(seen, probabilities, strict=True):
             windows.append(Window(each.start, each.end, row))
         if features is not None:
             rows.append(features)
 
-    def _answer(self, clips: Tensor) -> tuple[NDArray[np.float64], NDArray[np.float32] | None]:
-        """The mean probabilities, and the mean features, of windows x clips x T x H x W x 3."""
-        count, each = clips.shape[:2]
-        found = self._answers.probabilities((clips.flatten(0, 1),)).numpy()
+    def _answer(
+        self, windows: Sequence[Views]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float32] | None]:
+        """The mean probabilities, and the mean features, of windows with as many views each."""
+        import torch
+
+        count, each = len(windows), len(windows[0][0])
+        together = tuple(torch.cat(views) for views in zip(*windows, strict=True))
+        found = self._answers.probabilities(together).numpy()
         if not np.isfinite(found).all():
             raise ConfigError(f"{self.model.title}: its output is not finite")
         mean = found.reshape(count, each, -1).mean(axis=1)
@@ -221,6 +238,14 @@ class Predictor:
     ) -> Found:
         spans = spans_of(windows, threshold=self.wanted.threshold, background=self._background)
         return Found(source, seconds, tuple(windows), spans, features)
+
+
+def _clip(model: Trained) -> int:
+    """Frames of a video that the network's clip is made of."""
+    from expand3d.training.views import clip_frames
+
+    flow = model.reading.flow
+    return clip_frames(model.plan, distance=1 if flow is None else flow.distance)
 
 
 def _label(model: Trained, name: str | None) -> int | None:
@@ -243,6 +268,8 @@ class _Features:
         network = getattr(answers, "network", None)
         if network is None:
             raise ConfigError("--features needs a network with weights, not an ONNX file")
+        if not reads_one_clip(model.plan):
+            raise ConfigError("--features are of networks that read one clip of frames")
         last = [
             module
             for module in network.modules()

@@ -45,11 +45,9 @@ from expand3d.run.prepare.data import (
     with_flow,
 )
 from expand3d.run.prepare.sizes import Form, sizes_of
+from expand3d.run.reading import flow_facts
 from expand3d.study.sections import Data, Execution
 from expand3d.study.session import Session
-
-if TYPE_CHECKING:
-    pass
 
 if TYPE_CHECKING:
     from expand3d.training.peers import Peers
@@ -169,6 +167,11 @@ def prepare_training(wanted: Wanted, watch: Watch) -> Prepared:
     if recipe.flip and (note := mirror_note(names)):
         raise ConfigError(f"flip = true: {note}; set flip = false")
     plan = family.resolve(wanted.genotype, num_classes=len(names))
+    if wanted.extras.rand_augment and not plan.sources <= {"frames"}:
+        raise ConfigError(
+            f"rand_augment changes colours and shapes of frames, and {plan.family} reads optical "
+            "flow too; leave it out"
+        )
     infos = videos.report.infos
     largest, frames = measures(videos, infos, config.fps)
     sizes = sizes_of(wanted.known, largest=largest, frames=frames, crop=plan.crop, recipe=recipe)
@@ -327,6 +330,7 @@ def _network(wanted: Wanted, ready: Prepared, training: Training) -> ExportedNet
         "session": dataclasses.asdict(Session.start()),
         "notes": list(training.notes),
         "log": LOG,
+        **flow_facts(ready.plan, wanted.data.flow_spec()),
     }
     return ExportedNetwork(
         study=wanted.title,

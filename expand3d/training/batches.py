@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from expand3d.core.extras import PLAIN, Extras
 from expand3d.core.genotype import Plan
@@ -53,12 +53,26 @@ def train_batch(
         train_view(store, indices[place], plan=plan, recipe=recipe, seed=seed, epoch=epoch)
         for epoch, place in chosen
     ]
+    if extras.rand_augment:
+        keys = [("rand augment", seed, epoch, store.keys[indices[at]]) for epoch, at in chosen]
+        views = [_augmented(*pair, extras) for pair in zip(views, keys, strict=True)]
     batch = _stacked(views, [store.labels[indices[visit.position]] for visit in chosen])
     if not extras.mixup:
         return batch
     drawn = float(sampling.generator("mixup", seed, start).beta(extras.mixup, extras.mixup))
     # Of each pair both mixtures are in the batch, so that the larger share can stand first.
     return batch._replace(share=max(drawn, 1 - drawn))
+
+
+def _augmented(view: Views, key: Sequence[Any], extras: Extras) -> Views:
+    """The inputs of a visit, all through the operations that `key` draws."""
+    from expand3d.training.rand_augment import rand_augment
+
+    count, magnitude = extras.rand_augment, extras.rand_magnitude
+    return tuple(
+        rand_augment(each, count=count, magnitude=magnitude, draws=sampling.generator(*key))
+        for each in view
+    )
 
 
 def test_batch(

@@ -57,12 +57,26 @@ def _segments(plan: Plan) -> int:
     return max(each.segments for each in plan.inputs)
 
 
+def clip_frames(plan: Plan, *, distance: int = 1) -> int:
+    """Frames of a video that a clip is made of, all segments one after the other.
+
+    `distance` is that of the two images of a field of flow.
+    """
+    spans = []
+    for each in plan.inputs:
+        apart = 1 if each.made_of.source == "frames" else distance
+        spans.append(each.segments * _span_of(each, stride=each.stride, apart=apart))
+    return max(plan.duration, *spans)
+
+
 def _span(store: ClipStore, each: Input) -> int:
     """Frames from the first to the last that a segment of an input is made of."""
-    source = each.made_of.source
-    apart = step_of(store, source)
-    fields = 1 if source != "frames" else 0  # a field of flow reaches to a later frame
-    return (each.frames - 1) * _stride(store, each) + (each.reach - 1 + fields) * apart + 1
+    return _span_of(each, stride=_stride(store, each), apart=step_of(store, each.made_of.source))
+
+
+def _span_of(each: Input, *, stride: int, apart: int) -> int:
+    fields = 1 if each.made_of.source != "frames" else 0  # a field of flow reaches to a later frame
+    return (each.frames - 1) * stride + (each.reach - 1 + fields) * apart + 1
 
 
 def _starts(

@@ -21,7 +21,7 @@ def seen(sliding: Sliding, frames: int) -> list[tuple[float, float, list[list[in
         (
             window.start,
             window.end,
-            [[int(frame.float().mean()) for frame in c] for c in window.clips],
+            [[int(frame.float().mean()) for frame in c] for c in window.views[0]],
         )
         for window in found
     ]

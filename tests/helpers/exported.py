@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 from expand3d.core.genotype import Genotype
 from expand3d.interop.json_folder import write
 from expand3d.interop.network import ExportedNetwork
+from expand3d.networks import get_family
 from expand3d.networks.families.x3d import FAMILY
 
 #: 0.5 MFLOPs: two frames of 32 x 32 pixels.
@@ -26,12 +27,13 @@ def exported(
     **fields: Any,
 ) -> Path:
     """The folder, which now holds the network; its weights depend on nothing else."""
-    plan = FAMILY.resolve(genotype, num_classes=max(1, len(classes)))
+    family = get_family(genotype.family)
+    plan = family.resolve(genotype, num_classes=max(1, len(classes)))
     with torch.random.fork_rng():
         torch.manual_seed(1)
-        network = FAMILY.build(plan)
+        network = family.build(plan)
     for module in network.modules():  # as after a training: nothing is near zero
-        if isinstance(module, torch.nn.BatchNorm3d):
+        if isinstance(module, torch.nn.BatchNorm3d) and module.weight is not None:
             torch.nn.init.ones_(module.weight)
     file = folder.with_suffix(".safetensors")
     save_file(network.state_dict(), file)

@@ -25,7 +25,7 @@ from expand3d.training.tasks.classify import ClassifyTask, classify, train
 from tests.helpers.train_toys import make_plan, make_recipe, make_store
 
 TRAIN, VAL, TEST = tuple(range(12)), tuple(range(12, 18)), tuple(range(18, 24))
-ALL = Extras(mixup=0.4, balance="resample", ema=0.9, precise_bn=2)
+ALL = Extras(mixup=0.4, balance="resample", ema=0.9, precise_bn=2, rand_augment=2)
 #: 6 steps of 2 passes of 4 clips: four epochs of 12 clips.
 RECIPE = make_recipe(clip_visits=48)
 

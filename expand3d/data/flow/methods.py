@@ -17,7 +17,10 @@ Field = NDArray[np.float32]
 
 
 class Method(Protocol):
-    """A method of optical flow, made with its own settings."""
+    """A method of optical flow, made with its own settings.
+
+    Its class may say `live = False`: a pair of images takes longer than a camera's next frame.
+    """
 
     def __call__(self, before_HW: Grey, after_HW: Grey) -> Field:
         """H x W x 2: where each pixel of `before` has gone in `after`, in pixels right and down."""
@@ -49,6 +52,8 @@ class Farneback:
 
 class TvL1:
     """Total variation with an L1 data term (Zach et al. 2007), OpenCV's defaults."""
+
+    live = False
 
     def __init__(self) -> None:
         cv2 = opencv()

@@ -192,16 +192,31 @@ def flow_of(
     clip_THWC: NDArray[np.uint8], spec: FlowSpec, source: Source = "flow"
 ) -> list[NDArray[np.float32]]:
     """The fields h x w x 2 of a clip in pixels at the spec's size; zeros for too few frames."""
-    method: Method = FLOWS.load(spec.method)()
-    images = [_image(frame, spec.short_side) for frame in clip_THWC]
+    pairs = Pairs(spec)
+    images = [pairs.image(frame) for frame in clip_THWC]
     if len(images) <= spec.distance:
         return [np.zeros((*images[0].shape, 2), np.float32)]
-    pairs = zip(images, images[spec.distance :], strict=False)
-    find = _FINDERS[source]
-    return [find(method, before, after) for before, after in pairs]
+    later = images[spec.distance :]
+    return [pairs.field(*pair, source) for pair in zip(images, later, strict=False)]
 
 
 Grey = NDArray[np.uint8]
+
+
+class Pairs:
+    """Flow of single pairs of frames by a spec, in one thread."""
+
+    def __init__(self, spec: FlowSpec) -> None:
+        self._short_side = spec.short_side
+        self._method: Method = FLOWS.load(spec.method)()
+
+    def image(self, frame_HWC: NDArray[np.uint8]) -> Grey:
+        """The grey image of a frame at the size that flow is computed at."""
+        return _image(frame_HWC, self._short_side)
+
+    def field(self, before: Grey, after: Grey, source: Source = "flow") -> NDArray[np.float32]:
+        """The field h x w x 2 in pixels between two images."""
+        return _FINDERS[source](self._method, before, after)
 
 
 def _plain(method: Method, before: Grey, after: Grey) -> NDArray[np.float32]:
