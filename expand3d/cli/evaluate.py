@@ -4,11 +4,17 @@ A view is one clip in time and one crop in space; a video's probabilities are th
 views. Codebases disagree about frames and crops, so --views says by whose rule. Clips that trained
 the network are refused.
 
+Networks of several streams, such as two-stream networks, and of segments, such as TSN, are tested
+on the clips of their study: each stream alone beside all of them. --part folds scores every clip by
+the network that was trained without it (of `baselines --keep-weights`); --segments 25 is TSN's
+test.
+
 examples:
   expand3d eval quiet-heron                              the test part, 10 views
   expand3d eval quiet-heron:7 --crops 3 --calibrate --out heron-7-eval
   expand3d eval ./fine-tuned --data list.csv --part all --clips 1
   expand3d eval ./heron-onnx/model.onnx --data videos/
+  expand3d eval quiet-heron:12 --part folds --svm
 """
 
 from __future__ import annotations
@@ -30,6 +36,8 @@ if TYPE_CHECKING:
 
 KEYS = (*DATA_KEYS, "seed", "device", "threads", "root", "storage")
 VIEWS = ("pyslowfast", "mmaction2")
+#: The part of all clips, each scored by the network that was trained without it.
+FOLDS = "folds"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_trained_argument(parser)
     parser.add_argument(
         "--part",
-        choices=("train", "val", "test", "all"),
+        choices=("train", "val", "test", "all", FOLDS),
         help="clips to score (default: test of the data that it was trained on, all of others)",
     )
     parser.add_argument(
@@ -63,6 +71,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"whose rule of frames and crops (default: {VIEWS[0]})",
     )
     parser.add_argument(
+        "--segments",
+        type=whole(1),
+        metavar="N",
+        help="parts of a clip that a network of segments looks at (default: as it was trained)",
+    )
+    parser.add_argument(
+        "--svm",
+        action="store_true",
+        help="fuse the streams by a linear SVM fitted on the training clips, too",
+    )
+    parser.add_argument(
         "--calibrate", action="store_true", help="fit a temperature on the validation part"
     )
     parser.add_argument(
@@ -76,7 +95,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print the outcome as JSON")
 
 
-def _lines() -> Any:
+def lines() -> Any:
     """A watch that says how far the evaluation is."""
     from expand3d.cli.live import PlainWatch
 
@@ -90,6 +109,7 @@ def _lines() -> Any:
 
 def main(args: argparse.Namespace) -> int:
     """Evaluate and print the scores; 0, or 130 where it was stopped."""
+    from expand3d.cli.evaluate_streams import reads_streams, streams_main
     from expand3d.cli.outcome import SignalStop
     from expand3d.cli.words import duration
     from expand3d.core.files import refuse_occupied
@@ -101,9 +121,15 @@ def main(args: argparse.Namespace) -> int:
     if args.out is not None:
         refuse_occupied(args.out, force=args.force)
     root = args.root or DEFAULT_ROOT
+    if args.part == FOLDS:
+        return streams_main(args)
     model = load_trained(args.network, root=root, storage=args.storage)
+    if reads_streams(model):
+        return streams_main(args)
+    if args.segments or args.svm:
+        raise ConfigError("--segments and --svm are for networks of segments and of streams")
     wanted = _wanted(args, model)
-    watch = _lines()
+    watch = lines()
     with SignalStop(watch) as stop:
         try:
             found = evaluate(model, wanted, watch=watch, stop=stop, tell=watch.scored)
