@@ -95,7 +95,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print the outcome as JSON")
 
 
-def lines() -> Any:
+def _lines() -> Any:
     """A watch that says how far the evaluation is."""
     from expand3d.cli.live import PlainWatch
 
@@ -122,14 +122,14 @@ def main(args: argparse.Namespace) -> int:
         refuse_occupied(args.out, force=args.force)
     root = args.root or DEFAULT_ROOT
     if args.part == FOLDS:
-        return streams_main(args)
+        return streams_main(args, keys=KEYS, watch=_lines())
     model = load_trained(args.network, root=root, storage=args.storage)
     if reads_streams(model):
-        return streams_main(args)
+        return streams_main(args, keys=KEYS, watch=_lines())
     if args.segments or args.svm:
         raise ConfigError("--segments and --svm are for networks of segments and of streams")
     wanted = _wanted(args, model)
-    watch = lines()
+    watch = _lines()
     with SignalStop(watch) as stop:
         try:
             found = evaluate(model, wanted, watch=watch, stop=stop, tell=watch.scored)

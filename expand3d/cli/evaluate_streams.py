@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
-from typing import TYPE_CHECKING
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Any
 
 from expand3d.cli.sections import given_keys, section_of
 from expand3d.core.errors import ConfigError
@@ -24,9 +25,11 @@ def reads_streams(model: Trained) -> bool:
     return model.record is not None and (several or inputs[0].segments > 1)
 
 
-def streams_main(args: argparse.Namespace) -> int:
-    """Score each stream and all together, and print them; 0, or 130 where it was stopped."""
-    from expand3d.cli.evaluate import KEYS, lines
+def streams_main(args: argparse.Namespace, *, keys: Collection[str], watch: Any) -> int:
+    """Score each stream and all together, and print them; 0, or 130 where it was stopped.
+
+    `keys` are those of a study that may be given; `watch` is told how far it is.
+    """
     from expand3d.cli.outcome import SignalStop
     from expand3d.core.files import make_folder, write_whole
     from expand3d.core.result import Interrupted
@@ -39,7 +42,7 @@ def streams_main(args: argparse.Namespace) -> int:
         raise ConfigError(f"--part {part}: networks of streams are scored by test or by folds")
     wanted = Wanted(
         args.network,
-        section_of(Execution, given_keys(args, KEYS)),
+        section_of(Execution, given_keys(args, keys)),
         args.root or DEFAULT_ROOT,
         args.storage,
         part=part,
@@ -48,7 +51,6 @@ def streams_main(args: argparse.Namespace) -> int:
         segments=args.segments,
         svm=args.svm,
     )
-    watch = lines()
     with SignalStop(watch) as stop:
         try:
             found = evaluate_streams(wanted, watch=watch, stop=stop, tell=watch.scored)

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from expand3d.run.subject import Subject
     from expand3d.run.train import Wanted
 
-FLOW_KEYS = ("flow", "flow_size", "flow_distance", "flow_bound")
+FLOW_KEYS = ("flow", "flow_size", "flow_distance", "flow_bound", "flow_data")
 KEYS = (*DATA_KEYS, *FLOW_KEYS, "seed", "device", "threads", "root", "storage")
 #: The recipe of the papers.
 PROFILE = "paper"

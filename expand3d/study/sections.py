@@ -152,6 +152,11 @@ class Data(Section):
     flow_size: Count = _of_data("short side in pixels at which flow is computed", 128)
     flow_distance: Count = _of_data("frames from one image of flow to the other", 1)
     flow_bound: Positive = _of_data("largest vector of flow in pixels", 20.0)
+    flow_data: Annotated[Text, Example("flow/")] | None = _of_data(
+        "folder of flow by another tool (flow_x_00001.jpg, u/ and v/), read and not computed",
+        None,
+        "DIR",
+    )
 
     @model_validator(mode="after")
     def _refuse_parts(self) -> Self:
@@ -174,12 +179,14 @@ class Data(Section):
 
     def absolute(self) -> Self:
         """The same with the paths of the data independent of the working folder."""
-        if self.data == BUNDLED or self.data.startswith(OWN):
-            return self
         from expand3d.data.source import absolute
 
+        flow = absolute(self.flow_data) if self.flow_data else None
+        if self.data == BUNDLED or self.data.startswith(OWN):
+            return dataclasses.replace(self, flow_data=flow)
         prefix, val = (absolute(path) if path else None for path in (self.prefix, self.val_data))
-        return dataclasses.replace(self, data=absolute(self.data), prefix=prefix, val_data=val)
+        data = absolute(self.data)
+        return dataclasses.replace(self, data=data, prefix=prefix, val_data=val, flow_data=flow)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
