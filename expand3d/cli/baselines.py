@@ -48,6 +48,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="COST",
         help="leave out costlier networks (default: twice the study's budget; none with --presets)",
     )
+    parser.add_argument(
+        "--keep-weights",
+        action="store_true",
+        help="keep the weights of every training, one per fold and repeat, for eval STUDY:NUMBER",
+    )
     parser.add_argument("--plan", action="store_true", help="show the plan and stop")
     add_config_flags(parser)
 
@@ -64,7 +69,11 @@ def main(args: argparse.Namespace) -> int:
     root, storage = values.get("root", DEFAULT_ROOT), values.get("storage")
     watch = watch_for(json=False)
     with SignalStop(watch) as stop:
-        common: dict[str, Any] = {"watch": watch, "stop": stop}
+        common: dict[str, Any] = {
+            "keep_weights": args.keep_weights,
+            "watch": watch,
+            "stop": stop,
+        }
         try:
             there = _is_there(values, root, storage)
             changes = {k: v for k, v in values.items() if k not in ("name", "root", "storage")}
@@ -120,6 +129,7 @@ def _again(args: argparse.Namespace, name: str, root: str, storage: str | None) 
     words += ["--presets", *args.presets] if args.presets else []
     words += ["--families", *args.families] if args.families != list(FAMILIES) else []
     words += ["--max-budget", args.max_budget] if args.max_budget else []
+    words += ["--keep-weights"] if args.keep_weights else []
     more = [shlex.join(words)] if words else []
     return study_command("baselines --study", name, *more, root=root, storage=storage)
 

@@ -4,11 +4,16 @@ A view is one clip in time and one crop in space; a video's probabilities are th
 views. Codebases disagree about frames and crops, so --views says by whose rule. Clips that trained
 the network are refused. Optical flow is made as in its training.
 
+--streams tests each stream of a study's network, such as a two-stream network's, alone and beside
+all of them. --part folds scores every clip by the network that was trained without it (of
+`baselines --keep-weights`); --segments 25 is TSN's test.
+
 examples:
   expand3d eval quiet-heron                              the test part, 10 views
   expand3d eval quiet-heron:7 --crops 3 --calibrate --out heron-7-eval
   expand3d eval ./fine-tuned --data list.csv --part all --clips 1
   expand3d eval ./heron-onnx/model.onnx --data videos/
+  expand3d eval quiet-heron:12 --part folds --svm
 """
 
 from __future__ import annotations
@@ -30,6 +35,8 @@ if TYPE_CHECKING:
 
 KEYS = (*DATA_KEYS, *FLOW_KEYS, "seed", "device", "threads", "root", "storage")
 VIEWS = ("pyslowfast", "mmaction2", "training")
+#: The part of all clips, each scored by the network that was trained without it.
+FOLDS = "folds"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_trained_argument(parser)
     parser.add_argument(
         "--part",
-        choices=("train", "val", "test", "all"),
+        choices=("train", "val", "test", "all", FOLDS),
         help="clips to score (default: test of the data that it was trained on, all of others)",
     )
     parser.add_argument(
@@ -61,6 +68,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=VIEWS,
         help="whose rule of frames and crops; training: as trainings are tested, the only one for "
         "networks that read optical flow, stacks or segments (default: pyslowfast, else training)",
+    )
+    parser.add_argument(
+        "--streams",
+        action="store_true",
+        help="score each stream of a study's network alone too, and the lead of all over it; "
+        "so do the next two, and --part folds",
+    )
+    parser.add_argument(
+        "--segments",
+        type=whole(1),
+        metavar="N",
+        help="parts of a clip that a network of segments looks at (default: as it was trained)",
+    )
+    parser.add_argument(
+        "--svm",
+        action="store_true",
+        help="fuse the streams by a linear SVM fitted on the training clips, too",
     )
     parser.add_argument(
         "--calibrate", action="store_true", help="fit a temperature on the validation part"
@@ -90,6 +114,7 @@ def _lines() -> Any:
 
 def main(args: argparse.Namespace) -> int:
     """Evaluate and print the scores; 0, or 130 where it was stopped."""
+    from expand3d.cli.evaluate_streams import streams_main
     from expand3d.cli.outcome import SignalStop
     from expand3d.cli.words import duration
     from expand3d.core.files import refuse_occupied
@@ -101,6 +126,8 @@ def main(args: argparse.Namespace) -> int:
     if args.out is not None:
         refuse_occupied(args.out, force=args.force)
     root = args.root or DEFAULT_ROOT
+    if args.streams or args.segments or args.svm or args.part == FOLDS:
+        return streams_main(args, keys=KEYS, watch=_lines())
     model = load_trained(args.network, root=root, storage=args.storage)
     model = model.with_flow(given_keys(args, FLOW_KEYS))
     wanted = _wanted(args, model)

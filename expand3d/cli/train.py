@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from expand3d.run.subject import Subject
     from expand3d.run.train import Wanted
 
-KEYS = (*DATA_KEYS, *FLOW_KEYS, "seed", "device", "threads", "root", "storage")
+KEYS = (*DATA_KEYS, *FLOW_KEYS, "flow_data", "seed", "device", "threads", "root", "storage")
 #: The recipe of the papers.
 PROFILE = "paper"
 

@@ -104,10 +104,13 @@ def new_baselines(
     config: StudyConfig,
     selection: Selection,
     *,
+    keep_weights: bool = False,
     watch: Watch | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Outcome:
     """Train published networks in a new study, which `resume` then expands.
+
+    `keep_weights` keeps those of every training, one per fold and repeat, in the study's folder.
 
     `stop` is that of `run_study`.
     """
@@ -115,7 +118,9 @@ def new_baselines(
     selected(selection, classes=1)  # an unknown name is said before any data is read
     with new_study(config, watch) as ready, executor(ready) as workers:
         candidates = _planned(selection, ready, (), watch)
-        return _Comparing(create_record(ready), ready, workers, watch, stop, candidates).go()
+        part = _Comparing(create_record(ready), ready, workers, watch, stop, candidates)
+        part.keep_weights = keep_weights
+        return part.go()
 
 
 def add_baselines(
@@ -125,6 +130,7 @@ def add_baselines(
     root: str | Path = "studies",
     storage: str | None = None,
     changes: Mapping[str, Any] | None = None,
+    keep_weights: bool = False,
     watch: Watch | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Outcome:
@@ -132,6 +138,7 @@ def add_baselines(
 
     What the record knows, its own candidates included, is not trained again. `changes` are those
     of `resume_study`; the study's own time limit is the expansion's and does not count here.
+    `keep_weights` is that of `new_baselines`.
     """
     watch = watch or Watch()
     selected(selection, classes=1)
@@ -141,7 +148,9 @@ def add_baselines(
         with executor(ready) as workers:
             candidates = _planned(selection, ready, record.trials(), watch)
             keep_growth(record, ready, watch)
-            return _Comparing(record, ready, workers, watch, stop, candidates).go()
+            part = _Comparing(record, ready, workers, watch, stop, candidates)
+            part.keep_weights = keep_weights
+            return part.go()
 
 
 def plan_baselines(
@@ -242,6 +251,8 @@ class _Comparing(Part):
     """The published networks that take part."""
 
     part = "baselines"
+    #: True where the weights of every training stay in the study's folder.
+    keep_weights = False
 
     def __init__(
         self,
@@ -257,6 +268,9 @@ class _Comparing(Part):
 
     def counts(self, trial: Trial) -> bool:
         return trial.candidate.role == BASELINE
+
+    def keeps_weights(self, candidate: Candidate) -> bool:
+        return self.keep_weights
 
     def work(self) -> str:
         named = {label(candidate): candidate.digest for candidate in self._candidates}

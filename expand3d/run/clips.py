@@ -36,7 +36,15 @@ class ClipsOf:
             return bench
         of = self._of(Form(sizes.flow_side(flow.short_side, form.side)))
         workers = bench.threads * self._ready.config.at_a_time
-        store = with_flow(self._of(form), plan, flow, of=of, workers=workers, watch=self._watch)
+        store = with_flow(
+            self._of(form),
+            plan,
+            flow,
+            of=of,
+            files=self._ready.clips.flow,
+            workers=workers,
+            watch=self._watch,
+        )
         return dataclasses.replace(bench, store=store)
 
     def _of(self, form: Form) -> CachedStore:

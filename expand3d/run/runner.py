@@ -349,13 +349,13 @@ class Part(ABC):
                 checkpoints=self.record.folder.checkpoints.resolve(),
                 identity=bench.identity(plan, candidate.start),
                 visits=visits,
-                kept=weights_of_trials(self.record) if self.passes_on(candidate) else None,
+                kept=weights_of_trials(self.record) if self.keeps_weights(candidate) else None,
                 inherited=begins,
             )
             yield assignment, bench
 
-    def passes_on(self, candidate: Candidate) -> bool:
-        """True where other networks may begin with the candidate's weights."""
+    def keeps_weights(self, candidate: Candidate) -> bool:
+        """True where the weights of a candidate's trainings stay: others may begin with them."""
         return self.ready.config.init == PARENT and candidate.role != BASELINE
 
     def _begin(self, candidate: Candidate, bench: Bench) -> Trial:

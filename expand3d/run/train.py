@@ -192,7 +192,9 @@ def prepare_training(wanted: Wanted, watch: Watch) -> Prepared:
         spec = config.flow_spec()
         of_flow = Form(sizes.flow_side(spec.short_side, form.side))
         of = sized_store(config, videos, sizes=sizes, form=of_flow, watch=watch)
-        store = with_flow(clips.store, plan, spec, of=of, workers=threads, watch=watch)
+        store = with_flow(
+            clips.store, plan, spec, of=of, files=clips.flow, workers=threads, watch=watch
+        )
     train, val, held_out, part = _parts(parts, with_val=wanted.with_val)
     (job,) = make_jobs(
         train=train,

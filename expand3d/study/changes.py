@@ -14,7 +14,7 @@ MAY_CHANGE = frozenset(
     (
         *("data", "prefix", "val_data", "device", "threads", "executor", "workers", "devices"),
         *("address", "final_threads", "time_limit", "candidate_timeout", "cache_cap", "storage"),
-        "root",
+        *("flow_data", "root"),
     )
 )
 #: Limits that may become larger when a study is resumed, never smaller.

@@ -47,6 +47,7 @@ STORED = (
 #: Keys of later versions, which a record holds where they differ from their default.
 LATER = (
     *("flow", "flow_size", "flow_distance", "flow_bound", "val_data", "group_by_name"),
+    "flow_data",
     *("rungs", "draws", "repeated", "only_first", "score_test"),
     *("allow_same", "init", "confirm", "expressible_in", "latencies"),
 )

@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_type_hints
 from pydantic import ConfigDict, StringConstraints, ValidationError, WithJsonSchema, model_validator
 from pydantic.dataclasses import dataclass
 from pydantic_core import ArgsKwargs
-from typing_extensions import TypedDict
 
 from expand3d.core.budget import parse_budget
 from expand3d.core.errors import ConfigError
 from expand3d.core.plugins import EXECUTORS, FAMILIES, FLOWS, RESTRICTIONS, STRATEGIES
-from expand3d.core.recipe import PROFILES, Anneal, Recipe, get_profile
+from expand3d.core.recipe import PROFILES, Recipe
 from expand3d.core.trial import SCRATCH
 from expand3d.core.units import Size
 from expand3d.data.source import BUNDLED, OWN
 from expand3d.study.folder import DEFAULT_ROOT
+from expand3d.study.recipe_fields import FIELDS, RecipeFields, profile_with
 from expand3d.study.rules import (
     Address,
     AnyDevice,
@@ -35,10 +35,7 @@ from expand3d.study.rules import (
     Devices,
     Example,
     Flag,
-    Jitter,
-    Legal,
     Names,
-    Number,
     OneOf,
     Positive,
     Ratio,
@@ -61,29 +58,8 @@ GROUPS = ("data", "search", "training", "running")
 #: Keys that are tables of recipe fields.
 TABLES = ("recipe", "final_recipe")
 
-_FIELD_TYPES: Mapping[str, Any] = {
-    "int": Whole,
-    "int | None": Count | None,
-    "float": Number,
-    "bool": Flag,
-    "str": Annotated[Text, WithJsonSchema({"enum": ["auto", "on", "off"]}), Example("auto")],
-    "tuple[float, float]": Jitter,
-    "Anneal": Anneal,
-}
-_FIELDS = {
-    item.name: _FIELD_TYPES[str(item.type)]
-    for item in dataclasses.fields(Recipe)
-    if item.name != "profile"
-}
 if TYPE_CHECKING:
     from expand3d.data.flow.store import FlowSpec
-
-    _Table = Mapping[str, Any]
-else:
-    _Table = TypedDict("RecipeFields", _FIELDS, total=False)
-    _Table.__pydantic_config__ = ConfigDict(extra="forbid")
-#: Fields of a profile that are to differ; the recipe itself knows its ranges.
-RecipeFields = Annotated[_Table, Legal("a table of recipe fields")]
 
 #: Unknown keys are refused; values may be objects that were parsed before. What checks a class is
 #: built when it is first used: building all of them takes longer than a command's `--help` may.
@@ -156,6 +132,11 @@ class Data(Section):
     flow_size: Count = _of_data("short side in pixels at which flow is computed", 128)
     flow_distance: Count = _of_data("frames from one image of flow to the other", 1)
     flow_bound: Positive = _of_data("largest vector of flow in pixels", 20.0)
+    flow_data: Annotated[Text, Example("flow/")] | None = _of_data(
+        "folder of flow by another tool (flow_x_00001.jpg, u/ and v/), read and not computed",
+        None,
+        "DIR",
+    )
 
     @model_validator(mode="after")
     def _refuse_parts(self) -> Self:
@@ -178,12 +159,14 @@ class Data(Section):
 
     def absolute(self) -> Self:
         """The same with the paths of the data independent of the working folder."""
-        if self.data == BUNDLED or self.data.startswith(OWN):
-            return self
         from expand3d.data.source import absolute
 
+        flow = absolute(self.flow_data) if self.flow_data else None
+        if self.data == BUNDLED or self.data.startswith(OWN):
+            return dataclasses.replace(self, flow_data=flow)
         prefix, val = (absolute(path) if path else None for path in (self.prefix, self.val_data))
-        return dataclasses.replace(self, data=absolute(self.data), prefix=prefix, val_data=val)
+        data = absolute(self.data)
+        return dataclasses.replace(self, data=data, prefix=prefix, val_data=val, flow_data=flow)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -285,7 +268,7 @@ class Training(Section):
         "how candidates are trained", "quick"
     )
     recipe: RecipeFields = _of_training(
-        "fields of the profile that differ; may be given several times: " + ", ".join(_FIELDS),
+        "fields of the profile that differ; may be given several times: " + ", ".join(FIELDS),
         {},
         "FIELD=VALUE",
     )
@@ -325,14 +308,14 @@ class Training(Section):
 
     def training_recipe(self) -> Recipe:
         """The recipe of candidates: the profile with this study's fields."""
-        return _profile_with(self.profile, self.recipe)
+        return profile_with(self.profile, self.recipe)
 
     def last_recipe(self) -> Recipe:
         """The recipe of the winner's last training: profile final with this study's fields.
 
         Whether clips may be mirrored is a fact of the data, so it holds here as for candidates.
         """
-        return _profile_with("final", {"flip": self.training_recipe().flip, **self.final_recipe})
+        return profile_with("final", {"flip": self.training_recipe().flip, **self.final_recipe})
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -381,14 +364,6 @@ class Execution(Section):
     def at_a_time(self) -> int:
         """Networks that are trained at the same time."""
         return self.workers or max(1, len(self.devices))
-
-
-def _profile_with(profile: str, fields: Mapping[str, Any]) -> Recipe:
-    """The profile with some fields replaced; its length is in epochs or in visits, not both."""
-    given = dict(fields)
-    if given.get("clip_visits"):
-        given.setdefault("epochs", None)
-    return get_profile(profile, given)
 
 
 def is_path(text: str) -> bool:

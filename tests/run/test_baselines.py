@@ -32,6 +32,7 @@ from expand3d.run.baselines import (
 )
 from expand3d.run.driver import resume_study, run_study
 from expand3d.run.events import Overview, Watch
+from expand3d.run.inherit import weights_of_trials
 from expand3d.study.config import StudyConfig
 from expand3d.study.record import Record
 from tests.helpers.made_videos import greys, write_video
@@ -145,7 +146,7 @@ def test_a_limit_is_twice_the_budget_or_what_is_said_or_none_for_names() -> None
 @pytest.mark.usefixtures("light")
 def test_baselines_come_first_and_the_expansion_finds_them(config: StudyConfig) -> None:
     look = Look()
-    outcome = new_baselines(config, EVERY, watch=look)
+    outcome = new_baselines(config, EVERY, watch=look, keep_weights=True)
     assert outcome is not None and outcome.reason == ONLY_BASELINES
     (plan,) = look.plans
     assert [row.name for row in plan.steps] == ["small", "flat", "two"]
@@ -155,8 +156,13 @@ def test_baselines_come_first_and_the_expansion_finds_them(config: StudyConfig) 
     assert [trial.candidate.label for trial in record.trials()] == ["small", "flat", "two"]
     assert {trial.candidate.role for trial in record.trials()} == {"baseline"}
     assert load_view("tiny", root=config.root).state == "stopped"
+    kept = weights_of_trials(record)
+    assert {number: kept.keys(number) for number in kept.numbers()} == {
+        trial.number: tuple(trial.trainings) for trial in record.trials()
+    }
 
     assert resume_study("tiny", root=config.root).finished
+    assert kept.numbers() == (0, 1, 2)  # the search's own are not kept
     record = opened(config)
     # The base and the first temporal step were there; depth, width and bottleneck were not.
     assert [trial.candidate.axis for trial in record.trials()[3:]] == [

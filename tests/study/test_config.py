@@ -183,6 +183,7 @@ _VALUES: dict[str, st.SearchStrategy[Any]] = {
     "flow_size": st.integers(16, 512),
     "flow_distance": st.integers(1, 30),
     "flow_bound": st.floats(0.5, 40),
+    "flow_data": st.none() | st.just("flow"),
     "latencies": st.none() | st.just("pi5.csv"),
     "expressible_in": st.just(()) | st.just(("pyslowfast", "mmaction2")),
     "init": st.sampled_from(["scratch", "parent", "./x3d-m", "other-study"]),

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,7 @@ from expand3d.core.input_kinds import Source
 from expand3d.core.plugins import FLOWS
 from expand3d.data.cache_use import Use
 from expand3d.data.flow.methods import Method, grey, opencv
+from expand3d.data.flow.precomputed import FlowFiles
 from expand3d.data.flow.quantise import Loss, loss, quantise
 from expand3d.data.flow.warp import without_camera
 from expand3d.data.store import Clip, ClipStore
@@ -41,13 +43,15 @@ class FlowSpec:
 
     It is computed at `short_side` pixels, or at the clip's own size where that is smaller, between
     images that are `distance` frames apart at the target frame rate. Vectors are clipped to
-    +-`bound` pixels of that size.
+    +-`bound` pixels of that size. `files` is the identity of flow that another tool computed, whose
+    pictures are read instead; they keep their size.
     """
 
     method: str = "dis"
     short_side: int = 128
     distance: int = 1
     bound: float = 20.0
+    files: str = ""
 
     def __post_init__(self) -> None:
         FLOWS.row(self.method)
@@ -59,20 +63,32 @@ class FlowSpec:
 
     def identity(self) -> str:
         """16 hex digits of all that the vectors of a clip depend on beside its frames."""
-        return digest(FORMAT, dataclasses.asdict(self))
+        if self.files:
+            return digest(FORMAT, self.files, self.distance, self.bound)
+        computed = dataclasses.asdict(self)
+        del computed["files"]  # as versions wrote it that could only compute flow
+        return digest(FORMAT, computed)
 
 
 class FlowStore:
     """Clips with their flow: a ClipStore whose `flow` and `warped` compute what is not there yet.
 
-    Flow is computed from `of`, the same clips at another size, where that is given. May be pickled:
-    workers open the same files. Computing a clip twice at once gives the same file.
+    Flow is computed from `of`, the same clips at another size, where that is given, or read from
+    `files`. May be pickled: workers open the same files. Computing a clip twice at once gives the
+    same file.
     """
 
     def __init__(
-        self, clips: ClipStore, spec: FlowSpec, root: Path, of: ClipStore | None = None
+        self,
+        clips: ClipStore,
+        spec: FlowSpec,
+        root: Path,
+        of: ClipStore | None = None,
+        files: FlowFiles | None = None,
     ) -> None:
-        self.clips, self.spec, self.root = clips, spec, root
+        if files is not None:
+            spec = dataclasses.replace(spec, files=files.identity)
+        self.clips, self.spec, self.root, self.files = clips, spec, root, files
         self.of = clips if of is None else of
         self.keys: Sequence[str] = clips.keys
         self.identities: Sequence[str] = clips.identities
@@ -86,8 +102,8 @@ class FlowStore:
     def __len__(self) -> int:
         return len(self.clips)
 
-    def __reduce__(self) -> tuple[type[FlowStore], tuple[ClipStore, FlowSpec, Path, ClipStore]]:
-        return FlowStore, (self.clips, self.spec, self.root, self.of)
+    def __reduce__(self) -> tuple[type[FlowStore], tuple[Any, ...]]:
+        return FlowStore, (self.clips, self.spec, self.root, self.of, self.files)
 
     def frames(self, index: int) -> Clip:
         """Clip `index` as read-only uint8 T x H x W x 3."""
@@ -158,13 +174,17 @@ class FlowStore:
         return found
 
     def _file(self, index: int, source: Source) -> Path:
-        text = f"{self.spec.identity()} {self.of.identities[index]} {source}"
+        made_by = self.spec.identity()
+        if self.files is not None:  # not of all clips: what is read stays when others join
+            alone = self.files.clips[self.keys[index]].identity
+            made_by = dataclasses.replace(self.spec, files=alone).identity()
+        text = f"{made_by} {self.of.identities[index]} {source}"
         name = hashlib.sha256(text.encode()).hexdigest()[:32]
         return self.root / name[:2] / f"{name}.npy"
 
     def _compute(self, index: int, file: Path, source: Source) -> None:
         started = time.perf_counter()
-        fields = list(flow_of(np.asarray(self.of.frames(index)), self.spec, source))
+        fields = self._made(index, source)
         seconds = time.perf_counter() - started
         each = [loss(field, self.spec.bound) for field in fields]
         facts = {
@@ -177,6 +197,25 @@ class FlowStore:
         files.write_whole(file.with_suffix(".json"), json.dumps(facts))
         with files.writing(file), files.written_whole(file) as out:
             np.save(out, stored)
+
+    def _made(self, index: int, source: Source) -> list[NDArray[np.float32]]:
+        """The fields h x w x 2 of a clip in pixels, computed or read."""
+        frames_THWC = np.asarray(self.of.frames(index))
+        if self.files is None:
+            return list(flow_of(frames_THWC, self.spec, source))
+        if source != "flow":
+            raise DataError(
+                f"the network reads {source} flow, and {self.files.root} holds flow forward in "
+                "time alone; leave flow_data out, so that it is computed"
+            )
+        count, *shape = frames_THWC.shape[:3]
+        return self.files.fields(
+            self.keys[index],
+            bound=self.spec.bound,
+            frames=count,
+            shape=(shape[0], shape[1]),
+            distance=self.spec.distance,
+        )
 
 
 @dataclass(frozen=True)

@@ -87,6 +87,14 @@ PRESETS: Mapping[str, Preset] = {
             **depth_factors(101),
         ),
         _preset("tsn-r18-1x1x8", 400, segments=8, **depth_factors(18)),
+        # Nobody's, but all that TSN is, at the cost of a base.
+        _preset(
+            "tsn-small",
+            400,
+            streams=streams("rgb", "flow"),
+            stack=2,
+            **{"segments": 3, "gamma_s": 1, "gamma_w": 1 / 8},
+        ),
     )
 }
 

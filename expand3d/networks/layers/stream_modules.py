@@ -69,13 +69,25 @@ class Streams(nn.Module):
             self.add_module(name, stream)
         self.weights, self.of = tuple(weight / sum(weights) for weight in weights), of
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the streams, in the order of `each`."""
+        return tuple(name for name, _ in self.named_children())
+
+    def each(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """The logits of every stream, N x num_classes."""
+        return tuple(stream(clip) for stream, clip in zip(self.children(), inputs, strict=True))
+
     def forward(self, *inputs: Tensor) -> Tensor | tuple[Tensor, ...]:
-        logits = tuple(stream(clip) for stream, clip in zip(self.children(), inputs, strict=True))
-        if self.training:
-            return logits
+        logits = self.each(*inputs)
+        return logits if self.training else self.together(logits)
+
+    def together(self, logits: tuple[Tensor, ...]) -> Tensor:
+        """The streams' logits as one, by weight."""
         if self.of == "logits":  # whose weights may all be 1
-            count = len(logits)
-            return sum(count * w * part for part, w in zip(logits, self.weights, strict=True))
+            pairs = zip(logits, self.weights, strict=True)
+            weighted = [len(logits) * weight * part for part, weight in pairs]
+            return sum(weighted[1:], weighted[0])
         return fused(logits, self.weights)
 
 
@@ -120,16 +132,29 @@ class Fused(nn.Module):
         self.towers = tuple(names)
         self.fuse, self.head, self.second_head = fuse, head, second_head
 
-    def forward(self, first: Tensor, second: Tensor) -> Tensor | tuple[Tensor, ...]:
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the heads, in the order of `each`."""
+        return ("fused",) if self.second_head is None else ("fused", self.towers[1])
+
+    def each(self, first: Tensor, second: Tensor) -> tuple[Tensor, ...]:
+        """The logits of every head, N x num_classes."""
         one, two = (
             self.get_submodule(name)(clip)
             for name, clip in zip(self.towers, (first, second), strict=True)
         )
         logits: Tensor = self.head(self.fuse(one, two))
-        if self.second_head is None:
+        return (logits,) if self.second_head is None else (logits, self.second_head(two))
+
+    def forward(self, first: Tensor, second: Tensor) -> Tensor | tuple[Tensor, ...]:
+        logits = self.each(first, second)
+        if self.training and len(logits) > 1:
             return logits
-        both = (logits, self.second_head(two))
-        return both if self.training else fused(both, (0.5, 0.5))
+        return self.together(logits)
+
+    def together(self, logits: tuple[Tensor, ...]) -> Tensor:
+        """The heads' logits as one."""
+        return logits[0] if len(logits) == 1 else fused(logits, (0.5, 0.5))
 
 
 def fused(logits: Iterable[Tensor], weights: Iterable[float]) -> Tensor:

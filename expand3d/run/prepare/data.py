@@ -14,6 +14,7 @@ from expand3d.core.genotype import Plan
 from expand3d.data.cache import FIRST_BAD, CachedStore, CacheSpec, build_store, content_hashes
 from expand3d.data.check import CheckReport, check, sampled
 from expand3d.data.contents import Contents
+from expand3d.data.flow.precomputed import FlowFiles
 from expand3d.data.flow.store import FlowSpec, FlowStore
 from expand3d.data.layouts.folders import printable
 from expand3d.data.manifest import Manifest, load_manifest
@@ -48,11 +49,13 @@ class Clips:
     """The decoded clips, and the parts that train, choose and are only tested.
 
     `store` has them in the form that the first network reads, `sizes` says which others read.
+    `flow` is that of another tool, None where it is computed.
     """
 
     store: CachedStore
     parts: Splits
     sizes: Sizes
+    flow: FlowFiles | None = None
 
     def identity(self) -> dict[str, Any]:
         """The data's content by clip, and what was skipped; the record notices changes by it."""
@@ -63,6 +66,7 @@ class Clips:
             "clips": dict(zip(store.keys, (sha[:KEPT_DIGITS] for sha in store.shas), strict=True)),
             "skipped": {bad.key: bad.reason for bad in store.bad},
             **self.sizes.identity(),
+            **({"flow": self.flow.identity} if self.flow else {}),
         }
 
 
@@ -207,7 +211,10 @@ def cut_clips(
     if sizes.fixed is None:  # a machine without the videos knows only those that are used
         largest, frames = measures(videos, store.keys, config.fps)
         sizes = replace(sizes, largest=largest, frames=frames)
-    return Clips(store, parts_of(config, store.manifest, seed=seed, rule=rule), sizes)
+    flow = None
+    if config.flow_data is not None:
+        flow = FlowFiles.find(Path(config.flow_data).expanduser(), store.keys)
+    return Clips(store, parts_of(config, store.manifest, seed=seed, rule=rule), sizes, flow)
 
 
 def sized_store(
@@ -285,10 +292,20 @@ def _told_skipped(config: Data, store: CachedStore, watch: Watch) -> CachedStore
 
 
 def with_flow(
-    store: CachedStore, plan: Plan, spec: FlowSpec, *, of: CachedStore, workers: int, watch: Watch
+    store: CachedStore,
+    plan: Plan,
+    spec: FlowSpec,
+    *,
+    of: CachedStore,
+    files: FlowFiles | None,
+    workers: int,
+    watch: Watch,
 ) -> FlowStore:
-    """The clips with the optical flow that a network reads, which is computed from `of` by now."""
-    found = FlowStore(store, spec, flow_root(), of)
+    """The clips with the optical flow that a network reads, in the cache by now.
+
+    It is computed from `of`, or read from `files`.
+    """
+    found = FlowStore(store, spec, flow_root(), of, files)
     found.fill(plan.sources, workers=workers, progress=watch.flow)
     return found
 
@@ -328,6 +345,11 @@ def refuse_changed_data(kept: Mapping[str, Any], clips: Clips, *, study: str) ->
     """StudyError naming what changed where the data is not what the study began with."""
     now = clips.identity()
     if now["fingerprint"] == kept["fingerprint"]:
+        if now.get("flow") != kept.get("flow"):
+            raise StudyError(
+                f"the flow in flow_data is not that which study {study!r} began with; start a new "
+                "study with it"
+            )
         return
     before, after = kept["clips"], now["clips"]
     changed = {key for key in before.keys() & after.keys() if before[key] != after[key]}
