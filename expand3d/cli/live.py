@@ -14,7 +14,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from expand3d.cli.words import duration, network_text, score_text
+from expand3d.cli.words import duration, score_text
 from expand3d.core.genotype import Plan
 from expand3d.core.measured import Latency
 from expand3d.core.quantity import format_macs
@@ -22,6 +22,7 @@ from expand3d.core.trial import BASELINE, Candidate, Trial
 from expand3d.core.units import in_bytes
 from expand3d.cost.price import cost_text
 from expand3d.networks import get_family
+from expand3d.report.study.naming import network_text
 from expand3d.run.events import Overview, Watch
 from expand3d.search.statistics import label
 

@@ -10,11 +10,12 @@ from typing import Any
 
 from rich.console import Console
 
-from expand3d.cli.words import network_text, score_text
+from expand3d.cli.words import score_text
 from expand3d.core.plugins import FORMATS
 from expand3d.cost.price import cost_text
 from expand3d.networks import get_family
 from expand3d.report.study.advice import advise, headline
+from expand3d.report.study.naming import network_text
 from expand3d.report.study.spent import spent
 from expand3d.report.study.status import final_text, status_json
 from expand3d.report.study.view import StudyView, load_view

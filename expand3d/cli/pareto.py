@@ -13,8 +13,8 @@ import sys
 
 from expand3d.cli.flags import add_record_flags
 from expand3d.cli.tables import print_table
-from expand3d.cli.words import network_text
 from expand3d.cost.price import cost_text
+from expand3d.report.study.naming import network_text
 from expand3d.study.damaged import reading
 
 

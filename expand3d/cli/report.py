@@ -1,4 +1,7 @@
-"""The frontier of a study as CSV, PNG and SVG, and a page that holds them with the steps.
+"""The frontier of a study as CSV, PNG and SVG, and a page that answers the mouse.
+
+The page, index.html, is one file that works offline: a click on a network shows its curves, its
+classes and the clips that it got wrong. --watch shows it on this machine while the study runs.
 
 Several studies are compared: their frontiers in one picture, their hypervolume against what their
 trainings took, a row for each. They must have scored the same clips and count the same cost.
@@ -8,6 +11,7 @@ print it, each result with its source, and marks on those that may not be compar
 
 examples:
   expand3d report quiet-heron --out quiet-heron-report
+  expand3d report quiet-heron --watch
   expand3d report quiet-heron --latency onnxruntime --threads 1 --out quiet-heron-report
   expand3d report grown tpe-0 tpe-1 --out compared
   expand3d report grown tpe-0 --json
@@ -54,6 +58,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--threads", type=whole(1), metavar="N", help="CPU threads of --latency (all cores)"
     )
+    parser.add_argument(
+        "--watch",
+        action="store_true",
+        help="of one study: serve its page at 127.0.0.1 until Ctrl-C, anew on news; no files",
+    )
+    parser.add_argument("--port", type=whole(1), metavar="N", help="port of --watch (a free one)")
     add_record_flags(parser)
     group = parser.add_argument_group("published results, in place of a study")
     group.add_argument("--published", action="store_true", help="report what others published")
@@ -70,18 +80,42 @@ def main(args: argparse.Namespace) -> int:
     if args.out is not None:
         refuse_occupied(args.out, force=args.force)
         refuse_unwritable(args.out)
-    if args.published:
+    if args.port and not args.watch:
+        raise ConfigError("--port is that of --watch; add it")
+    if args.published and not args.watch:
         return _published(args)
     if not args.names:
         raise ConfigError("report needs a study's NAME, or --published")
     for flag in ("cost", "families"):
         if getattr(args, flag):
             raise ConfigError(f"--{flag} belongs to --published; a study's report has none")
+    if args.watch:
+        return _watched(args)
     if args.threads and not args.latency:
         raise ConfigError("--threads are those of --latency; add it")
     if args.latency and len(args.names) > 1:
         raise ConfigError("--latency draws one study; name one")
     return _compared(args) if len(args.names) > 1 else _single(args)
+
+
+def _watched(args: argparse.Namespace) -> int:
+    if len(args.names) > 1:
+        raise ConfigError("--watch shows one study; name one")
+    for flag in ("out", "json", "latency", "threads", "published"):
+        if getattr(args, flag):
+            raise ConfigError(f"--watch serves a page and writes nothing: leave out --{flag}")
+
+    from expand3d.report.study.watch import serve_page
+
+    (name,) = args.names
+    serve_page(
+        name,
+        root=args.root,
+        storage=args.storage,
+        port=args.port or 0,
+        say=lambda address: print(f"{name}: {address} (Ctrl-C ends it)", flush=True),
+    )
+    return 0
 
 
 def _single(args: argparse.Namespace) -> int:

@@ -15,10 +15,11 @@ from rich.console import Console
 
 from expand3d.cli.flags import add_record_flags
 from expand3d.cli.studies import print_studies
-from expand3d.cli.words import columns, duration, network_text, score_text
+from expand3d.cli.words import columns, duration, score_text
 from expand3d.core.errors import ConfigError
 from expand3d.core.trial import Trial
 from expand3d.cost.price import cost_text
+from expand3d.report.study.naming import network_text
 from expand3d.search.statistics import label
 from expand3d.study.damaged import reading
 from expand3d.study.failures import advice

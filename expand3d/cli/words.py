@@ -1,4 +1,4 @@
-"""Networks, scores and times as the terminal says them."""
+"""Scores and times as the terminal says them."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from rich.cells import cell_len, set_cell_size
 
-from expand3d.core.trial import Candidate, Trial, summarise
-from expand3d.networks import get_family
+from expand3d.core.trial import Trial, summarise
 
 
 def duration(seconds: float) -> str:
@@ -16,18 +15,6 @@ def duration(seconds: float) -> str:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02d} min"
-
-
-def network_text(candidate: Candidate) -> str:
-    """A network on one line: its clip, and the factors in which it differs from the base."""
-    plan, genotype = candidate.plan, candidate.genotype
-    base = get_family(genotype.family).base
-    factors = " ".join(
-        f"{name.removeprefix('gamma_')}={value:.4g}"
-        for name, value in genotype.factors.items()
-        if name not in ("gamma_t", "gamma_tau", "gamma_s") and value != base[name]
-    )
-    return f"{plan.frames}x{plan.stride} {plan.crop}px {factors}".rstrip()
 
 
 def columns(rows: Iterable[Sequence[str]]) -> Iterator[str]:

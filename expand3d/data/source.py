@@ -54,6 +54,16 @@ def resolve_source(
     return home / bundled.MANIFEST
 
 
+def source_at_hand(data: str) -> Path | None:
+    """The folder or list that `data` names; None for bundled clips that are not generated yet."""
+    if data != BUNDLED:
+        return resolve_source(data)
+    from expand3d.data.bundled import make as bundled
+
+    manifest = cache_root() / f"{BUNDLED}-{bundled.VERSION}" / bundled.MANIFEST
+    return manifest if manifest.is_file() else None
+
+
 def place_of(data: str) -> Path:
     """The folder or file where data lies, whether its layout is named or not."""
     named = parse_named(data)

@@ -1,54 +1,85 @@
-"""The report as one HTML file that needs nothing else: the picture, the steps, the provenance."""
+"""The report as one HTML file that needs nothing else: pictures that answer, steps, provenance."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from expand3d.core.classes import confusions
 from expand3d.core.files import write_whole
-from expand3d.core.scores import Summary
+from expand3d.core.scores import ClipScore, Summary
 from expand3d.core.trial import Candidate, Trial
 from expand3d.cost.figures import short
 from expand3d.cost.price import cost_text
 from expand3d.report.markup import Card, Cell, Row, Table, number, render
+from expand3d.report.study.advice import Answer, advise
 from expand3d.report.study.chance import format_p
+from expand3d.report.study.content import NO_PREDICTIONS, as_json, page_content
+from expand3d.report.study.mistakes import judged, unpredicted
 from expand3d.report.study.spent import spent
 from expand3d.report.study.table import PRETRAINING
+from expand3d.report.study.thumbnails import Thumbnails
 from expand3d.report.study.view import StudyView
 from expand3d.search.expansion.steps import StepSummary
 from expand3d.search.statistics import label
 
 #: The columns of what a network costs and how well it does.
 MEASURED = ("cost", "top-1 (95%)", "mean class", "log-loss")
-#: The most pairs of confused classes that the page shows.
-PAIRS = 12
+#: Pairs of confused classes and networks without a score that tables show, at most.
+PAIRS, LISTED = 12, 100
+#: Bytes of a page, and characters of the picture that does not answer, at most.
+LIMIT, STILL = 1_900_000, 250_000
+#: The place of the JSON, which no text of the page can hold: "<" is escaped.
+SLOT = "<content>"
 
 
-def save_page(view: StudyView, path: Path, *, svg: str) -> Path:
-    """`path`, which now holds the page with `svg` (the picture's text) inside it."""
+def save_page(view: StudyView, path: Path, *, svg: str | None) -> Path:
+    """`path`, which now holds the page; `svg` (a picture's text) is for who runs no script."""
+    text, _ = page_text(view, svg=svg, thumbnails=Thumbnails(view))
+    return write_whole(path, text)
+
+
+def page_text(
+    view: StudyView,
+    *,
+    svg: str | None = None,
+    thumbnails: Thumbnails | None = None,
+    look_again: int | None = None,
+) -> tuple[str, str]:
+    """The page and its version, 16 digits that change with what it shows; below LIMIT bytes.
+
+    One that is served asks for a newer version every `look_again` milliseconds.
+    """
+    from markupsafe import Markup
+
+    mine = judged(view)
     text = render(
         "study.html.j2",
-        svg=svg,
+        svg=svg if svg is not None and len(svg) <= STILL else None,
         title=view.name,
         lead=_lead(view),
         cards=list(_cards(view)),
+        path=[_stage(view, step) for step in view.steps if step.ranked],
         steps=[_step(view, step) for step in view.steps],
         frontier=_frontier(view),
         hypervolume=f"{view.hypervolume:.4f}",
         cost_noun=view.quantity.noun,
         chance=f"{view.chance:.1%}",
-        confused=_confused(view),
+        limits=[_limit(answer) for answer in advise(view)],
+        judged=mine.of if mine.scores else None,
+        unpredicted=NO_PREDICTIONS if unpredicted(mine) else None,
+        confused=_confused(view, mine.scores),
         baselines=_baselines(view) if view.baselines else None,
-        unscored=[
-            f"trial {trial.number} ({view.origin(trial)}): {trial.why}"
-            for trial in view.trials
-            if trial.number not in view.scores
-        ],
+        unscored=_unscored(view),
         facts=Table((), tuple(map(Row.of, _facts(view).items()))),
+        content=Markup(SLOT),
     )
-    return write_whole(path, text)
+    room = LIMIT - len(text.encode())
+    content = page_content(view, room=max(room, 0), thumbnails=thumbnails)
+    version = hashlib.sha256((text + as_json(content)).encode()).hexdigest()[:16]
+    return text.replace(SLOT, as_json(content | {"version": version, "watch": look_again})), version
 
 
 def _lead(view: StudyView) -> str:
@@ -97,6 +128,29 @@ def _share(view: StudyView, trial: Trial) -> str:
     )
 
 
+def _stage(view: StudyView, step: StepSummary) -> dict[str, Any]:
+    """A step of the path: what it chose, and how sure that is."""
+    choice = step.choice
+    assert choice is not None, "a network of the step was trained"
+    trial, score = choice.best, view.scores[choice.best.number]
+    known = choice.sure is not None
+    settled = choice.comparison is None or choice.comparison.resolved
+    sure = f"best in {choice.sure:.0%} of resamples" if known else "too few clips to say how sure"
+    alone = choice.runner_up is None
+    return {
+        "trial": trial.number,
+        "when": f"step {step.offer.step}" if step.offer.step else "base",
+        "what": label(trial.candidate),
+        "score": f"{score.top1:.1%} top-1, log-loss {score.nll:.3f}",
+        "cost": cost_text(trial.candidate),
+        "percent": f"{100 * (choice.sure or 0):.0f}",
+        "kind": "unknown" if alone or not known else "settled" if settled else "open",
+        "sure": "the only network of its step"
+        if alone
+        else sure + ("" if settled or not known else ", not resolved"),
+    }
+
+
 def _step(view: StudyView, step: StepSummary) -> dict[str, Any]:
     """The heading, the candidates and the decision of one step."""
     offer = step.offer
@@ -112,6 +166,7 @@ def _step(view: StudyView, step: StepSummary) -> dict[str, Any]:
                 *_measured(view, candidate, trial),
             ),
             kinds.get(candidate.digest, ""),
+            trial=trial.number if trial else None,
         )
         for candidate, trial in zip(offer.candidates, step.trials, strict=True)
     ]
@@ -119,7 +174,8 @@ def _step(view: StudyView, step: StepSummary) -> dict[str, Any]:
         "heading": f"Step {offer.step}" if offer.step else "Base",
         "aim": f" near {offer.quantity.text(offer.target)}" if offer.step else "",
         "table": Table(("axis", "change", "clip", *MEASURED), tuple(body)),
-        "decision": step.text,
+        "decision": step.text.removeprefix(f"step {offer.step}: "),
+        "open": step.pending,
         "exhausted": [f"{axis} offers nothing: {why}" for axis, why in offer.exhausted],
     }
 
@@ -172,7 +228,8 @@ def _frontier(view: StudyView) -> Table:
                 _clip(trial.candidate),
                 *_measured(view, trial.candidate, trial),
                 "chosen" if trial.number in on_path else "",
-            )
+            ),
+            trial=trial.number,
         )
         for trial in view.frontier
     ]
@@ -192,7 +249,8 @@ def _baselines(view: StudyView) -> Table:
                 PRETRAINING,
                 number(f"{trial.cost['params'] / 1e6:.2f} M"),
                 *_measured(view, trial.candidate, trial),
-            )
+            ),
+            trial=trial.number,
         )
         for trial in view.baselines
     ]
@@ -200,14 +258,8 @@ def _baselines(view: StudyView) -> Table:
     return Table((*columns, *MEASURED), tuple(body))
 
 
-def _confused(view: StudyView) -> Table | None:
-    """The classes that the winner confuses most: in its last training's test, or while choosing."""
-    if view.final and view.final.score:
-        scores = list(view.final.training.scores)
-    elif view.best:
-        scores = [score for found in view.best.scores().values() for score in found]
-    else:
-        scores = []
+def _confused(view: StudyView, scores: Sequence[ClipScore]) -> Table | None:
+    """The classes that are confused most."""
     names = view.classes
     body = [
         Row.of((names[one.true], names[one.predicted], number(f"{one.clips} of {one.of}")))
@@ -215,6 +267,25 @@ def _confused(view: StudyView) -> Table | None:
         if max(one.true, one.predicted) < len(names)
     ]
     return Table(("class", "taken for", "clips"), tuple(body)) if body else None
+
+
+def _unscored(view: StudyView) -> Table | None:
+    """The trials without a score, each with the reason; the first of many."""
+    found = [trial for trial in view.trials if trial.number not in view.scores]
+    body = [
+        Row.of((f"trial {t.number}", view.origin(t), Cell(t.why, "none")), trial=t.number)
+        for t in found[:LISTED]
+    ]
+    if len(found) > LISTED:
+        body.append(Row.of((f"and {len(found) - LISTED} more",)))
+    return Table((), tuple(body)) if body else None
+
+
+def _limit(answer: Answer) -> dict[str, str]:
+    """An answer of `advise`, its sentence without the name that stands above it."""
+    said = answer.sentence.removeprefix(f"{answer.what}: ")
+    kind = {"yes": "yes", "no": "no", "cannot tell": ""}[answer.verdict]
+    return {"what": answer.what, "kind": kind, "sentence": said}
 
 
 def _interval(score: Summary) -> str:

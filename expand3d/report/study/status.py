@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from expand3d.core.classes import confusions
+from expand3d.core.result import Training
 from expand3d.core.trial import Trial
 from expand3d.report.study.spent import spent
 from expand3d.report.study.view import StudyView
@@ -49,7 +51,8 @@ def status_json(view: StudyView) -> dict[str, Any]:
 
     `budget` is in what `quantity` names: multiply-adds, parameters, activations, bytes of memory,
     or nanoseconds of latency. `chance` is the share of the largest class among the clips that were
-    scored; `confusions` are pairs of labels, commonest first, empty where none were kept.
+    scored; `confusions` are pairs of labels, commonest first, empty where none were kept. A curve
+    has a row per epoch: loss and accuracy of the training clips, lr, seconds since the start.
     """
     best, final = view.best, view.final
     return {
@@ -75,6 +78,7 @@ def status_json(view: StudyView) -> dict[str, Any]:
             "chance": final.score.chance if final.score else None,
             "p_value_against_chance": view.final_p_value,
             "confusions": [one._asdict() for one in confusions(final.training.scores)],
+            "curve": _curve(final.training),
             "weights": str(final.weights) if final.weights else None,
         },
         "trained": [
@@ -84,6 +88,7 @@ def status_json(view: StudyView) -> dict[str, Any]:
                 "top1": full.score.top1 if full.score else None,
                 "top1_ci": list(full.score.top1_ci) if full.score else None,
                 "mean_class_accuracy": full.score.mean_class if full.score else None,
+                "curve": _curve(full.training),
                 "weights": str(full.weights) if full.weights else None,
             }
             for number, full in view.trained.items()
@@ -140,4 +145,9 @@ def trial_json(view: StudyView, trial: Trial) -> dict[str, Any]:
         "waited_seconds": took.waited_seconds,
         "test_seconds": took.test_seconds,
         **took.memory_json(),
+        "curves": {str(key): _curve(training) for key, training in trial.furthest.items()},
     }
+
+
+def _curve(training: Training) -> list[Mapping[str, float]]:
+    return [dict(row) for row in training.curve]

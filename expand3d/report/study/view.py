@@ -90,6 +90,8 @@ class StudyView:
     stuck: bool = False
     #: The trainings in full of `expand3d train`, by the trial's number.
     trained: Mapping[int, Final] = field(default_factory=dict)
+    #: The beginning of each clip's SHA-256 by its name.
+    clips: Mapping[str, str] = field(default_factory=dict)
     #: The winner as trained on parts of the training clips, by the number of clips.
     learning: Mapping[int, Trial] = field(default_factory=dict)
 
@@ -294,6 +296,7 @@ def _view(record: Record) -> StudyView:
         quantity=strategy.price.quantity,
         config=config,
         fingerprint=data["fingerprint"],
+        clips=data.get("clips", {}),
         facts=_facts(config, data, trials, record.sessions()) | _extensions(record),
     )
 
