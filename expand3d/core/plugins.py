@@ -290,8 +290,8 @@ RUNTIMES = Kind(
 #: Codebases whose names of weights some family knows, and of what.
 CODEBASES: Mapping[str, str] = {
     "pytorchvideo": "X3D, SlowFast, SlowOnly, C2D, I3D-R50, R(2+1)D, CSN",
-    "pyslowfast": "X3D and SlowFast",
-    "mmaction2": "X3D, and SlowFast with BatchNorm in its laterals",
+    "pyslowfast": "X3D, SlowFast, SlowOnly, C2D, I3D-R50; CSN, R(2+1)D by pytorchvideo's names",
+    "mmaction2": "X3D, SlowFast with BatchNorm in its laterals, SlowOnly, I3D-R50, CSN, C3D, TSN",
     "torchvision": "R3D, MC3, R(2+1)D, S3D, DenseNet",
     "pytorch-i3d": "I3D",
 }
@@ -309,7 +309,7 @@ FORMATS = Kind(
         ),
         "pytorchvideo": Row(
             "expand3d.interop.pytorchvideo.folder:write",
-            "a module that calls create_x3d, weights under its names, and a check",
+            "a module that calls its builder, weights under its names, and a check",
             rebuilds=True,
             speller="expand3d.interop.pytorchvideo.folder:spelling",
             verifier="expand3d.interop.pytorchvideo.folder:verify",

@@ -134,19 +134,25 @@ def _renamed(
     """The weights under our names, the network that they fit, and notes."""
     import torch
 
-    from expand3d.networks.weights.convert import recognise
+    from expand3d.networks.weights.convert import BN_EPS, recognise
 
     found = recognise(network.plan, state, codebase=codebase)
     fitting = _with_classes(network, found.classes)
     notes = [f"names: {found.codebase or 'ours'}; {found.classes} classes"]
+    weights = dict(found.weights)
+    if found.eps != BN_EPS and not network.provenance:  # an export of ours says our eps there
+        weights = found.as_published()
+        notes.append(
+            f"its BatchNorms add {found.eps:g} to a variance and ours {BN_EPS:g}: the difference "
+            "is in the running variances now"
+        )
     if num_classes in (None, found.classes):
-        return found.weights, fitting, tuple(notes)
+        return weights, fitting, tuple(notes)
     assert num_classes is not None
     other = _with_classes(network, num_classes)
     with torch.random.fork_rng(devices=()):
         torch.manual_seed(seed)
         fresh = get_family(other.plan.family).build(other.plan).state_dict()
-    weights = dict(found.weights)
     # The plan may have had either number of classes: compare with what is wanted now.
     head = [name for name, value in fresh.items() if value.shape != weights[name].shape]
     weights |= {name: fresh[name] for name in head}

@@ -40,6 +40,26 @@ _SLOWFAST_WIDTHS: tuple[Changes, ...] = tuple(
     {"gamma_w": 8 * n / RESNET_STEM, "gamma_b": 1, "beta": 1 / inverse}
     for n, inverse in product(range(1, 33), (2, 4, 8, 16))
 )
+_RESNET_WIDE: Mapping[str, tuple[Changes, ...]] = dict.fromkeys(
+    ("stem", "widths", "inners"),
+    tuple({"gamma_w": 8 * n / RESNET_STEM, "gamma_b": 1} for n in range(1, 33)),
+)
+#: Temporal kernels of C2D, SlowOnly and I3D-R50.
+_TEMPORAL: tuple[Changes, ...] = (
+    {"temporal": 0, "stem_kernel": 1},
+    {"temporal": 2, "stem_kernel": 1, "pattern4": 1, "pattern5": 1},
+    {
+        **{"temporal": 4, "stem_kernel": 5},
+        **{"pattern2": 1, "pattern3": 2, "pattern4": 2, "pattern5": 3},
+    },
+)
+#: pytorchvideo's block, whose middle is as wide as its inside.
+_R2PLUS1D: tuple[Changes, ...] = (
+    {
+        **{"gamma_b": 4 / 9, "bottleneck": 1, "mid_per_conv": 1, "time_first": 1},
+        **{"stem_mid": 0, "stem_pool": 0},
+    },
+)
 _X3D_WIDTHS: tuple[Changes, ...] = tuple({"gamma_w": 8 * n / X3D_STEM} for n in range(1, 65))
 _X3D_INNERS: tuple[Changes, ...] = tuple({"gamma_b": n / 16} for n in range(16, 129))
 SETTINGS: Mapping[str, Mapping[str, tuple[Changes, ...]]] = {
@@ -59,6 +79,26 @@ SETTINGS: Mapping[str, Mapping[str, tuple[Changes, ...]]] = {
             tuple({"lateral_ratio": n, "beta": 1 / 8} for n in (1, 2, 4)),
         ),
         "lateral_kernel": tuple({"lateral_kernel": n} for n in (3, 5, 7)),
+    },
+    "slowonly": {
+        "crop": _CROPS,
+        "depths": _RESNETS,
+        **_RESNET_WIDE,
+        **dict.fromkeys(("kernels", "stem_kernel"), _TEMPORAL),
+        "stem_strides": ({"stem_stride": 1, "pool_stride": 1},),
+    },
+    "csn": {
+        "crop": _CROPS,
+        "depths": _RESNETS,
+        **_RESNET_WIDE,
+        "preserved": ({"preserved": 0},),
+    },
+    "r2plus1d": {
+        "crop": _CROPS,
+        "depths": _RESNETS,
+        **_RESNET_WIDE,
+        **dict.fromkeys(("bottleneck", "time_first", "stem_mid", "stem_pool", "mids"), _R2PLUS1D),
+        "strides": ({"res2_stride": 2, "halves_time": 4},),
     },
 }
 

@@ -111,7 +111,8 @@ class Source:
     pairs of a pattern for a whole name and what it becomes here (`re.fullmatch`, `Match.expand`);
     the first that matches counts. Names that match one of `ignored` are left out. `absent` are our
     BatchNorms that this codebase leaves out where it has nothing to scale: they become identities.
-    `turn` gives the tensors, under our names, whose numbers are in another order there.
+    `turn` gives the tensors, under our names, whose numbers are in another order there. `eps` is
+    what its own networks add to a BatchNorm's variance, where that is not ours.
     """
 
     codebase: str
@@ -120,6 +121,7 @@ class Source:
     ignored: tuple[str, ...] = ()
     absent: tuple[str, ...] = ()
     turn: Callable[[Plan, Mapping[str, Tensor]], Mapping[str, Tensor]] | None = None
+    eps: float | None = None
 
     def turned(self, plan: Plan, state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """The renamed weights in our order."""

@@ -41,11 +41,20 @@ def filled(row: dict[str, Any]) -> dict[str, Tensor]:
     return made
 
 
-def assert_logits(network: nn.Module, run: dict[str, Any], shape: tuple[int, ...]) -> None:
-    """`network` gives a row's logits, within three times what its float32 is off."""
+def assert_logits(
+    network: nn.Module,
+    run: dict[str, Any],
+    shape: tuple[int, ...],
+    *,
+    axes: tuple[int, ...] = (0, 1, 2, 3, 4),
+) -> None:
+    """`network` gives a row's logits, within three times what its float32 is off.
+
+    It reads the row's input in `shape`, its axes in the order `axes`.
+    """
     noise = np.random.RandomState(7).standard_normal(run["input_shape"]).astype(np.float32)
     with torch.no_grad():
-        got = network.eval()(torch.from_numpy(noise).reshape(shape))
+        got = network.eval()(torch.from_numpy(noise).reshape(shape).permute(axes))
     wanted = torch.tensor(run["logits"])
     assert got.shape == wanted.shape
     apart = float((got.double() - wanted.double()).abs().max())

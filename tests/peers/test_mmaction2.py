@@ -47,6 +47,25 @@ NETWORKS = {
 }
 
 
+def other(name: str, crop: int = 64, **factors: float) -> Genotype:
+    return all_presets()[name].genotype.replace(gamma_s=crop / 112, **factors)
+
+
+NETWORKS |= {
+    "slowfast, alpha 2": slowfast("slowfast-4x16-r50", gamma_t=2, alpha=2, gamma_w=0.25),
+    "slowfast, quarter": slowfast("slowfast-8x8-r50", gamma_t=4, gamma_w=0.25, beta=1 / 4),
+    "slowonly": other("slowonly-8x8-r50", gamma_t=4, gamma_w=0.25),
+    "c2d": other("c2d-8x8-r50", 50, gamma_t=4),
+    "i3d": other("i3d-32x2-r50", gamma_t=9, gamma_w=0.5),
+    "ir-csn": other("ir-csn-50", gamma_t=5, gamma_w=0.5),
+    "ip-csn": other("ip-csn-152", 32, gamma_t=8, gamma_w=0.125),
+    "c3d": other("c3d-ucf101", 64, gamma_t=16),
+    "c3d, BatchNorm": other("c3d-ucf101", 80, gamma_t=16, batch_norm=1),
+    "tsn": other("tsn-r50-1x1x3"),
+    "tsn, basic blocks": other("tsn-r18-1x1x8", 50),
+}
+
+
 @pytest.mark.parametrize("name", NETWORKS)
 def test_logits_are_equal(name: str, tmp_path: Path) -> None:
     genotype = NETWORKS[name]

@@ -9,6 +9,7 @@ from typing import Any
 from expand3d.core.recipe import PROFILES, Recipe
 from expand3d.data.crops import MEAN, STD, even, test_crop
 from expand3d.interop.network import ExportedNetwork
+from expand3d.networks.families.segments import SegmentPlan
 
 #: Training length where the recipe counts clips and not epochs: the paper's.
 EPOCHS = 256
@@ -21,10 +22,12 @@ def complete(
     plan, recipe = network.plan, recipe_of(network)
     epochs = recipe.epochs or EPOCHS
     side = test_crop(plan.crop, crops)
+    pictures = isinstance(plan, SegmentPlan)  # one of each part of a video
+    shape = "NCHW" if pictures else "NCTHW"
     low, high = (even(plan.crop * scale) for scale in recipe.jitter)
     sample: dict[str, Any] = {
         "type": "SampleFrames",
-        "clip_len": plan.frames,
+        "clip_len": 1 if pictures else plan.frames,
         "frame_interval": plan.stride,
         "target_fps": round(network.target_fps or 30),
         "out_of_bound_opt": "loop",
@@ -36,12 +39,12 @@ def complete(
     )
     flip: dict[str, Any] = {"type": "Flip", "flip_ratio": 0.5}
     ends: list[dict[str, Any]] = [
-        {"type": "FormatShape", "input_format": "NCTHW"},
+        {"type": "FormatShape", "input_format": shape},
         {"type": "PackActionInputs"},
     ]
     training: list[dict[str, Any]] = [
         {"type": "DecordInit"},
-        {**sample, "num_clips": 1},
+        {**sample, "num_clips": plan.frames if pictures else 1},
         {"type": "DecordDecode"},
         {"type": "RandomRescale", "scale_range": (low, high)},
         {"type": "RandomCrop", "size": plan.crop},
@@ -50,7 +53,7 @@ def complete(
     ]
     testing: list[dict[str, Any]] = [
         {"type": "DecordInit"},
-        {**sample, "num_clips": views, "test_mode": True},
+        {**sample, "num_clips": plan.frames if pictures else views, "test_mode": True},
         {"type": "DecordDecode"},
         {"type": "Resize", "scale": (-1, side)},
         squares,
@@ -60,7 +63,7 @@ def complete(
     return {
         "default_scope": "mmaction",
         "model": {
-            "type": "Recognizer3D",
+            "type": "Recognizer2D" if pictures else "Recognizer3D",
             "backbone": model["backbone"],
             "cls_head": {
                 **model["cls_head"],
@@ -71,7 +74,7 @@ def complete(
                 "type": "ActionDataPreprocessor",
                 "mean": [255 * MEAN] * 3,
                 "std": [255 * STD] * 3,
-                "format_shape": "NCTHW",
+                "format_shape": shape,
             },
         },
         "train_dataloader": _loader("train", training, recipe.batch),

@@ -7,6 +7,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from expand3d.core.errors import ExportError, Inexpressible
@@ -15,12 +16,12 @@ from expand3d.data.crops import test_crop
 from expand3d.interop import json_folder
 from expand3d.interop.card import card, integers_table
 from expand3d.interop.network import ExportedNetwork
-from expand3d.interop.pyslowfast import slowfast, x3d
+from expand3d.interop.pyslowfast import resnets, slowfast, x3d
 from expand3d.interop.pyslowfast.config import complete, recipe_of, test_only, yaml
+from expand3d.interop.pytorchvideo.names import to_pytorchvideo
 from expand3d.interop.spelling import why_not
 from expand3d.interop.torch_file import save_whole
 from expand3d.interop.verify import Verified, difference
-from expand3d.networks.families.slowfast import SlowFastPlan
 from expand3d.networks.families.x3d_plan import X3DPlan
 from expand3d.networks.weights import pyslowfast_names as names
 from expand3d.networks.weights.names import renamed
@@ -31,6 +32,16 @@ if TYPE_CHECKING:
 COMMIT = "287ec0076846560f44a9327e931a5a2360240533"
 WEIGHTS = "weights.pyth"
 CONFIG = "config.yaml"
+#: What spells the networks of a family there: modules with `config` and `integers`.
+SPELLERS: Mapping[str, ModuleType] = {
+    "x3d": x3d,
+    "slowfast": slowfast,
+    **dict.fromkeys(("slowonly", "csn", "r2plus1d"), resnets),
+}
+#: Families of which no numbers of PySlowFast's own are among expand3d's tests.
+UNCHECKED = ("slowonly", "csn", "r2plus1d")
+#: Their own classes; all others hold a network of pytorchvideo's in `model`.
+TABLES = {"X3D": names.X3D, "SlowFast": names.SLOWFAST, "ResNet": names.RESNET}
 COMMANDS = """\
 Written for facebookresearch/SlowFast at commit {commit}.
 
@@ -73,11 +84,11 @@ def spelling(
 
     ExportError where it cannot express it.
     """
-    module = x3d if isinstance(plan, X3DPlan) else slowfast
-    if not isinstance(plan, X3DPlan | SlowFastPlan):
+    module = SPELLERS.get(plan.family)
+    if module is None:
         raise ExportError(
-            f"the pyslowfast target builds x3d and slowfast networks, and this one has family = "
-            f"{plan.family!r}; --to json writes every family"
+            f"the pyslowfast target builds {', '.join(SPELLERS)} networks, and this one has "
+            f"family = {plan.family!r}; --to json writes every family"
         )
     config: Callable[[Plan, Genotype | None], dict[str, Any]] = module.config
     try:
@@ -95,13 +106,9 @@ def to_pyslowfast(
     state: Mapping[str, Tensor], plan: Plan, spelled: Mapping[str, Any]
 ) -> dict[str, Tensor]:
     """Our weights under the names of the class that the config chooses."""
-    if isinstance(plan, SlowFastPlan):
-        return renamed(state, names.SLOWFAST)
-    assert isinstance(plan, X3DPlan)
-    if spelled["MODEL.MODEL_NAME"] == "X3D":
-        return renamed(state, names.X3D)
-    from expand3d.networks.weights.x3d_names import to_pytorchvideo
-
+    own = TABLES.get(spelled["MODEL.MODEL_NAME"])
+    if own is not None:
+        return renamed(state, own)
     return {f"model.{name}": value for name, value in to_pytorchvideo(state, plan).items()}
 
 
@@ -153,7 +160,7 @@ def _write_tests(network: ExportedNetwork, full: dict[str, Any], title: str, fol
     commands = ""
     for views, crops in ((recipe_of(network).test_views, 1), (10, 3)):
         side = test_crop(network.plan.crop, crops)
-        if isinstance(network.plan, SlowFastPlan) and side % slowfast.STRIDE:
+        if not isinstance(network.plan, X3DPlan) and side % slowfast.STRIDE:
             continue  # its head would have several positions
         name = f"test_{views}x{crops}.yaml"
         config = test_only(full, views=views, crops=crops, weights=WEIGHTS)
@@ -167,6 +174,11 @@ def _notes(network: ExportedNetwork) -> str:
     """The differences of the config from the recipe, in words."""
     recipe = recipe_of(network)
     said = []
+    if network.plan.family in UNCHECKED:
+        said.append(
+            "Not verified: this class's names and logits were never held to what its own code "
+            "gives; `--verify --repo PATH` does so with a checkout."
+        )
     if recipe.epochs is None:
         said.append(
             f"The recipe counts clips ({recipe.clip_visits:,} visits): set SOLVER.MAX_EPOCH to "

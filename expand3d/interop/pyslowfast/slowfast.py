@@ -1,7 +1,8 @@
 """SlowFast in PySlowFast's config keys.
 
 Rules as in facebookresearch/SlowFast 287ec007, video_model_builder. It knows three
-depths, one width and one ratio from which all channels follow, and pools fixed windows.
+depths, one width and one ratio from which all channels follow, and pools fixed windows. `SlowFast`
+is its own class, `PTVSlowFast` calls pytorchvideo's builder with the same keys.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from expand3d.networks.families.slowfast import SlowFastPlan
 BUILDER = "PySlowFast's SlowFast"
 #: RESNET.DEPTH and the blocks of res2 to res5.
 DEPTHS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 18: (2, 2, 2, 2)}
+#: Those of them that `PTVSlowFast` knows.
+PTV_DEPTHS = (50, 101)
 #: The temporal kernel of a block that has one: of res2 to res5, Slow and Fast.
 KERNELS = ((1, 3), (1, 3), (3, 3), (3, 3))
 #: The stages' widths and inner widths over the stem's.
@@ -52,7 +55,6 @@ def config(plan: SlowFastPlan, genotype: Genotype | None = None) -> dict[str, An
     ]
     made = {
         "MODEL.ARCH": "slowfast",
-        "MODEL.MODEL_NAME": "SlowFast",
         "MODEL.NUM_CLASSES": plan.num_classes,
         "DATA.INPUT_CHANNEL_NUM": [3, 3],
         "DATA.NUM_FRAMES": plan.frames,
@@ -78,11 +80,26 @@ def config(plan: SlowFastPlan, genotype: Genotype | None = None) -> dict[str, An
     for field, wanted in _integers_of(plan).items():
         if got[field] != wanted:
             raise refused(BUILDER, field, wanted, got[field])
-    # What the Slow stages expect beside their own channels.
-    for width in (stem, *got["widths"][0][:-1]):
-        if width // (beta // plan.lateral_ratio or width + 1) != width // beta * plan.lateral_ratio:
-            raise refused(BUILDER, "lateral_ratio", plan.lateral_ratio, 1)
+    made["MODEL.MODEL_NAME"] = _class(plan, depth, beta)
     return made
+
+
+def _class(plan: SlowFastPlan, depth: int, beta: int) -> str:
+    """The first class whose Slow stages expect the channels that the laterals bring.
+
+    `SlowFast` divides by BETA_INV // RATIO, `PTVSlowFast` multiplies by RATIO / BETA_INV, and has
+    no BatchNorm on a first block's shortcut whose channels stay.
+    """
+    ratio = plan.lateral_ratio
+    joined = (plan.stems[0], *plan.widths[0][:-1])
+    if all(n // (beta // ratio or n + 1) == n // beta * ratio for n in joined):
+        return "SlowFast"
+    beside = [n * ratio // beta for n in joined]
+    whole = all(got == n // beta * ratio for got, n in zip(beside, joined, strict=True))
+    stages = zip(joined[1:], beside[1:], plan.widths[0][1:], strict=True)
+    if whole and depth in PTV_DEPTHS and all(n + more != wide for n, more, wide in stages):
+        return "PTVSlowFast"
+    raise refused(BUILDER, "lateral_ratio", ratio, 1)
 
 
 def integers(config: Mapping[str, Any]) -> dict[str, Any]:

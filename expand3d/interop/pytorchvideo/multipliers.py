@@ -9,6 +9,7 @@ import math
 from typing import Any
 
 from expand3d.core.genotype import Genotype
+from expand3d.interop.pytorchvideo.spelled import Spelled
 from expand3d.interop.spelling import Integers, Rule, refused, spell
 from expand3d.networks.factors import round_width
 from expand3d.networks.families.x3d import SE_RATIO, STAGE_DEPTHS, X3DPlan
@@ -18,6 +19,24 @@ BUILDER = "pytorchvideo's create_x3d"
 STAGE_WIDTHS_12 = (12, 24, 48, 96)
 #: The total spatial stride: create_x3d asserts that a crop is no smaller.
 SMALLEST_CROP = 32
+
+
+def spelled(plan: X3DPlan, genotype: Genotype | None = None) -> Spelled:
+    """`create_x3d` with the arguments that build exactly `plan`; ExportError where none do."""
+    arguments = create_x3d_arguments(plan, genotype)
+    widths = _widths(arguments["width_factor"])
+    inners = tuple(int(arguments["bottleneck_factor"] * width) for width in widths)
+    built = {
+        "stem": widths[0],
+        "widths": widths,
+        "inners": inners,
+        "depths": _depths(arguments["depth_factor"]),
+        "se_widths": tuple(round_width(inner, SE_RATIO) for inner in inners),
+        "conv5": inners[-1],
+        "lin5": arguments["head_dim_out"],
+        "classes": arguments["model_num_class"],
+    }
+    return Spelled("x3d", "create_x3d", arguments, built)
 
 
 def create_x3d_arguments(

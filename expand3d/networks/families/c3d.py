@@ -36,6 +36,7 @@ from expand3d.networks.layers.describe import (
     seq,
 )
 from expand3d.networks.layers.family import LayeredFamily
+from expand3d.networks.weights.mmaction2_names import C3D_SOURCE
 
 #: Widths and numbers of convolutions between the pools, at gamma_w = gamma_d = 1.
 WIDTHS = (64, 128, 256, 512, 512)
@@ -80,6 +81,7 @@ class C3D(LayeredFamily):
         Factor("fc_head", "1: fully connected head, 0: global pooling", 0, 1, integer=True),
         Factor("fc", "width of the fully connected layers", 8, 16384, integer=True),
     )
+    sources = (C3D_SOURCE,)
     base = Genotype(
         "c3d",
         {

@@ -18,7 +18,8 @@ from expand3d.networks.families import resnet
 from expand3d.networks.family import Factor, Preset, Published
 from expand3d.networks.layers.describe import Layer, Pair, Pool, Seq, conv_norm, seq
 from expand3d.networks.layers.family import LayeredFamily
-from expand3d.networks.weights.resnet_names import pytorchvideo
+from expand3d.networks.weights import pytorchvideo_names as names
+from expand3d.networks.weights.mmaction2_names import CSN_SOURCES as MMACTION2_NAMES
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class CSN(LayeredFamily):
             "preserved": 0,
         },
     )
-    sources = (pytorchvideo(),)
+    sources = (names.resnet_source(), *MMACTION2_NAMES)
 
     def integers(self, genotype: Genotype) -> Mapping[str, Any]:
         return {

@@ -21,7 +21,8 @@ from expand3d.networks.families import resnet
 from expand3d.networks.family import Factor, Preset, Published
 from expand3d.networks.layers.describe import Layer, Named, Pair, Pool, Seq, conv_norm, seq
 from expand3d.networks.layers.family import LayeredFamily
-from expand3d.networks.weights.resnet_names import pytorchvideo, torchvision
+from expand3d.networks.weights.pytorchvideo_names import TIME_FIRST, resnet_source
+from expand3d.networks.weights.resnet_names import torchvision
 
 #: r2plus1d_18: places in the nn.Sequential of a pair of convolutions.
 TORCHVISION = torchvision(
@@ -34,14 +35,7 @@ TORCHVISION = torchvision(
     {"0.0": "spatial.conv", "0.1": "spatial.bn", "0.3": "temporal.conv", "1": "temporal.bn"},
 )
 #: r2plus1d_r50.
-PYTORCHVIDEO = pytorchvideo(
-    {
-        "conv_b.conv_t": "temporal.conv",
-        "conv_b.norm": "temporal.bn",
-        "conv_b.conv_xy": "spatial.conv",
-        "norm_b": "spatial.bn",
-    }
-)
+PYTORCHVIDEO = resnet_source(TIME_FIRST)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -22,7 +21,7 @@ from expand3d.core.genotype import Genotype, Plan
 from expand3d.networks import factors as gammas
 from expand3d.networks.factors import round_width
 from expand3d.networks.families import resnet
-from expand3d.networks.family import Factor, Limits, Preset, Published, Source
+from expand3d.networks.family import Factor, Limits, Preset, Published
 from expand3d.networks.layers.describe import (
     Dropout,
     Layer,
@@ -39,7 +38,7 @@ from expand3d.networks.layers.family import LayeredFamily
 from expand3d.networks.layers.pathways import Join, Pathways, Rates
 from expand3d.networks.weights.mmaction2_names import SLOWFAST_SOURCE as MMACTION2
 from expand3d.networks.weights.pyslowfast_names import SLOWFAST_SOURCE as PYSLOWFAST
-from expand3d.networks.weights.resnet_names import pytorchvideo_bottleneck
+from expand3d.networks.weights.pytorchvideo_names import SLOWFAST_SOURCE as PYTORCHVIDEO
 
 #: Frames that the stems' and the blocks' kernels span; the Slow stem reads single frames.
 STEM_KERNELS = (1, 5)
@@ -48,36 +47,6 @@ BLOCK_KERNEL = 3
 STRIDES: tuple[Pair, ...] = ((1, 1), (1, 2), (1, 2), (1, 2))
 #: More blocks than any res4 has: all of them have temporal kernels.
 ALL = 640
-
-
-def _renamings(number: int, ours: str) -> Iterator[tuple[str, str]]:
-    """pytorchvideo's names of the Slow (0) or the Fast (1) pathway, and ours."""
-    at = rf"multipathway_blocks\.{number}"
-    yield rf"blocks\.0\.{at}\.conv\.(.*)", rf"stem.{ours}.conv.conv.\1"
-    yield rf"blocks\.0\.{at}\.norm\.(.*)", rf"stem.{ours}.conv.bn.\1"
-    for stage in (1, 2, 3, 4):
-        for theirs, part in pytorchvideo_bottleneck().items():
-            yield (
-                rf"blocks\.{stage}\.{at}\.res_blocks\.(\d+)\.{re.escape(theirs)}\.(.*)",
-                rf"res{stage + 1}.{ours}.\1.{part}.\2",
-            )
-
-
-#: slowfast_r50, slowfast_r101 and slowfast_16x8_r101_50_50.
-PYTORCHVIDEO = Source(
-    "pytorchvideo",
-    marker=r"blocks\.0\.multipathway_fusion\.conv_fast_to_slow\.weight",
-    rules=(
-        *_renamings(0, "slow"),
-        *_renamings(1, "fast"),
-        *(
-            (rf"blocks\.{n}\.multipathway_fusion\.{theirs}\.(.*)", rf"{stage}.lateral.{ours}.\1")
-            for n, stage in enumerate(("stem", "res2", "res3", "res4"))
-            for theirs, ours in (("conv_fast_to_slow", "conv"), ("norm", "bn"))
-        ),
-        (r"blocks\.6\.proj\.(.*)", r"head.fc.\1"),
-    ),
-)
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,9 @@ from expand3d.networks.families import resnet
 from expand3d.networks.family import Factor, Limits, Preset, Published
 from expand3d.networks.layers.describe import Layer, Named, Pair, Pool, Seq, conv_norm, seq
 from expand3d.networks.layers.family import LayeredFamily
-from expand3d.networks.weights.resnet_names import pytorchvideo
+from expand3d.networks.weights import pytorchvideo_names as names
+from expand3d.networks.weights.mmaction2_names import RESNET_SOURCE as MMACTION2_NAMES
+from expand3d.networks.weights.pyslowfast_names import RESNET_SOURCE as PYSLOWFAST
 
 TEMPORAL_KERNEL = 3
 
@@ -86,7 +88,12 @@ class SlowOnly(LayeredFamily):
         },
     )
     #: slow_r50; c2d_r50 and i3d_r50, whose list of blocks has the pooling in third place.
-    sources = (pytorchvideo(), pytorchvideo(blocks=(1, 3, 4, 5)))
+    sources = (
+        names.resnet_source(),
+        names.resnet_source(blocks=names.POOLED),
+        PYSLOWFAST,
+        MMACTION2_NAMES,
+    )
 
     def integers(self, genotype: Genotype) -> Mapping[str, Any]:
         depths = resnet.depths(genotype)

@@ -18,6 +18,7 @@ from expand3d.networks.families.segments import (
     streams,
 )
 from expand3d.networks.family import Preset, Published
+from expand3d.networks.weights.mmaction2_names import TSN_SOURCE
 
 MMACTION2 = "mmaction2 configs/recognition/tsn/README.md"
 PAPER = "TSN paper (arXiv 1608.00859), Table 3"
@@ -36,6 +37,8 @@ class Tsn(SegmentFamily):
             **{"streams": streams("rgb"), **depth_factors(10)},
         },
     )
+
+    sources = (TSN_SOURCE,)
 
     @property
     def presets(self) -> Mapping[str, Preset]:  # type: ignore[override]

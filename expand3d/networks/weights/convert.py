@@ -39,13 +39,23 @@ class Recognised:
     """The weights of a file under our names, which fit the network but for its classes.
 
     `codebase` is the one whose names they had, "" for ours. Those of the names in `head` are of
-    `classes` classes, and the network's are not.
+    `classes` classes, and the network's are not. `eps` is what that codebase's own networks add to
+    a BatchNorm's variance.
     """
 
     codebase: str
     weights: dict[str, Tensor]
     classes: int
     head: tuple[str, ...] = ()
+    eps: float = BN_EPS
+
+    def as_published(self) -> dict[str, Tensor]:
+        """The weights with running variances that make up for another eps than ours."""
+        more = self.eps - BN_EPS
+        return {
+            name: value + more if name.endswith(".running_var") else value
+            for name, value in self.weights.items()
+        }
 
 
 def convert(plan: Plan, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -78,12 +88,12 @@ def recognise(
     family = get_family(plan.family)
     fresh = family.build(plan).state_dict()
     wanted = {name: tuple(value.shape) for name, value in fresh.items()}
-    theirs, unknown = "", []
+    theirs, unknown, eps = "", [], BN_EPS
     if set(state) == set(wanted) and codebase is None:
         renamed = dict(state)
     else:
         source = _source(family, list(state), codebase)
-        theirs = source.codebase
+        theirs, eps = source.codebase, source.eps or BN_EPS
         pairs = {name: source.rename(name) for name in state if not source.ignores(name)}
         unknown = [name for name, ours in pairs.items() if ours is None]
         renamed = {ours: state[name] for name, ours in pairs.items() if ours is not None}
@@ -100,7 +110,7 @@ def recognise(
     if not unknown and renamed.keys() == wanted.keys():
         classes, head = _other_classes(plan.num_classes, renamed, wanted)
     refuse(unknown, renamed, {n: (classes, *s[1:]) if n in head else s for n, s in wanted.items()})
-    return Recognised(theirs, {name: renamed[name] for name in wanted}, classes, head)
+    return Recognised(theirs, {name: renamed[name] for name in wanted}, classes, head, eps)
 
 
 def _source(family: Family, names: Sequence[str], codebase: str | None) -> Source:

@@ -43,6 +43,42 @@ X3D: Names = {
     "head.fc": "cls_head.fc2",
 }
 
+
+def _resnet(conv2: Mapping[str, str]) -> Names:
+    """A 3D or 2D ResNet's modules; `conv2` has ours of a block's second convolution -> theirs."""
+    blocks = {
+        "shortcut": "downsample",
+        "main.conv1": "conv1",
+        **{f"main.conv2{ours}": f"conv2{theirs}" for ours, theirs in conv2.items()},
+        "main.conv3": "conv3",
+    }
+    return {
+        **{f"stem.conv.{part}": f"backbone.conv1.{part}" for part in _PARTS},
+        **{
+            f"res{n}.{{j}}.{ours}.{part}": f"backbone.layer{n - 1}.{{j}}.{theirs}.{part}"
+            for n in (2, 3, 4, 5)
+            for ours, theirs in blocks.items()
+            for part in _PARTS
+        },
+        "head.fc": "cls_head.fc_cls",
+    }
+
+
+RESNET = _resnet({"": ""})
+#: CSN: channel-wise alone, and behind a 1x1x1.
+REDUCED, PRESERVED = _resnet({"": ".0"}), _resnet({".pointwise": ".0", ".channelwise": ".1"})
+C3D: Names = {
+    **{
+        f"conv{n}.{place}.{part}": f"backbone.conv{n}{letter}.{part}"
+        for n in (1, 2, 3, 4, 5)
+        for place, letter in enumerate("ab")
+        for part in _PARTS
+    },
+    "head.fc6.linear": "backbone.fc6",
+    "head.fc7.linear": "backbone.fc7",
+    "head.fc": "cls_head.fc_cls",
+}
+
 SLOWFAST: Names = {
     **{
         f"stem.{pathway}.conv.{part}": f"backbone.{pathway}_path.conv1.{part}"
@@ -101,6 +137,28 @@ def _classifier(state: State, name: str, by: int) -> dict[str, Tensor]:
     return found
 
 
+def flat(state: State) -> dict[str, Tensor]:
+    """The weights of convolutions over pictures without their axis of time."""
+    return {name: v.squeeze(2) if v.ndim == 5 else v for name, v in state.items()}
+
+
+def _deep(plan: Plan, state: State) -> dict[str, Tensor]:
+    """The inverse of `flat`."""
+    return {name: v.unsqueeze(2) if v.ndim == 4 else v for name, v in state.items()}
+
+
+#: The eps of CSN's BatchNorms in MMAction2's own configs.
+CSN_EPS = 1e-3
+RESNET_SOURCE = source("MMAction2", RESNET, marker="backbone.layer1.0.conv2.conv.weight")
+TSN_SOURCE = dataclasses.replace(RESNET_SOURCE, turn=_deep)
+CSN_SOURCES = tuple(
+    dataclasses.replace(source("MMAction2", names, marker=marker), eps=CSN_EPS)
+    for names, marker in (
+        (PRESERVED, "backbone.layer1.0.conv2.1.conv.weight"),
+        (REDUCED, "backbone.layer1.0.conv2.0.conv.weight"),
+    )
+)
+C3D_SOURCE = source("MMAction2", C3D, marker="backbone.conv1a.conv.weight")
 X3D_SOURCE = source("MMAction2", X3D, marker="backbone.conv1_s.conv.weight")
 SLOWFAST_SOURCE = dataclasses.replace(
     source("MMAction2", SLOWFAST, marker="backbone.fast_path.conv1.conv.weight"),

@@ -23,7 +23,7 @@ from expand3d.networks.weights.x3d_names import from_pytorchvideo
 from tests.helpers.peers import assert_logits, filled, golden, tuples
 
 X3D, PTV = golden("pyslowfast_x3d"), golden("pyslowfast_ptvx3d")
-SLOWFAST = golden("pyslowfast_slowfast")
+SLOWFAST, PTVSLOWFAST = golden("pyslowfast_slowfast"), golden("pyslowfast_ptvslowfast")
 #: Rows of networks that are none of ours, and why.
 NOT_OURS = {
     "odd-6-bn-lin5": "BatchNorm behind lin5",
@@ -93,6 +93,15 @@ def test_slowfasts_rounding_is_theirs(name: str) -> None:
     assert_integers(slowfast.integers(SLOWFAST[name]["config"]), SLOWFAST[name])
 
 
+@pytest.mark.parametrize("name", PTVSLOWFAST)
+def test_ptvslowfasts_rounding_is_theirs(name: str) -> None:
+    row = PTVSLOWFAST[name]
+    got = slowfast.integers(row["config"])
+    windows = got.pop("pool_windows")
+    assert_integers(got, row)
+    assert windows == slowfast.integers(SLOWFAST[name]["config"])["pool_windows"]
+
+
 @pytest.mark.parametrize("name", [each for each in X3D if each not in NOT_OURS])
 def test_a_spelling_of_every_x3d_is_found_from_its_integers(name: str) -> None:
     row = X3D[name]
@@ -150,6 +159,17 @@ def test_slowfasts_spelling_is_theirs_or_refused_by_name(name: str) -> None:
     assert_integers(slowfast.integers(found), row)
 
 
+def test_ptvslowfast_is_taken_where_slowfast_does_not_fit_together() -> None:
+    """8 // 3 = 2: SlowFast would make 64 + 64 / 2 channels of 64 + 3 x 8."""
+    plan = slowfast_plan(SLOWFAST["slowfast-4x16-r50"])
+    assert slowfast.config(plan)["MODEL.MODEL_NAME"] == "SlowFast"
+    three = dataclasses.replace(plan, lateral_ratio=3)
+    assert slowfast.config(three)["MODEL.MODEL_NAME"] == "PTVSlowFast"
+    shallow = dataclasses.replace(three, depths=(2, 2, 2, 2), temporal=((0, 0, 2, 2), (2, 2, 2, 2)))
+    with pytest.raises(ExportError, match="lateral_ratio = 3"):  # it knows R50 and R101 alone
+        slowfast.config(shallow)
+
+
 @pytest.mark.parametrize(
     ("field", "wanted", "nearest"),
     [
@@ -173,6 +193,7 @@ ROWS = [
     *(("X3D", name) for name in X3D if name not in NOT_OURS),
     *(("PTVX3D", name) for name in PTV if name not in NOT_OURS),
     *(("SlowFast", name) for name in SLOWFAST),
+    *(("PTVSlowFast", name) for name in PTVSLOWFAST),
 ]
 
 
@@ -184,10 +205,13 @@ ROWS = [
     ],
 )
 def test_their_weights_give_their_logits_here_and_go_back_the_same(kind: str, name: str) -> None:
-    row = {"X3D": X3D, "PTVX3D": PTV, "SlowFast": SLOWFAST}[kind][name]
-    plan = slowfast_plan(row) if kind == "SlowFast" else x3d_plan(row)
+    rows = {"X3D": X3D, "PTVX3D": PTV, "SlowFast": SLOWFAST, "PTVSlowFast": PTVSLOWFAST}
+    row = rows[kind][name]
+    plan = slowfast_plan(row) if "SlowFast" in kind else x3d_plan(row)
     theirs = filled(row)
-    if kind == "PTVX3D":
+    if kind == "PTVSlowFast":
+        ours = convert(plan, {k.removeprefix("model."): v for k, v in theirs.items()})
+    elif kind == "PTVX3D":
         ours = from_pytorchvideo({k.removeprefix("model."): v for k, v in theirs.items()}, plan)  # type: ignore[arg-type]
     else:
         table = names.X3D if kind == "X3D" else names.SLOWFAST

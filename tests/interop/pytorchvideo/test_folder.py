@@ -40,6 +40,7 @@ def folder(tmp_path: Path) -> Path:
 
 def test_files(folder: Path) -> None:
     assert sorted(path.name for path in folder.iterdir()) == [
+        "README.md",
         "check.py",
         "check.safetensors",
         "model.py",
@@ -88,7 +89,7 @@ def test_parameters_are_those_without_the_res2_batch_norm(folder: Path, tmp_path
 def test_architecture_alone_says_so(tmp_path: Path) -> None:
     network = exported(tmp_path, trained=False)
     files = export(network, target="pytorchvideo", out=tmp_path / "out")
-    assert [path.name for path in files] == ["check.py", "model.py", "network.json"]
+    assert [path.name for path in files] == ["README.md", "check.py", "model.py", "network.json"]
     text = (tmp_path / "out" / "model.py").read_text(encoding="utf-8")
     assert "NOT trained" in text
     assert constants(text)["TRAINED"] is False
@@ -97,7 +98,7 @@ def test_architecture_alone_says_so(tmp_path: Path) -> None:
 def test_another_family_is_refused(tmp_path: Path) -> None:
     plan = Plan(family="c3d", frames=16, stride=2, crop=112, num_classes=6)
     network = dataclasses.replace(exported(tmp_path, trained=False), plan=plan)
-    with pytest.raises(ExportError, match="family = 'c3d'; --to json"):
+    with pytest.raises(ExportError, match=r"pytorchvideo .*family = 'c3d'; --to json"):
         export(network, target="pytorchvideo", out=tmp_path / "out")
 
 
