@@ -14,7 +14,7 @@ from expand3d.core.errors import ConfigError, nearest
 Anneal = Literal["cosine", "branch", "average"]
 
 #: The keys of a recipe that matter where a training begins with weights.
-WARM = ("warm_lr", "shrink", "perturb", "freeze")
+WARM = ("warm_lr", "shrink", "perturb", "freeze", "freeze_norm")
 
 #: The part of a branch's steps in which its learning rate goes down to zero (arXiv 2405.18392,
 #: section 3: 20% are as good as a cosine over the whole length).
@@ -72,6 +72,7 @@ _RULES: Mapping[str, tuple[Callable[[Any], bool], str, str]] = {
     "shrink": (_whole_share, "lie in [0, 1]", "0.6"),
     "perturb": (_whole_share, "lie in [0, 1]", "0.1"),
     "freeze": (_share, "lie in [0, 1)", "0.5"),
+    "freeze_norm": (lambda value: isinstance(value, bool), "be true or false", "true"),
     "anneal": (
         lambda value: value in get_args(Anneal),
         "be 'cosine', 'branch' or 'average'",
@@ -98,8 +99,9 @@ class Recipe:
     The keys of WARM matter where a training begins with weights. What came with them learns at
     `warm_lr` times the rate, what is new at the whole. Convolutions and linear layers begin at
     `shrink` times what came, plus `perturb` times a fresh draw (arXiv 1910.08475). The first share
-    `freeze` of the layers stays as it came, where all of a layer did. ConfigError where a value is
-    illegal.
+    `freeze` of the layers stays as it came, where all of a layer did. With `freeze_norm` each
+    BatchNorm that came as a whole stays, and normalises by the statistics that came with it.
+    ConfigError where a value is illegal.
     """
 
     profile: str
@@ -124,6 +126,7 @@ class Recipe:
     shrink: float = 1.0
     perturb: float = 0.0
     freeze: float = 0.0
+    freeze_norm: bool = False
 
     def __post_init__(self) -> None:
         if isinstance(self.jitter, list):  # as TOML and JSON write it

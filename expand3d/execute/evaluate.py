@@ -51,6 +51,8 @@ class Bench:
     threads: int
     fingerprint: str
     timeout: float | None = None
+    #: Trainings with further seeds, of candidates that ask for one of those alone.
+    spare: tuple[Job, ...] = ()
     #: The weights that networks of its family begin with; None draws them.
     initial: Initial | None = None
     #: The weights that single trainings begin with, those of the parent in the same one, by key.
@@ -60,7 +62,8 @@ class Bench:
         """The same with the trainings of one seed alone; all of them for None."""
         if repeat is None:
             return self
-        return replace(self, jobs=tuple(job for job in self.jobs if job.key.repeat == repeat))
+        every = (*self.jobs, *self.spare)
+        return replace(self, jobs=tuple(job for job in every if job.key.repeat == repeat))
 
     def start(self, plan: Plan) -> str:
         """The hash of the weights that `plan`'s trainings begin with, or SCRATCH."""
@@ -192,7 +195,8 @@ def train_once(
 
     family, recipe = get_family(plan.family), bench.recipe
     begun = bench.weights(plan, job)
-    wide = test_crop(plan.crop, recipe.test_crops)
+    # On the way one view is tested, at the training crop.
+    wide = test_crop(plan.crop, recipe.test_crops if visits is None else 1)
     return train(
         plan,
         bench.store,

@@ -13,6 +13,7 @@ from expand3d.run.by_class import spread, too_few
 from expand3d.run.events import Watch
 from expand3d.run.prepare import Prepared
 from expand3d.search.statistics import NAMES, resolvable_difference
+from expand3d.study.config import StudyConfig
 
 
 def facts(ready: Prepared) -> tuple[tuple[str, str], ...]:
@@ -125,6 +126,18 @@ def _training(ready: Prepared) -> str:
         f"{f' x {len(bench.jobs)} trainings' if len(bench.jobs) > 1 else ''} a candidate, "
         f"batch {recipe.batch}; {bench.device}, {bench.threads} threads"
         f"{f', the last training {last}' if config.final and last != bench.threads else ''}"
+        f"{_rungs(config)}"
+    )
+
+
+def _rungs(config: StudyConfig) -> str:
+    """What a race adds to the plan, whose times are those of whole trainings."""
+    rungs = ", ".join(f"{rung:,}" for rung in config.race_rungs())
+    if not rungs:
+        return ""
+    return (
+        f"; a race: what is surely worse ends after {rungs} visits, so that the times below are "
+        "the longest"
     )
 
 

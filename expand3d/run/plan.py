@@ -191,6 +191,7 @@ def _overview(
     moment for each row.
     """
     quantity, at_a_time = ready.strategy.price.quantity, ready.config.side_by_side
+    tests = 1 + len(ready.config.race_rungs() or ready.config.rungs)
     steps = [
         _row(
             ready.bench,
@@ -200,6 +201,7 @@ def _overview(
             offer.candidates,
             memory=memory,
             at_a_time=at_a_time,
+            tests=tests,
         )
         for offer in offers
     ]
@@ -221,13 +223,15 @@ def _row(
     *,
     memory: bool,
     at_a_time: int = 1,
+    tests: int = 1,
 ) -> PlannedStep:
+    """The plan of some networks, each of whose trainings is tested so many times."""
     plans = [c.plan for c in candidates]
     # A candidate with a seed of its own has its own trainings.
     benches = [bench.only(c.repeat) for c in candidates]
     visits = [each.visits for each in benches]
     seconds = [
-        pace.seconds(plan, visits=each.visits, views=_views(each), trainings=len(each.jobs))
+        pace.seconds(plan, visits=each.visits, views=_views(each, tests), trainings=len(each.jobs))
         for plan, each in zip(plans, benches, strict=True)
     ]
     macs = (c.macs * count for c, count in zip(candidates, visits, strict=True))
@@ -243,10 +247,10 @@ def _row(
     )
 
 
-def _views(bench: Bench) -> int:
-    """Views that the tests of one candidate read."""
+def _views(bench: Bench, tests: int = 1) -> int:
+    """Views that the tests of one candidate read: one a clip in all tests but the last."""
     clips = sum(len(job.held_out) for job in bench.jobs)
-    return clips * bench.recipe.test_views * bench.recipe.test_crops
+    return clips * (bench.recipe.test_views * bench.recipe.test_crops + tests - 1)
 
 
 def side_by_side(seconds: Sequence[float], workers: int) -> float:

@@ -8,6 +8,7 @@ the seeds, since another seed would have given each network another score.
 from __future__ import annotations
 
 import math
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,11 +26,14 @@ def losers(
     looks: int,
     field: int,
     weights: NDArray[np.float64] | None = None,
+    freedom: float = math.inf,
     error: float = ERROR,
 ) -> tuple[int, ...]:
     """Rows of `losses` (networks x clips, nats) that are worse than the leader's, surely enough.
 
-    `spread` is the standard deviation of a network's mean loss between seeds, after so many visits.
+    `spread` is the standard deviation of a network's mean loss between seeds, after so many visits,
+    and `freedom` the degrees of freedom of that estimate: one less than the seeds that gave it.
+    Each part of the uncertainty counts by its own quantile, since few seeds give a guess.
     `looks` counts the times at which a race is looked at, `field` the candidates that it began
     with: the error is shared out among all their comparisons (Bonferroni), so that over the whole
     race it holds for each candidate. `weights` count how often each clip is drawn. Nobody loses
@@ -42,7 +46,7 @@ def losers(
         return ()
     means = losses @ counts / counts.sum()
     leader = int(np.argmin(means))
-    limit = _quantile(1 - error / (looks * max(1, field - 1)), int(drawn.sum()) - 1)
+    level = 1 - error / (looks * max(1, field - 1))
     found = []
     for place, loss in enumerate(losses):
         if place == leader:
@@ -52,12 +56,15 @@ def losers(
         rest = (sums - lead * sizes)[drawn]
         share = len(rest) / (len(rest) - 1)
         error_of_clips = math.sqrt(share * float(np.square(rest).sum())) / counts.sum()
-        if lead > limit * math.hypot(error_of_clips, math.sqrt(2) * spread):
+        of_clips = _quantile(level, len(rest) - 1) * error_of_clips
+        of_seeds = _quantile(level, min(len(rest) - 1, freedom)) * math.sqrt(2) * spread
+        if lead > math.hypot(of_clips, of_seeds):
             found.append(place)
     return tuple(found)
 
 
-def _quantile(probability: float, freedom: int) -> float:
+@cache
+def _quantile(probability: float, freedom: float) -> float:
     from scipy.stats import t
 
     return float(t.ppf(probability, freedom))

@@ -154,15 +154,24 @@ def estimate(trial: Trial) -> Estimate:
 
 
 def choose(
-    trials: Sequence[Trial], *, metric: Metric, seed: int, resamples: int = RESAMPLES
+    trials: Sequence[Trial],
+    *,
+    metric: Metric,
+    seed: int,
+    resamples: int = RESAMPLES,
+    raced: bool = False,
 ) -> Choice:
-    """The trial with the best estimate; of equal estimates the cheaper. At least one trial."""
+    """The trial with the best estimate; of equal estimates the cheaper. At least one trial.
+
+    `raced` says that others were stopped on their way, since they were surely worse.
+    """
     ranked = rank(trials, metric)
     best = ranked[0]
     lead = f"{label(best.candidate)} ({cost_text(best.candidate)})"
     scored = f"{lead}: {estimate(best).text(metric)}"
     if len(ranked) == 1:
-        return Choice(best, None, None, 1.0, f"{scored}; the only network of its step")
+        why = "the others were stopped as worse" if raced else "the only network of its step"
+        return Choice(best, None, None, None if raced else 1.0, f"{scored}; {why}")
     paired = _Paired.of(ranked, metric)
     means = paired.resampled_means(seed, resamples) if paired.enough else None
     comparison = paired.compare(0, 1, means)
@@ -263,7 +272,7 @@ def _versus(comparison: Comparison, other: str, metric: Metric) -> str:
     return f"{lead} (95% {low} to {high})"
 
 
-def _per_clip(trial: Trial, metric: Metric) -> dict[str, float]:
+def per_clip(trial: Trial, metric: Metric) -> dict[str, float]:
     """Each clip's score, more being better, averaged over its repeats."""
     found = {}
     for key, scores in sorted(trial.scores().items()):
@@ -287,7 +296,7 @@ class _Paired:
 
     @classmethod
     def of(cls, trials: Sequence[Trial], metric: Metric) -> _Paired:
-        scores = [_per_clip(trial, metric) for trial in trials]
+        scores = [per_clip(trial, metric) for trial in trials]
         keys = sorted(set.intersection(*(set(found) for found in scores)))
         assert keys, "the trials share no clip"
         first = {key: found[0] for key, found in trials[0].scores().items()}

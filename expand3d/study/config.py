@@ -20,6 +20,7 @@ from pydantic.dataclasses import dataclass
 from expand3d.core.budget import Budget
 from expand3d.core.errors import BudgetError, ConfigError, nearest
 from expand3d.core.plugins import STRATEGIES
+from expand3d.core.recipe import Recipe
 from expand3d.core.units import Duration, Size
 from expand3d.study.flag_names import RENAMED
 from expand3d.study.folder import hide_password
@@ -33,8 +34,14 @@ from expand3d.study.sections import (
     Training,
     is_path,
 )
-from expand3d.study.strategy_keys import refuse_unused, refuse_without_parents
+from expand3d.study.strategy_keys import (
+    refuse_unused,
+    refuse_without_parents,
+    refuse_without_race,
+)
 
+#: Rungs of a race as shares of a whole training, where the study names none.
+SHARES = (1 / 8, 1 / 4, 1 / 2)
 #: The keys as records have them, in this order.
 STORED = (
     *("budget", "name", "data", "prefix", "family", "start", "profile", "recipe", "final_recipe"),
@@ -49,7 +56,7 @@ LATER = (
     *("flow", "flow_size", "flow_distance", "flow_bound", "val_data", "group_by_name"),
     "flow_data",
     *("rungs", "draws", "repeated", "only_first", "score_test"),
-    *("allow_same", "init", "confirm", "expressible_in", "latencies"),
+    *("allow_same", "init", "confirm", "expressible_in", "latencies", "race"),
 )
 
 
@@ -69,7 +76,40 @@ class StudyConfig(Data, Search, Training, Execution):
     def _refuse_unused(self) -> Self:
         refuse_unused(self)
         refuse_without_parents(self)
+        refuse_without_race(self)
+        self.race_rungs()
         return self
+
+    def implied_fields(self) -> Mapping[str, Any]:
+        """In a race the weights are averaged: a cosine is not at its end where rungs are tested."""
+        return {"anneal": "average"} if self.race else {}
+
+    def race_rungs(self) -> tuple[int, ...]:
+        """The clip visits after which networks that race are tested; () without a race.
+
+        ConfigError where nothing says how long a training is, or a rung is not below that.
+        """
+        if not self.race:
+            return ()
+        recipe = self.training_recipe()
+        if recipe.epochs is not None and not self.rungs:
+            raise ConfigError(
+                "race = true cuts a training of recipe.clip_visits into rungs, and the recipe has "
+                "epochs; set recipe.clip_visits, or name the rungs (rungs = [125, 250])"
+            )
+        return self.rungs_below(recipe) or default_rungs(recipe)
+
+    def rungs_below(self, recipe: Recipe) -> tuple[int, ...]:
+        """`rungs` in their order; ConfigError where one is not below all visits of a training."""
+        rungs, visits = tuple(sorted(self.rungs)), None
+        if recipe.epochs is None:
+            visits = recipe.clip_visits
+        if visits is not None and rungs and rungs[-1] >= visits:
+            raise ConfigError(
+                f"rungs = {rungs[-1]} must be below the recipe's {visits} visits, which are tested "
+                "at the end"
+            )
+        return rungs
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any], *, source: str = "") -> Self:
@@ -118,6 +158,13 @@ class NamedConfig(StudyConfig):
 
 
 Config = TypeVar("Config", bound=StudyConfig)
+
+
+def default_rungs(recipe: Recipe) -> tuple[int, ...]:
+    """SHARES of the visits of a training, in whole batches."""
+    assert recipe.clip_visits is not None
+    steps = {max(1, round(recipe.clip_visits * share / recipe.batch)) for share in SHARES}
+    return tuple(sorted(n * recipe.batch for n in steps if n * recipe.batch < recipe.clip_visits))
 
 
 def as_written(value: Any) -> Any:

@@ -219,8 +219,14 @@ class Search(Section):
     first_clip: Clip = _of_search(
         "frames and stride when time is first expanded", (2, 14), "FRAMESxSTRIDE"
     )
+    race: Flag = _of_search(
+        "train the networks of a step in rungs, and stop those that are surely worse than the best",
+        False,
+    )
     rungs: Counts = _of_search(
-        "clip visits after which the networks of a table are tested on their way", ()
+        "clip visits after which networks are tested on their way, in a race or in a table; in a "
+        "race 1/8, 1/4 and 1/2 of all if left out",
+        (),
     )
     draws: Whole = _of_search("random networks at the budget that a table holds too", 0)
     repeated: Whole = _of_search("networks of a table that are trained with all repeats", 0)
@@ -308,7 +314,11 @@ class Training(Section):
 
     def training_recipe(self) -> Recipe:
         """The recipe of candidates: the profile with this study's fields."""
-        return profile_with(self.profile, self.recipe)
+        return profile_with(self.profile, {**self.implied_fields(), **self.recipe})
+
+    def implied_fields(self) -> Mapping[str, Any]:
+        """Fields of the recipe that another key sets, where the study does not name them."""
+        return {}
 
     def last_recipe(self) -> Recipe:
         """The recipe of the winner's last training: profile final with this study's fields.

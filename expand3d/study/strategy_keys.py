@@ -54,6 +54,19 @@ def refuse_without_parents(config: Any) -> None:
         )
 
 
+def refuse_without_race(config: Any) -> None:
+    """ConfigError where an expansion has keys of a race and does not race, or cannot."""
+    if config.strategy != EXPAND:
+        return
+    if config.rungs and not config.race:
+        raise ConfigError(f"rungs = {list(config.rungs)} does nothing without race = true")
+    if config.race and config.beam > 1:
+        raise ConfigError(
+            f"race = true ends all that are surely worse than the best, and beam = {config.beam} "
+            "expands more than the best; leave one of them out"
+        )
+
+
 def without_unused(values: Mapping[str, Any]) -> dict[str, Any]:
     """A recorded configuration without such keys: it may be older than their refusal."""
     dropped = _unused(values.get("strategy", EXPAND))

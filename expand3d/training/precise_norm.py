@@ -45,15 +45,35 @@ class _Moments:
         return self.spread / max(self.count - 1, 1)
 
 
+class _Kept:
+    """A BatchNorm that normalises by its running statistics in training too."""
+
+    def train(self, mode: bool = True) -> Any:
+        return super().train(False)  # type: ignore[misc]
+
+
+def keep_statistics(norm: nn.Module) -> None:
+    """Let a BatchNorm normalise by its running statistics from here on, and keep them."""
+    kind = type(norm)
+    norm.__class__ = type(f"Kept{kind.__name__}", (_Kept, kind), {})
+    norm.eval()
+
+
 def reestimate(
     network: nn.Module, batches: Iterable[B], forward: Callable[[nn.Module, B], Any]
 ) -> None:
     """Set every BatchNorm's running statistics to those of `batches`; nothing else changes.
 
+    Those that `keep_statistics` keeps stay as they are.
+
     `forward` passes one batch through the network, which is then as in training, but without
     dropout. A network that was in train mode is so again. Without a batch nothing is done.
     """
-    norms: list[Any] = [each for each in network.modules() if isinstance(each, BATCH_NORMS)]
+    norms: list[Any] = [
+        each
+        for each in network.modules()
+        if isinstance(each, BATCH_NORMS) and not isinstance(each, _Kept)
+    ]
     moments: dict[nn.Module, _Moments] = {norm: _Moments() for norm in norms}
 
     def look(norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:

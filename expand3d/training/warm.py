@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from expand3d.core.recipe import Recipe
-from expand3d.training.step import make_optimiser, parameter_groups
+from expand3d.training.precise_norm import keep_statistics
+from expand3d.training.step import BATCH_NORMS, make_optimiser, parameter_groups
 
 
 def begun(
@@ -37,7 +38,8 @@ def begun(
 def freeze(network: nn.Module, new: Mapping[str, Tensor], recipe: Recipe) -> None:
     """Let the first layers of the network, a share `recipe.freeze` of all, learn no more.
 
-    A layer in which anything is new learns all the same. BatchNorm's running statistics go on.
+    A layer in which anything is new learns all the same. BatchNorm's running statistics go on,
+    unless `recipe.freeze_norm` keeps every BatchNorm, wherever it stands, that came as a whole.
     """
     layers = [
         list(module.named_parameters(path, recurse=False))
@@ -48,6 +50,16 @@ def freeze(network: nn.Module, new: Mapping[str, Tensor], recipe: Recipe) -> Non
         if not any(bool(new[name].any()) for name, _ in layer if name in new):
             for _, parameter in layer:
                 parameter.requires_grad_(False)
+    if recipe.freeze_norm:
+        for path, module in network.named_modules():
+            if isinstance(module, BATCH_NORMS) and not _anything_new(path, module, new):
+                keep_statistics(module)
+                module.requires_grad_(False)
+
+
+def _anything_new(path: str, module: nn.Module, new: Mapping[str, Tensor]) -> bool:
+    names = (f"{path}.{name}" for name in module.state_dict())
+    return any(bool(new[name].any()) for name in names if name in new)
 
 
 def warm_optimiser(

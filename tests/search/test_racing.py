@@ -62,3 +62,22 @@ def test_a_difference_is_judged_by_groups_and_by_how_often_they_are_drawn() -> N
     assert losers(losses, np.arange(40), spread=0.0, looks=1, field=2) == (1,)
     once = np.r_[np.ones(20), np.zeros(20)]
     assert losers(losses, halves, spread=0.0, looks=1, field=2, weights=once) == ()
+
+
+@pytest.mark.parametrize("seeds", [3, 6])
+def test_a_spread_that_few_seeds_gave_ends_no_more_races_wrongly(seeds: int) -> None:
+    """The spread is estimated anew in each race from so many seeds, and is most of the noise."""
+    rng, dropped, races, spread = np.random.default_rng(4), 0, 800, 0.2
+    for _ in range(races):
+        found = float(np.std(rng.normal(0, spread, seeds), ddof=1))
+        losses = scored(rng, [0.0] * 6, spread=spread, seeds=rng.normal(0, 1, 6))
+        lost = losers(losses, GROUPS, spread=found, freedom=seeds - 1, looks=1, field=6)
+        dropped += 0 in lost
+    assert dropped / races < 0.05
+
+
+def test_few_seeds_prove_less_than_many() -> None:
+    rng = np.random.default_rng(5)
+    losses = scored(rng, [0.0, 0.75], spread=0.0, seeds=np.zeros(2))
+    assert losers(losses, GROUPS, spread=0.1, freedom=100, looks=3, field=6) == (1,)
+    assert losers(losses, GROUPS, spread=0.1, freedom=2, looks=3, field=6) == ()

@@ -204,6 +204,7 @@ _VALUES: dict[str, st.SearchStrategy[Any]] = {
     "time_limit": st.none() | st.just("1h30m"),
     "candidate_timeout": st.none() | st.just("45m"),
     "storage": st.none() | st.just("postgresql+psycopg2://me@host/db"),
+    "race": st.booleans(),
 }
 #: Which keys only the expansion uses, and which only samplers.
 _EXPANSIONS = {"schedule": "paper", "beam": 3, "growth": "both", "ratio": 1.5}
@@ -219,8 +220,12 @@ def _fitting(values: dict[str, Any]) -> dict[str, Any]:
         values = {**values, "init": "scratch"}
     if values.get("init") != "parent":
         values = {key: value for key, value in values.items() if key != "confirm"}
+    if values.get("beam", 1) > 1 or values.get("profile") == "paper":
+        values = {key: value for key, value in values.items() if key != "race"}
     others = _SAMPLERS if values.get("strategy", "expand") == "expand" else _EXPANSIONS
     foreign = {*others, *_TABLES}
+    if others is _EXPANSIONS:
+        foreign.add("race")
     return {key: value for key, value in values.items() if key not in foreign}
 
 

@@ -10,9 +10,10 @@ import torch
 from torch import nn
 
 from expand3d.core.errors import ConfigError
-from expand3d.core.recipe import PROFILES, Recipe, get_profile
+from expand3d.core.recipe import PROFILES, WARM, Recipe, get_profile
 from expand3d.networks import get_family
 from expand3d.networks.weights.remap import remapped
+from expand3d.training.precise_norm import reestimate
 from expand3d.training.step import make_optimiser, parameter_groups, set_lr
 from expand3d.training.warm import begun, freeze, warm_optimiser
 
@@ -133,8 +134,46 @@ def test_the_first_layers_may_stay_as_they_came() -> None:
     assert bool((network.norm.running_mean != 0).any())
 
 
+def test_batchnorm_may_keep_what_came_and_normalises_by_it() -> None:
+    """A step in train mode sees what the network computes in eval mode; convolutions learn."""
+    torch.manual_seed(0)
+    network = X3D.build(plan_of(), dropout=0.0)
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm3d):
+            module.running_mean.normal_(), module.running_var.uniform_(0.5, 2)  # type: ignore[union-attr,operator]
+    came = {name: value.clone() for name, value in network.state_dict().items()}
+    clip = torch.randn(2, 3, 1, 32, 32)
+    expected = network.eval()(clip).detach()
+    freeze(network, {}, dataclasses.replace(QUICK, freeze_norm=True))
+    found = network.train()(clip)
+    torch.testing.assert_close(found, expected)
+    optimiser = warm_optimiser(network, {}, QUICK)
+    set_lr(optimiser, 0.1)
+    found.square().sum().backward()
+    optimiser.step()
+    reestimate(network, [clip], lambda net, batch: net(batch))
+    norms = {path for path, module in network.named_modules() if isinstance(module, nn.BatchNorm3d)}
+    for name, value in network.state_dict().items():
+        if name.rpartition(".")[0] in norms:
+            assert torch.equal(value, came[name]), name
+        elif value.dim() == 5 and "se." not in name:
+            assert not torch.equal(value, came[name]), name
+
+
+def test_a_batchnorm_with_anything_new_learns_all_the_same() -> None:
+    network = Small()
+    recipe = dataclasses.replace(QUICK, freeze_norm=True)
+    freeze(network, news(), recipe)
+    network.train()
+    assert network.norm.training and network.norm.weight.requires_grad
+    freeze(network, {}, recipe)
+    network.train()
+    assert not network.norm.training and not network.norm.weight.requires_grad
+    assert network.came.weight.requires_grad and network.training
+
+
 def test_without_the_keys_a_recipe_is_recorded_as_ever() -> None:
-    assert not {"warm_lr", "shrink", "perturb", "freeze", "anneal"} & QUICK.to_json().keys()
+    assert not {*WARM, "anneal"} & QUICK.to_json().keys()
     warm = get_profile("quick", {"warm_lr": 0.1, "freeze": 0.5})
     assert warm.to_json()["warm_lr"] == 0.1 and "shrink" not in warm.to_json()
     assert Recipe.from_json(warm.to_json()) == warm
@@ -142,7 +181,8 @@ def test_without_the_keys_a_recipe_is_recorded_as_ever() -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "value"), [("warm_lr", 0), ("shrink", 1.1), ("perturb", -0.1), ("freeze", 1)]
+    ("key", "value"),
+    [("warm_lr", 0), ("shrink", 1.1), ("perturb", -0.1), ("freeze", 1), ("freeze_norm", 1)],
 )
 def test_illegal_values_are_named(key: str, value: float) -> None:
     with pytest.raises(ConfigError, match=f"recipe: {key} = "):

@@ -10,6 +10,7 @@ from expand3d.data.splits import folds
 from expand3d.execute.evaluate import Bench, make_jobs
 from expand3d.networks.weights.initial import Initial
 from expand3d.run.prepare.data import Clips
+from expand3d.search.expansion.race import SEEDS
 from expand3d.study.config import Config, StudyConfig
 from expand3d.study.sections import Execution
 
@@ -97,7 +98,7 @@ def _search_bench(config: StudyConfig, clips: Clips) -> Bench:
         train=parts.train,
         val=parts.val,
         folds=held_out,
-        repeats=config.repeats,
+        repeats=max(config.repeats, SEEDS) if config.race else config.repeats,
         seed=config.seed,
     )
     if config.score_test:
@@ -105,7 +106,8 @@ def _search_bench(config: StudyConfig, clips: Clips) -> Bench:
     return Bench(
         store=store,
         recipe=config.training_recipe(),
-        jobs=jobs,
+        jobs=tuple(job for job in jobs if job.key.repeat < config.repeats),
+        spare=tuple(job for job in jobs if job.key.repeat >= config.repeats),
         device=config.device,
         threads=config.threads or 1,
         fingerprint=store.fingerprint,
@@ -127,6 +129,7 @@ def _last_bench(search: Bench, config: StudyConfig, clips: Clips) -> Bench:
         search,
         recipe=config.last_recipe(),
         jobs=(job,),
+        spare=(),
         timeout=None,
         threads=config.final_threads or search.threads,
     )

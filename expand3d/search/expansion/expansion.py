@@ -19,6 +19,7 @@ from expand3d.cost.price import IN_MACS, Known, Price, Unmeasured, nothing
 from expand3d.networks import get_family
 from expand3d.networks.family import Family, Limits
 from expand3d.search.expansion.compound import COMPOUND, compound, parents
+from expand3d.search.expansion.race import Race
 from expand3d.search.expansion.solve import (
     LEAST_GROWTH,
     Exhausted,
@@ -30,7 +31,7 @@ from expand3d.search.expansion.solve import (
 from expand3d.search.expansion.steps import Offer, StepSummary, add, united
 from expand3d.search.expansion.targets import next_target, worth_a_step
 from expand3d.search.statistics import Metric, rank
-from expand3d.search.strategy import Ask, Batch, Done, Given, Measure, StrategyBase, answers
+from expand3d.search.strategy import Ask, Done, Given, Measure, StrategyBase, answers
 
 Schedule = Literal["fit", "paper", "paper-all"]
 Growth = Literal["single", "compound", "both"]
@@ -50,7 +51,8 @@ class Expansion(StrategyBase):
     `axes` restricts the family's axes, `start` replaces its base. `growth` says whether a step
     offers a network per axis, one that grows all axes at once (compound), or both. The `beam` best
     networks of a step are all expanded in the next, towards one cost; a network that several lead
-    to counts as the best one's. With `inherit` networks begin with their parents' weights.
+    to counts as the best one's. With `inherit` networks begin with their parents' weights. With
+    `rungs` (clip visits) the candidates of a step race.
     """
 
     family: str
@@ -66,6 +68,8 @@ class Expansion(StrategyBase):
     beam: int = 1
     growth: Growth = "single"
     inherit: bool = False
+    rungs: tuple[int, ...] = ()
+    repeats: int = 1
     solver: Solver = solve
     price: Price = IN_MACS
 
@@ -87,19 +91,22 @@ class Expansion(StrategyBase):
             beam=config.beam,
             growth=config.growth,
             inherit=config.init == PARENT,
+            rungs=config.race_rungs(),
+            repeats=config.repeats if config.race else 1,
             price=given.price,
         )
 
     def to_json(self) -> dict[str, Any]:
         data = {**super().to_json(), "axes": list(self.axes) if self.axes else None}
-        if not self.inherit:  # as earlier versions wrote it
-            del data["inherit"]
-        return data
+        # As earlier versions wrote it, where nothing of this is asked for.
+        later = {"inherit": False, "rungs": (), "repeats": 1}
+        return {key: value for key, value in data.items() if value != later.get(key, ...)}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any], *, known: Known = nothing) -> Expansion:
         axes = tuple(data["axes"]) if data["axes"] else None
-        return super().from_json({**data, "axes": axes}, known=known)
+        rungs = tuple(data.get("rungs", ()))
+        return super().from_json({**data, "axes": axes, "rungs": rungs}, known=known)
 
     def __post_init__(self) -> None:
         for key, value, legal in (
@@ -210,7 +217,7 @@ class Expansion(StrategyBase):
         return get_family(self.family)
 
     def _walk(self, history: Sequence[Trial]) -> tuple[tuple[StepSummary, ...], Ask]:
-        known = answers(history)
+        known, race = answers(history), Race(self.rungs, self.metric, self.repeats)
         steps: list[StepSummary] = []
         before: Trial | None = None
         offer = self._offer(0, ())
@@ -218,7 +225,8 @@ class Expansion(StrategyBase):
             step = self._summary(offer, known, before)
             steps.append(step)
             if step.pending:
-                return tuple(steps), Batch(offer.candidates, offer.note())
+                asked = race.ask(offer.candidates, self.base(), history, offer.note())
+                return tuple(steps), asked
             if not step.ranked:
                 return tuple(steps), Done(step.text)
             before = step.ranked[0]

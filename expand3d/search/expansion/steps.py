@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from expand3d.core.quantity import MACS, Quantity
-from expand3d.core.trial import Candidate, Trial
+from expand3d.core.trial import Candidate, State, Trial
 from expand3d.search.expansion.compound import descendant
 from expand3d.search.statistics import Choice, Metric, axes_of, choose, estimate, label
 
@@ -68,7 +68,19 @@ class StepSummary:
         """The winner against the others, and how sure that is."""
         if not self.ranked:
             return None
-        return choose(self.ranked, metric=self.metric, seed=self.seed)
+        return choose(self.ranked, metric=self.metric, seed=self.seed, raced=bool(self.stopped))
+
+    @property
+    def stopped(self) -> tuple[str, ...]:
+        """One text per network that was trained in part, since another was surely better."""
+        return self._ended("stopped")
+
+    def _ended(self, state: State) -> tuple[str, ...]:
+        return tuple(
+            f"{label(candidate)}: {trial.why}"
+            for candidate, trial in zip(self.offer.candidates, self.trials, strict=True)
+            if trial is not None and trial.state == state
+        )
 
     @cached_property
     def text(self) -> str:
@@ -77,12 +89,7 @@ class StepSummary:
         if self.pending:
             finished = sum(trial is not None for trial in self.trials)
             return f"{self.offer.note()}; {finished} of {len(self.trials)} finished"
-        failures = [
-            f"{label(candidate)}: {trial.why}"
-            for candidate, trial in zip(self.offer.candidates, self.trials, strict=True)
-            if trial is not None and trial.state != "complete"
-        ]
-        failed = "; ".join(failures)
+        failed = "; ".join(self._ended("failed"))
         if self.choice is None:
             return f"no network of step {step} was trained ({failed})"
         parts = [f"step {step}: {self.choice.text}"]
@@ -90,6 +97,7 @@ class StepSummary:
             parts.append(f"worse than the step before ({estimate(self.before).text(self.metric)})")
         if len(self.kept) > 1:
             parts.append(f"kept beside it: {', '.join(map(label, self.kept[1:]))}")
+        parts += self.stopped
         return "; ".join([*parts, f"failed: {failed}"] if failed else parts)
 
     def _gain(self, trial: Trial) -> float:

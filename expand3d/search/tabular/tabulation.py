@@ -52,12 +52,7 @@ class Tabulation(StrategyBase):
         config, price = given.config, given.price
         if price.measured:
             raise ConfigError("a table goes by multiply-adds; leave latency out of the budget")
-        rungs, whole = tuple(sorted(config.rungs)), config.training_recipe().clip_visits
-        if whole is not None and rungs and rungs[-1] >= whole:
-            raise ConfigError(
-                f"rungs = {rungs[-1]} must be below the recipe's {whole} visits, which are tested "
-                "at the end"
-            )
+        rungs = config.rungs_below(config.training_recipe())
         expansion = Expansion(
             family=given.start.family,
             num_classes=given.num_classes,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -50,6 +50,8 @@ class ClassifyTask:
     compiled: bool = False
     #: The part of the initial weights that is new, by name; without it nothing is.
     new: Mapping[str, Tensor] = field(default_factory=dict)
+    #: True where the training may go on after its test.
+    on_the_way: bool = False
 
     @property
     def clips(self) -> int:
@@ -61,7 +63,12 @@ class ClassifyTask:
 
     @property
     def test_views(self) -> int:
-        return len(self.eval_indices) * self.recipe.test_views * self.recipe.test_crops
+        return len(self.eval_indices) * self.tested.test_views * self.tested.test_crops
+
+    @property
+    def tested(self) -> Recipe:
+        """The recipe with the views of its test: one on the way, where a test decides less."""
+        return replace(self.recipe, test_views=1, test_crops=1) if self.on_the_way else self.recipe
 
     def belongs(self) -> dict[str, str]:
         # Within a name that checkpoints have always had: one that lacks a name is never continued.
@@ -136,7 +143,7 @@ class ClassifyTask:
                 self.store,
                 self.eval_indices,
                 plan=self.plan,
-                recipe=self.recipe,
+                recipe=self.tested,
                 workers=placement.loader_threads,
                 after_batch=tell,
             )
@@ -225,7 +232,7 @@ def train(
     raised. `timeout` is in seconds of this training, kept across resumes. Where `checkpoint`
     exists and is of the same plan, recipe, seed, data and `initial`, training continues from it; it
     stays until the caller has recorded the outcome and calls `discard`. `until` is a number of clip
-    visits: the network is tested once it has seen so many, in whole batches rounded up, and a
+    visits: the network is tested by one view once it has seen so many, rounded up to batches, and a
     later call with the same checkpoint trains on to the bits of one that was never divided. The
     learning rate is always that of the whole recipe. `weights_out` receives the
     trained weights (safetensors). `initial` is the state dict that the network begins with; without
@@ -241,7 +248,18 @@ def train(
         parts = tuple(train_indices), tuple(eval_indices)
         extras = PLAIN if full is None else full.extras
         compiled = full is not None and full.compiled
-        task = ClassifyTask(plan, store, *parts, recipe, seed, initial, extras, compiled, new or {})
+        task = ClassifyTask(
+            plan,
+            store,
+            *parts,
+            recipe,
+            seed,
+            initial,
+            extras,
+            compiled,
+            new or {},
+            on_the_way=until is not None and until < recipe.visits_for(len(train_indices)),
+        )
         # A long training alone has to end where it cannot be continued from.
         writer = checkpoints.Checkpointer(
             checkpoint, seconds=checkpoint_seconds, must=full is not None
@@ -262,7 +280,7 @@ def train(
             # The recipe is left out, so that equal weights are equal files.
             checkpoints.save_weights(run.network, weights_out, course(store, parts[0], seed))
         compiler = {"compile": "on"} if compiled else {}
-        views = len(scores) * recipe.test_views * recipe.test_crops
+        views = len(scores) * task.tested.test_views * task.tested.test_crops
         return Training(
             status=status,
             reason=reason,
