@@ -220,7 +220,7 @@ def as_exported(view: StudyView, trial: Trial) -> ExportedNetwork:
     measured = {"choosing": view.scores.get(trial.number)}
     provenance = dict(trial.provenance)
     if view.config is not None:
-        provenance |= flow_facts(trial.candidate.plan, view.config.flow_spec())
+        provenance |= flow_facts(trial.candidate.plan, view.config.computed_flow())
     extra: dict[str, Any] = {"provenance": provenance}
     final = view.last_training(trial.number)
     if final is not None:

@@ -162,7 +162,7 @@ def _of_study(text: str, root: str, storage: str | None) -> Trained:
     if not file.is_file():
         raise ConfigError(f"{file}, the weights of trial {wanted}, is missing")
     config, plan = record.config(), trial.candidate.plan
-    flow = config.flow_spec()
+    flow = config.computed_flow()
     return Trained(
         title=f"{name}, trial {wanted}",
         plan=plan,

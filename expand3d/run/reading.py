@@ -53,9 +53,16 @@ def reading_of(
     return Reading(fps, side, flow, sizes.flow_side(flow.short_side, side))
 
 
-def flow_facts(plan: Plan, spec: FlowSpec) -> dict[str, Any]:
-    """The settings of flow as an export keeps them; nothing where the network reads none."""
-    return {} if plan.sources <= {"frames"} else {FLOW: dataclasses.asdict(spec)}
+def flow_facts(plan: Plan, spec: FlowSpec | None) -> dict[str, Any]:
+    """The settings of flow as an export keeps them; nothing where the network reads none.
+
+    So it is where another tool computed the flow (None): its settings are not known.
+    """
+    if spec is None or plan.sources <= {"frames"}:
+        return {}
+    facts = dataclasses.asdict(spec)
+    del facts["files"]  # of flow that was computed there are none
+    return {FLOW: facts}
 
 
 def with_flow_keys(reading: Reading, plan: Plan, given: Mapping[str, Any], title: str) -> Reading:

@@ -332,7 +332,7 @@ def _network(wanted: Wanted, ready: Prepared, training: Training) -> ExportedNet
         "session": dataclasses.asdict(Session.start()),
         "notes": list(training.notes),
         "log": LOG,
-        **flow_facts(ready.plan, wanted.data.flow_spec()),
+        **flow_facts(ready.plan, wanted.data.computed_flow()),
     }
     return ExportedNetwork(
         study=wanted.title,

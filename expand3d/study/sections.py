@@ -157,6 +157,10 @@ class Data(Section):
 
         return FlowSpec(self.flow, self.flow_size, self.flow_distance, self.flow_bound)
 
+    def computed_flow(self) -> FlowSpec | None:
+        """The way in which flow is computed; None where it is read, as another tool made it."""
+        return None if self.flow_data else self.flow_spec()
+
     def absolute(self) -> Self:
         """The same with the paths of the data independent of the working folder."""
         from expand3d.data.source import absolute
