@@ -63,7 +63,8 @@ def _print(args: argparse.Namespace) -> None:
     if lines:
         console.print("\n".join(lines), markup=False, soft_wrap=True)
     for step in view.steps:
-        console.print(step.text, style="dim", soft_wrap=True)
+        parts = [step.text, step.price_text]
+        console.print("; ".join(filter(None, parts)), style="dim", soft_wrap=True)
     if view.confirmed:
         console.print(view.confirmed, soft_wrap=True)
     last = final_text(view)

@@ -229,7 +229,7 @@ class Search(Section):
     )
     rungs: Counts = _of_search(
         "clip visits after which networks are tested on their way, in a race or in a table; in a "
-        "race 1/8, 1/4 and 1/2 of all if left out",
+        "race 1/4 and 1/2 of all if left out",
         (),
     )
     draws: Whole = _of_search("random networks at the budget that a table holds too", 0)

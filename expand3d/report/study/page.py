@@ -174,7 +174,9 @@ def _step(view: StudyView, step: StepSummary) -> dict[str, Any]:
         "heading": f"Step {offer.step}" if offer.step else "Base",
         "aim": f" near {offer.quantity.text(offer.target)}" if offer.step else "",
         "table": Table(("axis", "change", "clip", *MEASURED), tuple(body)),
-        "decision": step.text.removeprefix(f"step {offer.step}: "),
+        "decision": "; ".join(
+            filter(None, (step.text.removeprefix(f"step {offer.step}: "), step.price_text))
+        ),
         "open": step.pending,
         "exhausted": [f"{axis} offers nothing: {why}" for axis, why in offer.exhausted],
     }

@@ -105,6 +105,8 @@ def _step_json(step: StepSummary) -> dict[str, Any]:
     return {
         "step": step.offer.step,
         "decision": step.text,
+        "macs": step.spent,
+        "macs_of_whole_trainings": step.whole,
         "pending": step.pending,
         "sure": choice.sure if choice else None,
         "comparison": comparison.to_json() if comparison else None,

@@ -130,6 +130,21 @@ def test_each_step_trains_its_winner_to_the_end_and_says_who_was_stopped_when(
         assert step.choice is not None and step.choice.sure is None
 
 
+def test_a_step_says_what_it_took_and_what_whole_trainings_would_have(
+    strategy: Expansion, raced: MadeRecord
+) -> None:
+    whole = MadeRecord()
+    whole.run(replace(strategy, rungs=()))
+    there = replace(strategy, rungs=()).steps(whole.trials)
+    for step, plain in zip(strategy.steps(raced.trials)[1:], there[1:], strict=True):
+        won = step.winner
+        assert won is not None
+        others = [c.macs for c in step.offer.candidates if c is not won]
+        assert step.spent == 3 * (1000 * won.macs + 125 * sum(others))  # tests are free here
+        assert step.whole == plain.spent == plain.whole
+        assert "of the" in step.price_text and plain.price_text == ""
+
+
 def test_the_base_shows_the_spread_between_seeds_which_are_no_networks(
     strategy: Expansion, raced: MadeRecord
 ) -> None:
@@ -259,7 +274,7 @@ def test_rungs_are_whole_batches_and_weights_are_averaged() -> None:
     assert recipe.anneal == "average"
     assert config.race_rungs() == tuple(
         round(recipe.clip_visits / share / recipe.batch) * recipe.batch  # type: ignore[operator]
-        for share in (8, 4, 2)
+        for share in (4, 2)
     )
     named = StudyConfig(
         budget="0.1GFLOPs", race=True, rungs=[500, 250], recipe={"anneal": "cosine"}
