@@ -1,0 +1,70 @@
+"""`run --race` on clips: who is tested when, the seeds of the base, and a stop on the way."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from expand3d.core.trial import Trial
+from expand3d.run.driver import resume_study, run_study
+from expand3d.search.expansion.race import SEEDS
+from expand3d.study.config import StudyConfig
+from expand3d.study.record import Record
+from tests.helpers.study_config import stop_after, tiny, without_timing
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def config(videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StudyConfig:
+    without_timing(monkeypatch)
+    plain = tiny(videos, tmp_path / "studies")
+    recipe = {**plain.recipe, "clip_visits": 24}
+    return dataclasses.replace(plain, race=True, rungs=(8, 16), recipe=recipe)
+
+
+def trials_of(config: StudyConfig) -> list[Trial]:
+    return list(Record.open("tiny", root=config.root).trials())
+
+
+def facts(trials: list[Trial]) -> list[Any]:
+    return [
+        (
+            trial.candidate.digest,
+            trial.state,
+            trial.reached,
+            [
+                (str(key), tuple(run.scores))
+                for key, run in sorted(trial.trainings.items(), key=lambda item: item[0].reach)
+            ],
+        )
+        for trial in trials
+    ]
+
+
+def test_a_race_is_run_stopped_and_resumed_to_the_same_record(
+    config: StudyConfig, tmp_path: Path
+) -> None:
+    outcome = run_study(config)
+    assert outcome is not None and outcome.finished
+    trials = trials_of(config)
+    seeds = [trial for trial in trials if trial.candidate.repeat is not None]
+    assert len(seeds) == SEEDS - 1
+    for trial in seeds:
+        repeat = trial.candidate.repeat
+        assert trial.state == "stopped"
+        assert {str(key) for key in trial.trainings} == {f"0/{repeat}@8", f"0/{repeat}@16"}
+    assert len({tuple(next(iter(t.at(16).trainings.values())).scores) for t in seeds}) == len(seeds)
+    for trial in trials:
+        if trial.state == "complete":
+            assert sorted(map(str, trial.trainings)) == ["0/0", "0/0@16", "0/0@8"]
+
+    for looks in (3, 14):
+        again = dataclasses.replace(config, root=str(tmp_path / f"after{looks}"))
+        stopped = run_study(again, stop=stop_after(looks))
+        assert stopped is not None and not stopped.finished
+        assert resume_study("tiny", root=again.root).finished
+        assert facts(trials_of(again)) == facts(trials)
