@@ -59,6 +59,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--from", dest="study", metavar="STUDY", help="write what this study's record has by now"
     )
     parser.add_argument("--out", metavar="DIR", help="folder of the table that --from writes")
+    parser.add_argument(
+        "--untrained",
+        action="store_true",
+        help="with --from: write scores without training too, which takes seconds a network",
+    )
     add_force_flag(parser)
     add_config_flags(parser, KEYS)
     parser.add_argument("--plan", action="store_true", help="show the plan and stop")
@@ -66,7 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    if args.study is not None or args.out is not None:
+    if args.study is not None or args.out is not None or args.untrained:
         return _write(args)
     config = _config(args)
     from expand3d.cli.live import watch_for
@@ -94,7 +99,13 @@ def _write(args: argparse.Namespace) -> int:
     refuse_occupied(args.out, force=args.force)
     refuse_unwritable(args.out)
     root = DEFAULT_ROOT if args.root is None else args.root
-    for path in write_table(Record.open(args.study, root=root, storage=args.storage), args.out):
+    record, scores = Record.open(args.study, root=root, storage=args.storage), None
+    if args.untrained:
+        from expand3d.cli.live import PlainWatch
+        from expand3d.run.untrained import score_untrained
+
+        scores = score_untrained(record, watch=PlainWatch())
+    for path in write_table(record, args.out, untrained=scores):
         print(path)
     return 0
 

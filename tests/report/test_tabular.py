@@ -14,6 +14,7 @@ import pytest
 from expand3d.cli.main import main
 from expand3d.core.errors import ConfigError, StudyError
 from expand3d.report.tabular.contest import hold
+from expand3d.report.tabular.standings import agreements
 from expand3d.report.tabular.write import write_table
 from expand3d.search.tabular.columns import OF_CLIPS, OF_SCORES
 from expand3d.search.tabular.contest import Entrant, Repetition, run
@@ -74,6 +75,23 @@ def test_what_was_recorded_is_what_is_read(folder: Path, table: Table) -> None:
             assert list(cell.val_right) == [score.rank == 0 for score in val]
             assert cell.test_nll == pytest.approx(np.mean([score.nll for score in test]))
             assert cell.test_top1 == np.mean([score.rank == 0 for score in test])
+
+
+def test_scores_without_training_agree_as_their_order_does(
+    folder: Path, table: Table, tmp_path: Path
+) -> None:
+    """One that orders networks as their loss after training, one the other way round."""
+    truth = {digest: row.truth(VISITS)[1] for digest, row in table.rows.items()}
+    rest = dict.fromkeys(("synflow", "naswot", "grad_norm"), 0.0)
+    scores = {name: {"entropy": -nll, "zico": nll, **rest} for name, nll in truth.items()}
+    record = Record.open("table", root=folder.parent)
+    files = write_table(record, tmp_path, untrained=scores)
+    assert [path.name for path in files][-2:] == ["untrained.parquet", "dictionary.md"]
+    assert "| `zico` | float64 |" in files[-1].read_text()
+    found = {one.score: one.tau for one in agreements(read_table(tmp_path))}
+    assert found["entropy"] == pytest.approx(1) and found["zico"] == pytest.approx(-1)
+    assert {"parameters", "naswot"} <= found.keys()
+    assert "entropy" not in {one.score for one in agreements(table)}
 
 
 def test_a_study_without_a_table_is_refused(tmp_path: Path) -> None:

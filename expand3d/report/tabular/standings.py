@@ -14,7 +14,10 @@ from typing import NamedTuple
 import numpy as np
 
 from expand3d.core.scores import Z95
+from expand3d.core.trial import Candidate
+from expand3d.networks import get_family
 from expand3d.report.frontier import Point, frontier, hypervolume
+from expand3d.search.tabular.columns import OF_UNTRAINED
 from expand3d.search.tabular.contest import Course, Seen
 from expand3d.search.tabular.table import Table
 
@@ -127,7 +130,10 @@ class Agreement(NamedTuple):
 
 
 def agreements(table: Table) -> tuple[Agreement, ...]:
-    """The agreement of each rung, and of multiply-adds, among networks of about equal cost.
+    """The agreement of cheaper scores among networks of about equal cost.
+
+    These are each rung, multiply-adds, parameters, and scores without training where the table has
+    them for every network.
 
     The whole trainings are judged on the test clips, the rungs by one seed on the validation clips.
     """
@@ -138,8 +144,16 @@ def agreements(table: Table) -> tuple[Agreement, ...]:
         seen = [float(row.cells[row.seeds(visits)[0], visits].val_nll.mean()) for row in rows]
         scores[f"{visits} visits"] = seen
     scores["multiply-adds"] = [-float(row.candidate.macs) for row in rows]
+    scores["parameters"] = [-float(_params(row.candidate)) for row in rows]
+    if all(row.candidate.digest in table.untrained for row in rows):
+        for name in (name for name in OF_UNTRAINED if name != "network"):
+            scores[name] = [-table.untrained[row.candidate.digest][name] for row in rows]
     bins = _bins([row.candidate.macs for row in rows])
     return tuple(_agreement(name, np.array(found), truth, bins) for name, found in scores.items())
+
+
+def _params(candidate: Candidate) -> int:
+    return get_family(candidate.plan.family).cost(candidate.plan).params
 
 
 def _bins(macs: Sequence[int]) -> list[list[int]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,9 @@ from expand3d.search.tabular.columns import (
     FORMAT,
     OF_CLIPS,
     OF_SCORES,
+    OF_UNTRAINED,
     SCORES,
+    UNTRAINED,
     dictionary,
 )
 from expand3d.study.record import DATA, STRATEGY, Record
@@ -30,9 +32,15 @@ if TYPE_CHECKING:
     import pyarrow
 
 
-def write_table(record: Record, folder: str | Path) -> list[Path]:
+def write_table(
+    record: Record,
+    folder: str | Path,
+    *,
+    untrained: Mapping[str, Mapping[str, float]] | None = None,
+) -> list[Path]:
     """The files of the record's table so far, in `folder`: scores, clips and the data dictionary.
 
+    `untrained` has scores without training of each network by its digest, and makes a file more.
     StudyError where the study made no table. The same record gives the same files.
     """
     import pyarrow
@@ -54,8 +62,17 @@ def write_table(record: Record, folder: str | Path) -> list[Path]:
             _clips(first, of_test, record.attribute(DATA)["classes"]),
             pyarrow.schema(_fields(OF_CLIPS)),
         ),
-        write_whole(made / DICTIONARY, dictionary()),
+        *_untrained(made, untrained),
+        write_whole(made / DICTIONARY, dictionary(untrained=untrained is not None)),
     ]
+
+
+def _untrained(folder: Path, scores: Mapping[str, Mapping[str, float]] | None) -> Iterator[Path]:
+    import pyarrow
+
+    if scores is not None:
+        rows = [{"network": name, **found} for name, found in scores.items()]
+        yield _write(folder / UNTRAINED, rows, pyarrow.schema(_fields(OF_UNTRAINED)))
 
 
 def _about(record: Record, trial: Trial) -> dict[str, Any]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-#: The files of a table in its folder.
+#: The files of a table in its folder; the last but one only where it was asked for.
 SCORES, CLIPS, DICTIONARY = "scores.parquet", "clips.parquet", "dictionary.md"
+UNTRAINED = "untrained.parquet"
 #: The key of a file's metadata under which stands, as JSON, what holds for the whole table.
 ABOUT = b"expand3d"
 #: The version of this layout.
@@ -50,10 +51,25 @@ OF_CLIPS: Mapping[str, tuple[str, str]] = {
 }
 
 
-def dictionary() -> str:
-    """The data dictionary as Markdown."""
+#: A row for each network, with what it scores before any training; more is better.
+OF_UNTRAINED: Mapping[str, tuple[str, str]] = {
+    "network": ("string", "16 hex digits that name the network's integers"),
+    "entropy": ("float64", "spatio-temporal entropy of its layers (E3D, arXiv 2303.02693)"),
+    "synflow": (
+        "float64",
+        "log of the sum of |weight x gradient| of absolute weights (2006.05467)",
+    ),
+    "naswot": ("float64", "log-determinant of how alike clips switch units (2006.04647)"),
+    "grad_norm": ("float64", "norm of the gradient of the first batch (2101.08134)"),
+    "zico": ("float64", "mean over deviation of gradients between two batches (2301.11300)"),
+}
+
+
+def dictionary(*, untrained: bool = False) -> str:
+    """The data dictionary as Markdown, of the file of untrained scores too where it is there."""
     parts = []
-    for file, columns in ((SCORES, OF_SCORES), (CLIPS, OF_CLIPS)):
+    files = [(SCORES, OF_SCORES), (CLIPS, OF_CLIPS), (UNTRAINED, OF_UNTRAINED)]
+    for file, columns in files if untrained else files[:2]:
         rows = (f"| `{name}` | {kind} | {help} |" for name, (kind, help) in columns.items())
         parts.append(
             "\n".join([f"## {file}", "", "| column | type | holds |", "|---|---|---|", *rows])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,7 +21,7 @@ from expand3d.core.result import TRAINING_FACTOR
 from expand3d.core.trial import Candidate
 from expand3d.networks.family import Limits
 from expand3d.search.expansion.expansion import Expansion
-from expand3d.search.tabular.columns import ABOUT, CLIPS, FORMAT, SCORES
+from expand3d.search.tabular.columns import ABOUT, CLIPS, FORMAT, SCORES, UNTRAINED
 
 
 class Cell(NamedTuple):
@@ -57,7 +57,8 @@ class Table:
 
     `rows` are by the digest of a network's plan; each has at least one whole training. `groups`
     numbers the group of each validation clip, `labels` its class. `visits` are the rungs and the
-    whole length, ascending.
+    whole length, ascending. `untrained` has the scores without training by the same digests, where
+    somebody took them.
     """
 
     rows: Mapping[str, Row]
@@ -67,6 +68,7 @@ class Table:
     groups: NDArray[np.int64]
     labels: NDArray[np.int64]
     classes: tuple[str, ...]
+    untrained: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     @property
     def whole(self) -> int:
@@ -142,7 +144,17 @@ def read_table(folder: str | Path) -> Table:
         groups=np.unique(groups.to_numpy(dtype=str), return_inverse=True)[1],
         labels=labels[0],
         classes=tuple(about["classes"]),
+        untrained=_untrained(path / UNTRAINED),
     )
+
+
+def _untrained(file: Path) -> dict[str, dict[str, float]]:
+    """Scores without training by network; none where the table has no such file."""
+    import pyarrow.parquet as parquet
+
+    if not file.is_file():
+        return {}
+    return {row.pop("network"): row for row in parquet.read_table(file).to_pylist()}
 
 
 def _rows(
