@@ -131,7 +131,7 @@ def _training(ready: Prepared) -> str:
 
 
 def _rungs(config: StudyConfig) -> str:
-    """What a race adds to the plan, whose times are those of whole trainings."""
+    """The words about a race in the plan, whose times are those of whole trainings."""
     rungs = ", ".join(f"{rung:,}" for rung in config.race_rungs())
     if not rungs:
         return ""
