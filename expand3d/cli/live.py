@@ -40,7 +40,7 @@ def overview_table(overview: Overview) -> Group:
         facts.add_row(name, text)
     steps = Table(box=None, header_style="dim", padding=(0, 1), pad_edge=False)
     rows = list(overview.steps) + ([overview.final] if overview.final else [])
-    first = "network" if any(row.name for row in rows) else "step"
+    first = "network" if rows[0].name else "step"
     for column in (first, "candidates", "about", "clip visits", "training", "memory", "time"):
         steps.add_column(column, justify="left" if column == first else "right", no_wrap=True)
     for row in rows:

@@ -6,7 +6,7 @@ import dataclasses
 import heapq
 from collections.abc import Iterator, Sequence
 from itertools import groupby
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from expand3d.core.process import cores
 from expand3d.core.result import TRAINING_FACTOR
@@ -20,6 +20,7 @@ from expand3d.run.facts import facts, told
 from expand3d.run.prepare import Prepared, prepare
 from expand3d.run.runner import named_config
 from expand3d.run.shortage import warnings
+from expand3d.search.expansion.confirm import pairs
 from expand3d.search.expansion.steps import Offer
 from expand3d.search.statistics import label
 from expand3d.search.strategy import answers
@@ -53,16 +54,16 @@ def forecast(
     """
     history, futures = _futures(ready, history, again)
     ways = [_ahead(ready, offers, history, last) for offers in futures]
-    if not any(offers or winner for offers, winner in ways):
+    if not any(way.offers or way.confirmed or way.winner for way in ways):
         return Overview(ready.config.name, facts(ready), (), None)
     # The base is among them, which is quick to time whatever is left.
     candidates = [c for offers in futures for offer in offers for c in offer.candidates]
     pace = calibrate(candidates, recipe=ready.bench.recipe, site=_site(ready))
-    winners = [winner for _, winner in ways if winner is not None]
+    winners = [way.winner for way in ways if way.winner is not None]
     paces = pace, _pace_of_last(ready, pace, winners, candidates[0])
-    times = [_overview(ready, *paces, *way, memory=False).seconds for way in ways]
+    times = [_overview(ready, *paces, way, memory=False).seconds for way in ways]
     ordered = sorted(range(len(ways)), key=lambda place: times[place])
-    middle = _overview(ready, *paces, *ways[ordered[len(ordered) // 2]], memory=True)
+    middle = _overview(ready, *paces, ways[ordered[len(ordered) // 2]], memory=True)
     return dataclasses.replace(
         middle,
         shortest=min(times),
@@ -71,15 +72,24 @@ def forecast(
     )
 
 
+class _Way(NamedTuple):
+    """One way in which a run may go on: open steps, networks from scratch, the one trained last."""
+
+    offers: tuple[Offer, ...]
+    confirmed: tuple[Candidate, ...]
+    winner: Candidate | None
+
+
 def _ahead(
     ready: Prepared,
     offers: Sequence[Offer],
     history: Sequence[Trial],
     last: int | None,
-) -> tuple[tuple[Offer, ...], Candidate | None]:
-    """The part of `offers` that the record does not answer, and the network trained last after it.
+) -> _Way:
+    """The part of `offers` that the record does not answer, and what is trained after it.
 
-    One of the last candidates stands for a winner that is not known yet.
+    One of the last candidates stands for a winner that is not known yet, and two of a step for its
+    best and its runner-up.
     """
     known = answers(history)
     open_ones = (
@@ -94,7 +104,19 @@ def _ahead(
         winner = offers[-1].candidates[len(offers[-1].candidates) // 2]
     elif (best := ready.strategy.result(history)) is not None and best.number != last:
         winner = best.candidate
-    return left, winner if ready.config.final else None
+    confirmed = _confirmed(ready, left, history) if ready.config.confirm else ()
+    return _Way(left, confirmed, winner if ready.config.final else None)
+
+
+def _confirmed(
+    ready: Prepared, left: Sequence[Offer], history: Sequence[Trial]
+) -> tuple[Candidate, ...]:
+    """The networks that are still to be trained from scratch, to confirm steps."""
+    known = answers(history)
+    there = pairs(ready.strategy.steps(history))
+    decided = {c.digest: c for pair in there for c in (pair.best, pair.runner_up)}
+    ahead = [c for offer in left if len(offer.candidates) > 1 for c in offer.candidates[:2]]
+    return (*(c for digest, c in decided.items() if digest not in known), *ahead)
 
 
 def _futures(
@@ -180,16 +202,16 @@ def _overview(
     ready: Prepared,
     pace: Pace,
     last: Pace,
-    offers: Sequence[Offer],
-    winner: Candidate | None,
+    way: _Way,
     *,
     memory: bool,
 ) -> Overview:
-    """The plan where a run goes as `offers` say, and `winner` is trained once more in the end.
+    """The plan where a run goes this way.
 
     `pace` is that of the steps, `last` that of the last training. Predicting `memory` takes a
     moment for each row.
     """
+    offers, confirmed, winner = way
     quantity, at_a_time = ready.strategy.price.quantity, ready.config.side_by_side
     tests = 1 + len(ready.config.race_rungs() or ready.config.rungs)
     steps = [
@@ -205,10 +227,23 @@ def _overview(
         )
         for offer in offers
     ]
+    step = offers[-1].step + 1 if offers else 0
+    if confirmed:
+        most = max(candidate.cost for candidate in confirmed)
+        row = _row(
+            ready.bench,
+            pace,
+            step,
+            most,
+            confirmed,
+            memory=memory,
+            at_a_time=at_a_time,
+            tests=tests,
+        )
+        steps.append(dataclasses.replace(row, name="from scratch"))
     rows = tuple(dataclasses.replace(row, quantity=quantity) for row in steps)
     final = None
     if winner is not None:
-        step = offers[-1].step + 1 if offers else 0
         final = _row(ready.final, last, step, winner.cost, [winner], memory=memory)
         final = dataclasses.replace(final, quantity=quantity)
     return Overview(ready.config.name, facts(ready), rows, final)

@@ -21,7 +21,7 @@ from expand3d.core.result import Training, TrainingKey
 from expand3d.core.trial import BASELINE, PARENT, SCRATCH
 from expand3d.execute.evaluate import Job, make_jobs
 from expand3d.report.study.view import load_view
-from expand3d.run.driver import resume_study, run_study
+from expand3d.run.driver import plan_study, resume_study, run_study
 from expand3d.run.inherit import inherited, keep_those_that_may_be_parents, refuse_apart
 from expand3d.study.config import StudyConfig
 from expand3d.study.folder import StudyFolder
@@ -29,7 +29,7 @@ from expand3d.study.record import Record
 from expand3d.study.weights import WeightStore
 from expand3d.training.checkpoint import save_weights
 from expand3d.training.tasks.classify import course
-from tests.helpers.study_config import stop_after, tiny
+from tests.helpers.study_config import stop_after, tiny, without_timing
 
 LAST = {"clip_visits": 8, "epochs": None, "batch": 8, "bn_batch": 8, "test_views": 1}
 CLIPS: Any = SimpleNamespace(keys=list("abcdefgh"), labels=[0, 1] * 4, class_names=("x", "y"))
@@ -144,6 +144,18 @@ def test_confirming_needs_weights_of_parents(config: StudyConfig) -> None:
         dataclasses.replace(config, confirm=True)
 
 
+def test_the_plan_has_a_row_for_networks_from_scratch(
+    videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_timing(monkeypatch)
+    config = dataclasses.replace(tiny(videos, tmp_path), init=PARENT)
+    plain, more = (plan_study(dataclasses.replace(config, confirm=on)) for on in (False, True))
+    *steps, scratch = more.steps
+    assert [row.candidates for row in steps] == [row.candidates for row in plain.steps]
+    assert (scratch.name, scratch.candidates, scratch.clip_visits) == ("from scratch", 2, 2 * 16)
+    assert more.seconds > plain.seconds
+
+
 # A whole study
 
 
@@ -218,7 +230,7 @@ def test_stopped_and_resumed_it_is_the_same_study(
 
 DIES = """
 import json, os, signal, sys
-from expand3d.run.driver import run_study
+from expand3d.run.driver import plan_study, run_study
 from expand3d.study.config import StudyConfig
 from expand3d.study.record import Record
 
