@@ -230,7 +230,7 @@ def test_stopped_and_resumed_it_is_the_same_study(
 
 DIES = """
 import json, os, signal, sys
-from expand3d.run.driver import plan_study, run_study
+from expand3d.run.driver import run_study
 from expand3d.study.config import StudyConfig
 from expand3d.study.record import Record
 
