@@ -159,7 +159,7 @@ def test_few_networks_are_measured_and_none_that_is_far_too_slow() -> None:
     [
         pytest.param("25ms", id="alone", marks=pytest.mark.slow),
         pytest.param("0.3GFLOPs,25ms", id="beside"),
-        pytest.param("25ms,3Mparams", id="with"),
+        pytest.param("25ms,3Mparams", id="with", marks=pytest.mark.slow),
     ],
 )
 def test_cut_anywhere_it_goes_on_as_if_never_cut(text: str) -> None:
