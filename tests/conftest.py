@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import resource
 from collections.abc import Callable, Iterator
@@ -14,6 +15,9 @@ from hypothesis import HealthCheck, settings
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Threads that wait for each other must not spin: other tests want the processor.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+# As the command does: thousands of modules and tests are no garbage, and are looked at for nothing.
+gc.set_threshold(100_000, 50, 50)
 
 # How long examples take to make depends on what else the machine does; that fails no test.
 for _name, _examples in {"quick": 25, "thorough": 100}.items():

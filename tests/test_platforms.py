@@ -12,7 +12,7 @@ import pytest
 
 from expand3d.core.process import cores, memory_here
 from expand3d.training.peak_memory import PeakMemory
-from tests.test_architecture import MODULES
+from tests.test_architecture import modules
 
 #: Modules of the standard library that Windows does not have.
 ABSENT = (
@@ -42,7 +42,7 @@ print(len(MODULES), "imported")
 
 
 def test_every_module_can_be_imported_without_what_windows_lacks() -> None:
-    names = ["expand3d" if name == "__init__" else f"expand3d.{name}" for name in MODULES]
+    names = ["expand3d" if name == "__init__" else f"expand3d.{name}" for name in modules()]
     names = [name for name in names if not name.endswith("__main__")]
     program = f"ABSENT, OPTIONAL, MODULES = {ABSENT!r}, {OPTIONAL!r}, {names!r}\n{PROGRAM}"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)

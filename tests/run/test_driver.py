@@ -105,7 +105,7 @@ def test_the_record_is_an_ordinary_optuna_study(whole: Record) -> None:
 
 @pytest.mark.parametrize(
     ("first", "calls"),
-    [(1, 16), *(pytest.param(n, n + 2, marks=pytest.mark.slow) for n in (1, 9, 14))],
+    [(1, 6), *(pytest.param(n, n + 2, marks=pytest.mark.slow) for n in (1, 9, 14))],
 )
 def test_a_stopped_and_resumed_study_equals_an_uninterrupted_one(
     config: StudyConfig, whole: Record, first: int, calls: int

@@ -318,7 +318,7 @@ def test_generations_are_counted_from_the_record(name: str) -> None:
         assert len(parents) == generation and all(len(v) == 4 for v in parents.values())
 
 
-@pytest.mark.parametrize("name", ["tpe", "nsga3", "qmc"])
+@pytest.mark.parametrize("name", ["tpe", pytest.param("nsga3", marks=pytest.mark.slow), "qmc"])
 def test_another_process_proposes_the_same(name: str) -> None:
     code = (
         "from tests.helpers.strategies import *\n"

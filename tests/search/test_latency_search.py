@@ -159,7 +159,7 @@ def test_few_networks_are_measured_and_none_that_is_far_too_slow() -> None:
     [
         pytest.param("25ms", id="alone", marks=pytest.mark.slow),
         pytest.param("0.3GFLOPs,25ms", id="beside"),
-        pytest.param("25ms,3Mparams", id="with"),
+        pytest.param("25ms,3Mparams", id="with", marks=pytest.mark.slow),
     ],
 )
 def test_cut_anywhere_it_goes_on_as_if_never_cut(text: str) -> None:
@@ -293,7 +293,10 @@ def timed(name: str, lab: Lab, text: str = "25ms", **fields: object) -> Sampling
     return Sampling(name, "x3d", 6, budget, LIMITS, **whole)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("name", ["random", "qmc", "tpe", "grid", "nsga2", "nsga3"])
+@pytest.mark.parametrize(
+    "name",
+    [*("random", "qmc", "grid", "nsga2", "nsga3"), pytest.param("tpe", marks=pytest.mark.slow)],
+)
 @pytest.mark.parametrize("text", ["25ms", "12ms,0.1GFLOPs"])
 def test_samplers_propose_within_a_time_that_is_measured_first(name: str, text: str) -> None:
     lab = Lab()

@@ -201,7 +201,7 @@ def test_families_are_chosen_in_any_case_and_compared_with_the_same_reference() 
     assert rows[0]["gmacs_total"] == pytest.approx(36.1 * 30)
 
 
-@pytest.mark.parametrize("cost", ["total", "view"])
+@pytest.mark.parametrize("cost", ["total", pytest.param("view", marks=pytest.mark.slow)])
 def test_the_command_writes_four_files(
     cost: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

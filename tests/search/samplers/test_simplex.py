@@ -34,17 +34,18 @@ def drawn(count: int, budget: int = BUDGET) -> list[Verdict]:
     return list(itertools.islice(of(budget).points("random", 0), count))
 
 
-def test_of_random_networks_at_a_small_budget_a_third_have_several_frames() -> None:
+@pytest.mark.parametrize("count", [250, pytest.param(1000, marks=pytest.mark.slow)])
+def test_of_random_networks_at_a_small_budget_a_third_have_several_frames(count: int) -> None:
     """The thousand of the claim; drawn factor by factor nearly all of those exceed the budget."""
-    found = drawn(1000)
-    assert len(found) == 1000
+    found = drawn(count)
+    assert len(found) == count
     assert all(verdict.reason is None and verdict.price <= BUDGET for verdict in found)
     several = sum(verdict.plan.frames > 1 for verdict in found if verdict.plan)
-    assert several >= 1000 / 3
+    assert several >= count / 3
     for axis in X3D.axes:  # every factor is grown by many
-        assert sum(v.genotype[axis] > X3D.base[axis] for v in found) > 150, axis
+        assert sum(v.genotype[axis] > X3D.base[axis] for v in found) > 0.15 * count, axis
     at_budget = sum(verdict.price >= BUDGET / 1.05 for verdict in found)
-    assert 480 <= at_budget <= 600  # half, and those of the others that come near
+    assert 0.48 <= at_budget / count <= 0.6  # half, and those of the others that come near
     below = [math.log(v.price / START) for v in found if v.price < BUDGET / 1.05]
     assert fmean(below) == pytest.approx(math.log(BUDGET / START) / 2, rel=0.25)
 
