@@ -1,15 +1,19 @@
 """Seconds and memory of a data set of many videos before it trains, and of its record after.
 
-    python benchmarks/large_data.py [--videos 100000] [--folder DIR]
+    python benchmarks/large_data.py [--videos 100000] [--folder DIR] [--csv FILE]
 
 Makes that many tiny videos (the same picture under other names; some 200 MB) in a folder that is
-removed, or kept where it is named. Prints a row per step; each is a process of its own.
+removed, or kept where it is named. Prints a row per step; each is a process of its own, with the
+load of the machine when it began. The record that is opened is of a made-up search of TRIALS
+networks, each with scores of a tenth of the videos.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -17,12 +21,15 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 
 #: Videos in a folder, classes, and the budget of the plan.
 PER_FOLDER, CLASSES, BUDGET = 1000, 400, "40MFLOPs"
+#: Networks of the record.
+TRIALS = 30
 
 
 def make(root: Path, videos: int) -> Path:
@@ -76,8 +83,8 @@ def plan(listing: Path) -> None:
     planned_study(StudyConfig(data=str(listing), budget=BUDGET), None, Watch())
 
 
-def record(listing: Path) -> None:
-    """The data's part of a record is written and read back."""
+def contents(listing: Path) -> None:
+    """The data's part of a record that workers without the videos read, written and read back."""
     from expand3d.core.files import write_whole
     from expand3d.data.contents import Contents
     from expand3d.data.manifest import load_manifest
@@ -86,44 +93,72 @@ def record(listing: Path) -> None:
     shas = tuple(f"{number:064x}" for number in range(len(manifest)))
     file = listing.parent / "contents.json"
     write_whole(file, json.dumps(Contents(manifest, shas, {}).to_json()))
-    before = time.perf_counter()
     Contents.from_json(json.loads(file.read_text()))
-    print(f"{'record read back':<22}{time.perf_counter() - before:>9.1f} s")
+
+
+def record(listing: Path) -> None:
+    """A made-up study is written."""
+    from record import make_study
+
+    videos = len(listing.read_text().splitlines()) - 1
+    make_study("large", listing.parent, "random", TRIALS, clips=videos, scored=videos // 10)
+
+
+def opened(listing: Path) -> None:
+    """The manifest, its parts and the record, as a study opens them that goes on."""
+    from expand3d.study.record import DATA, Record
+
+    splits(listing)
+    found = Record.open("large", root=listing.parent)
+    assert len(found.trials()) == TRIALS and found.attribute(DATA)["clips"]
 
 
 STEPS: dict[str, Callable[[Path], None]] = {
     "exists": exists,
     "splits": splits,
+    "contents": contents,
     "record": record,
+    "opened": opened,
     "plan": plan,
 }
 
 
-def step(name: str, listing: Path) -> None:
-    """One step, with its seconds and the most memory that it or a child held."""
-    before = time.perf_counter()
+def step(name: str, listing: Path) -> dict[str, Any]:
+    """Seconds of one step, the most memory that it or a child held, and the load before it."""
+    load, before = os.getloadavg()[0], time.perf_counter()
     STEPS[name](listing)
     seconds = time.perf_counter() - before
     usages = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
     most = max(resource.getrusage(who).ru_maxrss for who in usages) / 1e6
-    print(f"{name:<22}{seconds:>9.1f} s{most:>9.2f} GB")
+    row = {"step": name, "seconds": round(seconds, 1), "GB": round(most, 2)}
+    return {**row, "load": round(load, 1)}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--videos", type=int, default=100_000)
     parser.add_argument("--folder", type=Path)
+    parser.add_argument("--csv", type=Path, help="also write the table here")
     parser.add_argument("--step", choices=STEPS, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.step:
-        return step(args.step, args.folder / "list.csv")
+        print(json.dumps(step(args.step, args.folder / "list.csv")))
+        return
+    rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as made:
         root = args.folder or Path(made)
         root.mkdir(parents=True, exist_ok=True)
         make(root, args.videos)
         for name in STEPS:
             command = [sys.executable, __file__, "--step", name, "--folder", str(root)]
-            subprocess.run(command, check=True)
+            done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+            rows.append({"videos": args.videos, **json.loads(done.stdout.splitlines()[-1])})
+            print("  ".join(f"{key} {value}" for key, value in rows[-1].items()), flush=True)
+            if args.csv:
+                with args.csv.open("w", newline="") as file:
+                    writer = csv.DictWriter(file, list(rows[0]))
+                    writer.writeheader()
+                    writer.writerows(rows)
 
 
 if __name__ == "__main__":

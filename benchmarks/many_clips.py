@@ -121,20 +121,22 @@ def trials(root: Path, name: str) -> tuple[Any, ...]:
         return ()
 
 
-def same_scores(root: Path) -> int:
-    """The networks of both searches, all of which have equal scores; AssertionError else."""
-    one, other = (trials(root, name) for name in ("killed", "alone"))
-    numbers = [trial.number for trial in one]
-    assert numbers == list(range(len(one))), "a trial is lost or there twice"
-    assert len({trial.candidate.digest for trial in one}) == len(one)
-    assert {trial.state for trial in one} == {"complete"}
-    for a, b in zip(one, other, strict=True):
+def whole(root: Path) -> int:
+    """The networks of the search that was killed, none of them lost or there twice."""
+    found = trials(root, "killed")
+    assert [trial.number for trial in found] == [*range(len(found))]
+    assert len({trial.candidate.digest for trial in found}) == len(found)
+    assert {trial.state for trial in found} == {"complete"}
+    return len(found)
+
+
+def refuse_other_scores(root: Path) -> None:
+    """AssertionError where the searches have other networks, or other scores of a clip."""
+    for a, b in zip(trials(root, "killed"), trials(root, "alone"), strict=True):
         assert a.candidate.digest == b.candidate.digest
         for key, training in a.trainings.items():
-            assert [*training.scores] == [*b.trainings[key].scores], (
-                f"trial {a.number} has other scores"
-            )
-    return len(one)
+            equal = [*training.scores] == [*b.trainings[key].scores]
+            assert equal, f"trial {a.number} has other scores"
 
 
 def step(name: str, root: Path, more: list[str]) -> Row:
@@ -183,14 +185,22 @@ def main() -> None:
         for name in STEPS:
             words = [sys.executable, __file__, "--step", name, "--folder", str(root), *more]
             done = subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True)
-            rows.append(json.loads(done.stdout))
+            rows.append({"videos": args.videos, **json.loads(done.stdout)})
             print("  ".join(f"{key} {value}" for key, value in rows[-1].items()), flush=True)
-        print(f"{same_scores(root)} networks, the scores of both searches are equal")
-    if args.csv:
-        with args.csv.open("w", newline="") as file:
-            writer = csv.DictWriter(file, list(rows[0]))
-            writer.writeheader()
-            writer.writerows(rows)
+            if args.csv:
+                write(args.csv, rows)
+            if name == "opened":
+                print(f"{whole(root)} networks, none lost or there twice", flush=True)
+        refuse_other_scores(root)
+        print("the scores of both searches are equal, clip by clip")
+
+
+def write(file: Path, rows: list[Row]) -> None:
+    """The table so far."""
+    with file.open("w", newline="") as out:
+        writer = csv.DictWriter(out, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 if __name__ == "__main__":

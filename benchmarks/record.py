@@ -124,23 +124,23 @@ def _timed(work: Callable[[], Any]) -> tuple[float, Any]:
     return time.perf_counter() - start, made
 
 
-def make_study(name: str, root: Path, strategy: str, trials: int) -> None:
+def make_study(
+    name: str, root: Path, strategy: str, trials: int, *, clips: int = CLIPS, scored: int = CLIPS
+) -> None:
     """A finished study of `trials` trials under `root`, unless it is there.
 
-    Where making it was interrupted it is made again.
+    Of its clips the first `scored` have scores. Where making it was interrupted it is made again.
     """
     if study_folder(name, root).database.exists():
         if Record.open(name, root=root).sessions()[-1].stopped:
             return
         shutil.rmtree(study_folder(name, root).path)
     config = NamedConfig(budget="1GFLOPs", name=name, root=str(root), strategy=strategy)
-    clips = {
-        f"videos/class{clip % CLASSES}/clip{clip:05d}.mp4": f"{clip:016x}" for clip in range(CLIPS)
-    }
+    names = [f"videos/class{clip % CLASSES}/clip{clip:05d}.mp4" for clip in range(clips)]
     data = {
         "fingerprint": "0" * 16,
         "classes": [f"class{number}" for number in range(CLASSES)],
-        "clips": clips,
+        "clips": {name: f"{clip:016x}" for clip, name in enumerate(names)},
         "skipped": {},
     }
     proposes = _strategy(strategy, trials)
@@ -148,7 +148,7 @@ def make_study(name: str, root: Path, strategy: str, trials: int) -> None:
     record = Record.create(config, attributes=began)
     session = record.start_session()
     for candidate in _candidates(proposes, record, trials):
-        _answer(record, candidate, tuple(clips))
+        _answer(record, candidate, tuple(names[:scored]))
     record.stop_session(session, "finished")
 
 

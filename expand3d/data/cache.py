@@ -27,7 +27,7 @@ from expand3d.data.hashes import FileHashes, fingerprint
 from expand3d.data.layouts.folders import printable
 from expand3d.data.manifest import Manifest, Video
 from expand3d.data.same import tell_same
-from expand3d.data.seeking import index_of
+from expand3d.data.seeking import index_name, index_of
 from expand3d.data.store import Clip
 from expand3d.data.streamed import Streams
 from expand3d.data.tiers import EVERY
@@ -35,8 +35,6 @@ from expand3d.data.video_info import VideoInfo, scaled_size
 
 #: Part of every file's name; a change to what `decode` returns must change it.
 FORMAT = "expand3d clip 1"
-#: The same of the indexes of videos that are read frame by frame, and their folder.
-INDEX_FORMAT, INDEXES = "expand3d index 1", "index"
 #: The file that remembers the hashes of videos.
 HASHES = "files.json"
 #: Left free on the disk when the cache is written.
@@ -70,12 +68,6 @@ class CacheSpec:
         """Forms with these frames and more between them, the sparsest first."""
         fewer = [e for e in EVERY if e < self.every and self.every % e == 0]
         return tuple(replace(self, every=every) for every in fewer)
-
-
-def index_name(sha: str) -> str:
-    """The file that says where the frames of a video lie, relative to the cache."""
-    digest = hashlib.sha256(f"{INDEX_FORMAT} {sha}".encode()).hexdigest()[:32]
-    return f"{INDEXES}/{digest[:2]}/{digest}.npz"
 
 
 def estimate_bytes(infos: Iterable[VideoInfo], spec: CacheSpec) -> int:
@@ -131,7 +123,8 @@ class CachedStore:
         self._mapped = Mapped()
         self._streams = Streams(
             [video.path for video in manifest.videos],
-            [root / index_name(sha) for sha in shas],
+            root,
+            self.shas,
             fps=spec.fps,
             side=spec.short_side,
             every=spec.every,

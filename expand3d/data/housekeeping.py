@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from expand3d.core.errors import FileError
-from expand3d.data.cache import INDEXES, LEFTOVER_SECONDS
+from expand3d.data.cache import LEFTOVER_SECONDS
 from expand3d.data.cache_use import turn, used
+from expand3d.data.seeking import INDEXES
 from expand3d.data.source import BUNDLED
 
 CLIPS, FLOW, VIDEOS, LEFTOVER = "clips", "optical flow", "bundled videos", "left half written"

@@ -9,6 +9,7 @@ missing or run backward.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import zlib
 from collections.abc import Iterator, Sequence
@@ -35,6 +36,12 @@ from expand3d.data.video_info import Frame, scaled_size, shown
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
+
+
+#: Part of the name of every index's file; a change to what `index_of` returns must change it.
+FORMAT = "expand3d index 1"
+#: The folder of the indexes, below that of the cache.
+INDEXES = "index"
 
 
 class Misled(Exception):
@@ -93,6 +100,12 @@ class FrameIndex:
                 facts: Any = {k: v if v.ndim else v.item() for k, v in values.items()}
                 return cls(**facts)
         return None
+
+
+def index_name(sha: str) -> str:
+    """The file of the index of a video whose content has this SHA-256, relative to the cache."""
+    digest = hashlib.sha256(f"{FORMAT} {sha}".encode()).hexdigest()[:32]
+    return f"{INDEXES}/{digest[:2]}/{digest}.npz"
 
 
 def index_of(path: Path) -> FrameIndex:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from expand3d.data.cache_files import Recent
 from expand3d.data.decode import decode
-from expand3d.data.seeking import FrameIndex, Misled, frames_at, index_of
+from expand3d.data.seeking import FrameIndex, Misled, frames_at, index_name, index_of
 from expand3d.data.video_info import Frame
 
 #: Clips that are kept in memory whole, per process, and the largest of them.
@@ -59,15 +59,22 @@ class StreamedClip:
 
 
 class Streams:
-    """The videos of a store as clips in one form, by number; `indexes` are the files of theirs.
+    """The videos of a store as clips in one form, by number.
 
-    May be pickled.
+    Their indexes are in the cache at `root`, by the SHA-256 of the videos' content. May be pickled.
     """
 
     def __init__(
-        self, videos: Sequence[Path], indexes: Sequence[Path], *, fps: float, side: int, every: int
+        self,
+        videos: Sequence[Path],
+        root: Path,
+        shas: Sequence[str],
+        *,
+        fps: float,
+        side: int,
+        every: int,
     ) -> None:
-        self._videos, self._files = videos, indexes
+        self._videos, self._root, self._shas = videos, root, shas
         self._fps, self._side, self._every = fps, side, every
         self._begin()
 
@@ -122,9 +129,12 @@ class Streams:
         with self._lock:
             found = self._known.get(number)
         if found is None:
-            found = FrameIndex.load(self._files[number]) or index_of(self._videos[number])
+            found = FrameIndex.load(self._file(number)) or index_of(self._videos[number])
             self._note(number, found)
         return found
+
+    def _file(self, number: int) -> Path:
+        return self._root / index_name(self._shas[number])
 
     def _note(self, number: int, index: FrameIndex) -> FrameIndex:
         with self._lock:
@@ -134,4 +144,5 @@ class Streams:
         return index
 
 
-_TRAVELS = ("_videos", "_files", "_fps", "_side", "_every")
+#: What a copy in another process takes along.
+_TRAVELS = ("_videos", "_root", "_shas", "_fps", "_side", "_every")

@@ -12,6 +12,7 @@ import pytest
 from expand3d.data import streamed
 from expand3d.data.cache import CachedStore, CacheSpec, build_store
 from expand3d.data.decode import decode
+from expand3d.data.housekeeping import INDEX, entries, prune
 from expand3d.data.manifest import Manifest, load_manifest
 from tests.helpers.made_videos import greys, write_data_set, write_video
 
@@ -95,3 +96,12 @@ def test_videos_are_indexed_once_by_content(
     write_video(manifest.videos[2].path, greys(range(90, 110)))
     build_store(manifest, SPEC, tmp_path / "read", cap_bytes=0)
     assert made[6:] == ["clip2.mp4"]
+
+
+def test_indexes_belong_to_the_cache(manifest: Manifest, tmp_path: Path) -> None:
+    root = tmp_path / "read"
+    store = build_store(manifest, SPEC, root, cap_bytes=0)
+    assert [entry.kind for entry in entries(root)] == [INDEX] * 6
+    assert all(entry.in_use for entry in entries(root)) and not prune(root)
+    del store
+    assert len(prune(root)) == 6 and not entries(root)

@@ -166,8 +166,10 @@ def test_a_full_disk_and_a_small_cap_are_warnings(
     config: StudyConfig, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small = dataclasses.replace(config, cache_cap="1MB")
-    (warning,) = plan_study(small).warnings
+    plan = plan_study(small)
+    (warning,) = plan.warnings
     assert "beyond --cache-cap" in warning
+    assert "are read from their videos (beyond --cache-cap)" in dict(plan.lines)["data"]
 
     class Usage:
         free = planned.SPARE_BYTES

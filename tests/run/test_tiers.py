@@ -45,7 +45,7 @@ class Read:
 
     def train(self, plan: Any, store: Any, *, eval_indices: Any, **options: Any) -> Training:
         self.plans.append((plan.crop, plan.digest))
-        frames = [store.frames(index) for index in range(len(store))]
+        frames = [np.asarray(store.frames(index)) for index in range(len(store))]
         self.sizes.setdefault(plan.crop, set()).add(min(np.shape(frames[0])[1:3]))
         self.identities.setdefault(plan.crop, set()).add(tuple(store.identities))
         self.pixels[plan.crop] = [int(clip.sum()) for clip in frames]
