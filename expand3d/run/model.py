@@ -159,7 +159,7 @@ def _of_study(text: str, root: str, storage: str | None) -> Trained:
         recipe = kept["recipe"]
     elif final is not None and final["trial"] == wanted and final["weights"]:
         file, clips = record.folder.weights / final["weights"], frozenset(record.clips_of_last())
-        recipe = final["recipe"]
+        recipe = final.get("recipe")
     else:
         raise ConfigError(
             f"no weights of trial {wanted} were kept; train it with: expand3d train {name}:{wanted}"
