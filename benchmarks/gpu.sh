@@ -76,7 +76,7 @@ triton() {
 step() {
   local by=.venv-peers/bin/python beside=""
   [ -x "$by" ] || { by=$python; beside=--alone; }
-  "$by" benchmarks/gpu_step.py --compile --repeats 10 $beside --csv "$out/step.csv"
+  "$by" benchmarks/gpu_step.py --repeats 10 $beside --csv "$out/step.csv"
   local status=$?
   [ "$dry" ] && [ $status = 2 ] && return 0  # it says itself that there is no GPU
   return $status

@@ -60,9 +60,9 @@ class ExportedNetwork:
         dropout = float(self.recipe.get("dropout", 0.0))
         network = get_family(self.plan.family).build(self.plan, dropout=dropout)
         if self.weights is not None:
-            from safetensors.torch import load_file
+            from expand3d.networks.weights.kept import put_weights
 
-            network.load_state_dict(load_file(self.weights))
+            put_weights(network, self.weights)
         return network.eval()
 
     def to_json(self) -> dict[str, Any]:

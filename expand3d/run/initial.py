@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from expand3d.core.errors import ConfigError, StudyError
+from expand3d.core.errors import ConfigError, StudyError, WeightsError
 from expand3d.core.genotype import Plan
 from expand3d.core.trial import PARENT, SCRATCH
 from expand3d.execute.evaluate import Job
@@ -48,7 +48,7 @@ def _of_folder(text: str) -> Initial:
         raise ConfigError(f"init = {text!r} was exported without weights")
     file = network.weights.resolve()
     clips = frozenset(network.provenance.get(TRAINING_CLIPS, ()))
-    return Initial(file, network.plan, hash_of(file), network.classes, clips)
+    return _read(Initial(file, network.plan, hash_of(file), network.classes, clips))
 
 
 def _of_study(text: str, root: str, storage: str | None) -> Initial:
@@ -62,9 +62,18 @@ def _of_study(text: str, root: str, storage: str | None) -> Initial:
         )
     trial = record.trial(final["trial"])
     classes = tuple(record.attribute(DATA)["classes"])
-    return Initial(
-        file, trial.candidate.plan, hash_of(file), classes, frozenset(record.clips_of_last())
-    )
+    clips = frozenset(record.clips_of_last())
+    return _read(Initial(file, trial.candidate.plan, hash_of(file), classes, clips))
+
+
+def _read(initial: Initial) -> Initial:
+    """The same, whose file can be read and fits its own network; else WeightsError names it."""
+    try:
+        initial.start(initial.plan, seed=0, classes=initial.classes)
+    except WeightsError as error:
+        named = str(initial.file) in str(error)
+        raise WeightsError(str(error) if named else f"{initial.file}: {error}") from None
+    return initial
 
 
 def refuse_unfit(

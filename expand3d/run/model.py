@@ -16,6 +16,7 @@ from expand3d.data.in_memory import Reading
 from expand3d.interop.json_folder import NETWORK, load_export
 from expand3d.interop.network import TRAINING_CLIPS
 from expand3d.networks import plan_from_json
+from expand3d.run.initial import WEIGHT_FILES
 from expand3d.run.reading import FLOW, reading_of, with_flow_keys
 from expand3d.study.record import DATA, Record
 from expand3d.study.sections import is_path
@@ -65,14 +66,13 @@ class Trained:
 
     def build(self) -> nn.Module:
         """The network in eval mode with its weights; ConfigError of an ONNX file."""
-        from safetensors.torch import load_file
-
         from expand3d.networks import get_family
+        from expand3d.networks.weights.kept import put_weights
 
         if self.weights is None:
             raise ConfigError(f"{self.title} is an ONNX file; a folder with weights is needed")
         network = get_family(self.plan.family).build(self.plan, dropout=0.0)
-        network.load_state_dict(load_file(self.weights))
+        put_weights(network, self.weights)
         return network.eval()
 
     def with_flow(self, given: Mapping[str, Any]) -> Trained:
@@ -98,6 +98,11 @@ def load_trained(text: str, *, root: str, storage: str | None = None) -> Trained
     path = Path(text)
     if path.suffix == ONNX:
         return _of_onnx(path)
+    if path.suffix in WEIGHT_FILES and path.is_file():
+        raise ConfigError(
+            f"{path} is a file of weights: make a folder of it first, with expand3d import, which "
+            "knows whose names they are"
+        )
     if is_path(text) or (path.is_dir() and (path / NETWORK).is_file()):
         return _of_folder(path)
     return _of_study(text, root, storage)
@@ -154,7 +159,7 @@ def _of_study(text: str, root: str, storage: str | None) -> Trained:
         recipe = kept["recipe"]
     elif final is not None and final["trial"] == wanted and final["weights"]:
         file, clips = record.folder.weights / final["weights"], frozenset(record.clips_of_last())
-        recipe = final["recipe"]
+        recipe = final.get("recipe")
     else:
         raise ConfigError(
             f"no weights of trial {wanted} were kept; train it with: expand3d train {name}:{wanted}"

@@ -18,7 +18,7 @@ from expand3d.core.errors import ConfigError
 from expand3d.core.genotype import Plan
 from expand3d.core.input_kinds import Source
 from expand3d.core.plugins import FLOWS
-from expand3d.core.recipe import Recipe, get_profile
+from expand3d.core.recipe import get_profile
 from expand3d.data.flow.quantise import quantise
 from expand3d.data.flow.store import FlowSpec, Pairs
 from expand3d.data.in_memory import InMemory, Reading, read_whole
@@ -45,7 +45,9 @@ def reading_of(
     began: Mapping[str, Any] | None = None,
 ) -> Reading:
     """The form in which a training by `recipe` read videos, in a study that `began` so."""
-    by = Recipe.from_json(recipe) if recipe else get_profile("final")
+    by = get_profile("final")
+    if recipe and "jitter" in recipe:  # all that the size depends on; an import has no recipe
+        by = dataclasses.replace(by, jitter=tuple(recipe["jitter"]))
     sizes = sizes_of(began, largest=ANY, frames=1, crop=plan.crop, recipe=by)
     side = sizes.side(plan.crop, by)
     if plan.sources <= {"frames"} or flow is None:

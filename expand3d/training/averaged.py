@@ -3,6 +3,11 @@
 A power-function average (arXiv 2312.02696, section 3.1): at whatever step it is looked at, it
 covers the same share of the steps so far. So a network that is tested on the way is like one whose
 training ends there.
+
+That is why searches have this one: their networks are tested at any length. A training in full has
+one length, and the exponential average of the papers (`--ema`, `training/full.py`): a share that
+the user chooses, begun from the first weights. No share of that gives this one's numbers, and
+checkpoints and scores of both kinds are kept, so there are two.
 """
 
 from __future__ import annotations

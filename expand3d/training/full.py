@@ -1,4 +1,9 @@
-"""A training in full, beside its steps: an average of its weights, validation, the best so far."""
+"""A training in full, beside its steps: an average of its weights, validation, the best so far.
+
+The average is exponential, as the papers have it: a step keeps the share `ema` of it. The searches'
+in `training/averaged.py` is another one, whose length grows with the training and which nobody has
+to choose; its numbers are not those of any share.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +24,7 @@ from expand3d.core.recipe import Recipe
 from expand3d.core.result import Interrupted
 from expand3d.core.scores import means_of
 from expand3d.data.store import ClipStore
+from expand3d.networks.weights.kept import put_weights
 from expand3d.training.batches import ClipBatch
 from expand3d.training.beside import Log
 from expand3d.training.checkpoint import save_weights
@@ -160,9 +166,7 @@ class Besides:
 
     def finish(self, network: nn.Module) -> None:
         if self.full.keep_best and self.full.best is not None and self._best is not None:
-            from safetensors.torch import load_file
-
-            network.load_state_dict(load_file(self.full.best))
+            put_weights(network, self.full.best)
         elif self._average or self.full.extras.precise_bn:
             network.load_state_dict(self._kept(network).state_dict())
 

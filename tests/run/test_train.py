@@ -19,6 +19,7 @@ import pytest
 import torch
 
 from expand3d.cli.main import main
+from expand3d.core.extras import Extras
 from expand3d.core.process import environment
 from expand3d.interop.json_folder import load_export, write_description
 from expand3d.interop.network import ExportedNetwork
@@ -263,6 +264,7 @@ def test_every_network_of_the_frontier_is_trained(
     assert main([*words("tiny", root), "--frontier", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert [each["network"] for each in found] == ["tiny, trial 0"]
+    assert [each["extras"] for each in found] == [Extras().to_json()]
 
 
 def test_a_network_that_reads_flow_has_it_computed(

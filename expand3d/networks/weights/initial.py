@@ -41,8 +41,8 @@ class Initial:
         WeightsError where the file is another one than it was, or cannot be remapped.
         """
         import torch
-        from safetensors.torch import load
 
+        from expand3d.networks.weights.kept import read_weights
         from expand3d.networks.weights.remap import remapped
 
         try:
@@ -54,7 +54,7 @@ class Initial:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             same = bool(self.classes) and self.classes == tuple(classes)
-            return remapped(self.plan, load(content), plan, classifier=same)
+            return remapped(self.plan, read_weights(self.file, content), plan, classifier=same)
 
     def refuse_seen(self, held_out: Collection[str]) -> None:
         """WeightsError where one of the clips with these hashes trained the weights."""
