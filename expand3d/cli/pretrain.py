@@ -151,12 +151,17 @@ def _motion(args: argparse.Namespace) -> int:
     watch, found = _carried(partial(pretrain_motion, wanted))
     if found is None:
         return _stopped(args, watch)
-    _draw(wanted, found, watch)
-    score = found.scores
+    ends = _draw(wanted, found, watch)
+    score = {**found.scores, **ends}
     said = (
         f"brightness loss of {score['clips']} held-out clips: {score['loss']:.3f}, and "
         f"{score['loss_of_no_flow']:.3f} without flow; the network and its weights: {args.out}"
     )
+    if ends:
+        said = (
+            f"end-point error against {ends['against']}: {ends['end_point_error']:.2f} pixels, and "
+            f"{ends['end_point_error_of_no_flow']:.2f} without flow\n{said}"
+        )
     return _told(args, score, said)
 
 
@@ -212,18 +217,26 @@ def _stopped(args: argparse.Namespace, watch: PlainWatch) -> int:
     return 130
 
 
-def _draw(wanted: MotionPretraining, found: MotionPretrained, watch: PlainWatch) -> None:
-    """Write the picture where there is none; without OpenCV say why not."""
-    picture = wanted.out / PICTURE
-    if picture.is_file() and not wanted.force:
-        return
-    from expand3d.report.flow import draw_flow
+def _draw(
+    wanted: MotionPretraining, found: MotionPretrained, watch: PlainWatch
+) -> dict[str, float | str]:
+    """The end-point errors; the picture is written where there is none. Without OpenCV, nothing."""
+    from expand3d.report.flow import draw_flow, end_points
 
-    task, spec = found.task, wanted.data.flow_spec()
+    picture, spec, task = wanted.out / PICTURE, wanted.data.flow_spec(), found.task
+    clips = (task.plan, task.store, task.held_out)
     try:
-        draw_flow(picture, task.plan, task.store, task.held_out, weights=wanted.out, spec=spec)
+        if wanted.force or not picture.is_file():
+            draw_flow(picture, *clips, weights=wanted.out, spec=spec)
+        learned, none = end_points(*clips, weights=wanted.out, spec=spec)
     except DataError as missing:
         watch.note(f"no {PICTURE}: {missing}")
+        return {}
+    return {
+        "against": spec.method,
+        "end_point_error": learned,
+        "end_point_error_of_no_flow": none,
+    }
 
 
 def _recipe(args: argparse.Namespace) -> dict[str, Any]:

@@ -292,7 +292,8 @@ CODEBASES: Mapping[str, str] = {
     "pytorchvideo": "X3D, SlowFast, SlowOnly, C2D, I3D-R50, R(2+1)D, CSN",
     "pyslowfast": "X3D, SlowFast, SlowOnly, C2D, I3D-R50; CSN, R(2+1)D by pytorchvideo's names",
     "mmaction2": "X3D, SlowFast with BatchNorm in its laterals, SlowOnly, I3D-R50, CSN, C3D, TSN",
-    "torchvision": "R3D, MC3, R(2+1)D, S3D, DenseNet",
+    "torchvision": "R3D, MC3, R(2+1)D, S3D, DenseNet; ResNets and VGGs of two-stream networks",
+    "timm": "ResNets and VGGs of two-stream networks",
     "pytorch-i3d": "I3D",
 }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -135,7 +135,11 @@ def _renamed(
     import torch
 
     from expand3d.networks.weights.convert import BN_EPS, recognise
+    from expand3d.networks.weights.images import CODEBASES, backbone_of
 
+    asked = codebase in (None, *CODEBASES) and backbone_of(network.plan) is not None
+    if asked and state.keys() != _names(network):
+        return _of_image(network, state, num_classes, codebase, seed)
     found = recognise(network.plan, state, codebase=codebase)
     fitting = _with_classes(network, found.classes)
     notes = [f"names: {found.codebase or 'ours'}; {found.classes} classes"]
@@ -161,6 +165,33 @@ def _renamed(
         f"{num_classes} (seed {seed}); all else is kept"
     )
     return weights, other, tuple(notes)
+
+
+def _names(network: ExportedNetwork) -> Collection[str]:
+    """Our names of its weights."""
+    return get_family(network.plan.family).build(network.plan).state_dict().keys()
+
+
+def _of_image(
+    network: ExportedNetwork,
+    state: Mapping[str, Tensor],
+    num_classes: int | None,
+    codebase: str | None,
+    seed: int,
+) -> Fitted:
+    """The same where the file is of the image network that all pictures pass."""
+    from expand3d.networks.weights.images import start_from_image
+
+    found = start_from_image(network.plan, state, num_classes=num_classes, seed=seed)
+    if codebase is not None and codebase not in found.codebase:
+        raise WeightsError(f"the names are not {codebase}'s but {found.codebase}'s")
+    notes = [f"names: those of an image network in {found.codebase}; {found.classes} classes"]
+    motion = [kind for kind in network.plan.kinds if kind != "rgb"]
+    if motion:
+        notes.append(f"{', '.join(motion)}: the first convolution is the mean over RGB")
+    if found.fresh:
+        notes.append(f"not in the file, drawn anew (seed {seed}): {', '.join(found.fresh)}")
+    return found.weights, _with_classes(network, found.classes), tuple(notes)
 
 
 def _with_classes(network: ExportedNetwork, classes: int) -> ExportedNetwork:

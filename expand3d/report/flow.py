@@ -73,6 +73,29 @@ def draw_flow(
     return write_whole(out, png.getvalue())
 
 
+def end_points(
+    plan: MotionPlan,
+    store: ClipStore,
+    indices: Sequence[int],
+    *,
+    weights: Path,
+    spec: FlowSpec,
+) -> tuple[float, float]:
+    """Mean end-point errors in pixels against the method of `spec`: of learned flow, and of none.
+
+    They are over the middle field of each clip, at the crop of the network in `weights`.
+    DataError where the method is not installed.
+    """
+    network = _network(plan, weights)
+    learned, none = [], []
+    for index in indices:
+        frames, found = _found(network, plan, store, index)
+        method = flow_of(frames, FlowSpec(spec.method, plan.crop, 1, spec.bound))[0]
+        learned.append(float(np.linalg.norm(found - method, axis=-1).mean()))
+        none.append(float(np.linalg.norm(method, axis=-1).mean()))
+    return float(np.mean(learned)), float(np.mean(none))
+
+
 def _network(plan: MotionPlan, folder: Path) -> Any:
     """The network that finds flow, with the folder's weights."""
     from safetensors.torch import load_file

@@ -30,7 +30,7 @@ def test_flow_is_read_and_belongs_to_the_studys_data(
         folder.mkdir(parents=True)
         for number in range(1, FRAMES):
             for axis in "xy":
-                picture = Image.fromarray(np.full((32, 32), 128 + 20 * video.label, np.uint8))
+                picture = Image.fromarray(np.full((32, 48), 128 + 20 * video.label, np.uint8))
                 picture.save(folder / f"flow_{axis}_{number:05d}.jpg")
     config = dataclasses.replace(config, budget="1G", flow_data=str(flow))
     one, two = Selection(names=("twostream-base",)), Selection(names=("tsn-small",))
@@ -41,8 +41,7 @@ def test_flow_is_read_and_belongs_to_the_studys_data(
     with pytest.raises(DataError, match="no such folder of flow"):
         add_baselines("tiny", two, root=config.root)
     add_baselines("tiny", two, root=config.root, changes={"flow_data": str(moved)})
-    picture = next(moved.rglob("flow_x_00003.jpg"))
-    Image.new("L", (32, 32), 3).save(picture, quality=20)
+    Image.new("L", (48, 32), 3).save(next(moved.rglob("flow_x_00001.jpg")))
     with pytest.raises(StudyError, match="flow_data is not that which study 'tiny' began with"):
         add_baselines("tiny", one, root=config.root, changes={"flow_data": str(moved)})
     with pytest.raises(StudyError, match="flow_data"):

@@ -7,19 +7,23 @@ one family in two files: what differs is the base, the axes that a search grows,
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
+from expand3d.core.errors import WeightsError
 from expand3d.core.genotype import Genotype, Plan
 from expand3d.core.inputs import Input
 from expand3d.networks import factors as gammas
 from expand3d.networks.families import backbones, resnet
 from expand3d.networks.families.backbones import Backbone
-from expand3d.networks.family import Factor
+from expand3d.networks.family import Factor, Limits
 from expand3d.networks.layers.describe import Named, Seq
 from expand3d.networks.layers.family import LayeredFamily, require_classes
 from expand3d.networks.layers.streams import Rule, Streams
+
+if TYPE_CHECKING:
+    from expand3d.networks.remapping.channels import Channels
 
 #: The value of the factor `streams`: the inputs of the network.
 STREAMS: tuple[tuple[str, ...], ...] = (
@@ -70,6 +74,8 @@ class SegmentFamily(LayeredFamily):
     """A 2D network per stream over the pictures of a clip's segments."""
 
     plan_type = SegmentPlan
+    #: The streams that the axis `streams` passes through, each with those before it.
+    chain: ClassVar[tuple[tuple[str, ...], ...]] = ()
     factors: ClassVar[Mapping[str, Factor]] = gammas.table(
         Factor(
             "segments", "parts of the clip, each seen by one picture", 1, 64, integer=True, step=1
@@ -121,6 +127,34 @@ class SegmentFamily(LayeredFamily):
         )
         self._refuse_too_small(plan)
         return plan
+
+    def grow(self, axis: str, genotype: Genotype, limits: Limits) -> Iterator[Genotype]:
+        """As elsewhere; the axis `streams` adds those of `chain`."""
+        if axis != "streams":
+            yield from super().grow(axis, genotype, limits)
+            return
+        for kinds in self.chain[self._streams(genotype) :]:
+            yield genotype.replace(streams=STREAMS.index(kinds))
+
+    def shrink(self, axis: str, genotype: Genotype) -> Iterator[Genotype]:
+        if axis != "streams":
+            yield from super().shrink(axis, genotype)
+            return
+        if STREAMS[int(genotype["streams"])] in self.chain:
+            for kinds in self.chain[: self._streams(genotype) - 1][::-1]:
+                yield genotype.replace(streams=STREAMS.index(kinds))
+
+    def _streams(self, genotype: Genotype) -> int:
+        """The number of steps of the chain that are done; all, where the streams are others."""
+        kinds = STREAMS[int(genotype["streams"])]
+        return self.chain.index(kinds) + 1 if kinds in self.chain else len(self.chain)
+
+    def follow(self, old: Plan, new: Plan, into: Channels) -> None:
+        if old.kinds != new.kinds:
+            raise WeightsError(
+                f"weights of {' + '.join(old.kinds)} cannot start {' + '.join(new.kinds)}"
+            )
+        super().follow(old, new, into)
 
     def integers(self, genotype: Genotype) -> Mapping[str, Any]:
         raise AssertionError("resolve says all of them")

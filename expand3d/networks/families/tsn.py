@@ -28,7 +28,8 @@ class Tsn(SegmentFamily):
     """2D networks over K segments of a clip."""
 
     name = "tsn"
-    axes = ("segments", "stack", "gamma_s", "gamma_d", "gamma_w", "motion_width")
+    axes = ("segments", "streams", "stack", "gamma_s", "gamma_d", "gamma_w", "motion_width")
+    chain = (("rgb",), ("rgb", "flow"), ("rgb", "flow", "warped-flow"))
     base = Genotype(
         "tsn",
         {

@@ -10,11 +10,13 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
+from expand3d.core.errors import WeightsError
 from expand3d.core.genotype import Plan
 from expand3d.measure.fvcore import measure
 from expand3d.networks import all_presets, get_family, get_preset
 from expand3d.networks.example import example
 from expand3d.networks.families.segments import SegmentPlan, depth_factors, streams
+from expand3d.networks.family import Limits
 from expand3d.networks.layers.stream_modules import Consensus, FrameNorm, Fuse, fused
 
 #: Counted elsewhere by hooks on independently written modules: parameters in M, GMACs, 1 picture.
@@ -221,3 +223,19 @@ def test_logits_of_clip_streams_are_summed() -> None:
     with torch.no_grad():
         alone = network.get_submodule("rgb")(rgb) + network.get_submodule("flow")(flow)
         assert torch.allclose(network(rgb, flow), alone, atol=1e-5)
+
+
+def test_a_search_adds_streams_one_after_the_other() -> None:
+    family, limits = get_family("tsn"), Limits()
+    both = [streams("rgb", "flow"), streams("rgb", "flow", "warped-flow")]
+    grown = list(family.grow("streams", family.base, limits))
+    assert [g["streams"] for g in grown] == both
+    costs = [family.cost(family.resolve(g)).macs for g in (family.base, *grown)]
+    assert costs == sorted(costs) and costs[1] < 2.1 * costs[0]
+    assert [g["streams"] for g in family.shrink("streams", grown[-1])] == [
+        *(streams("rgb", "flow"), streams("rgb"))
+    ]
+    other = family.base.replace(streams=streams("rgb-difference"))
+    assert not [*family.grow("streams", other, limits), *family.shrink("streams", other)]
+    with pytest.raises(WeightsError, match=r"rgb cannot start rgb \+ flow"):
+        family.follow(family.resolve(family.base), family.resolve(grown[0]), None)  # type: ignore[arg-type]
