@@ -21,11 +21,10 @@ from expand3d.report.study.thumbnails import Thumbnails
 from expand3d.report.study.view import StudyView, load_view
 from tests.helpers import ROOT
 from tests.helpers.scored_trials import trial_of
-from tests.helpers.studies import expanded
+from tests.helpers.studies import CURVE, expanded, with_curves
 
 FROZEN = ROOT / "tests/assets/records/v0.1"
 ODD = "</script><script>alert(1)</script><!--<b>&\"'\u2028"
-CURVE = tuple({"epoch": e, "loss": 2 / e, "accuracy": e / 4, "lr": 0.1} for e in (1, 2, 3))
 
 
 class Scripts(HTMLParser):
@@ -59,26 +58,7 @@ def content_of(page: str) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def view() -> StudyView:
-    """An expansion whose networks have curves; what a clip was taken for is known."""
-    made = expanded("0.1GFLOPs", clips=60)
-
-    def known(trial: Trial) -> Trial:
-        runs = {
-            key: dataclasses.replace(
-                run,
-                curve=CURVE,
-                scores=tuple(
-                    s._replace(predicted=s.label if s.rank == 0 else (s.label + 1) % 6)
-                    for s in run.scores
-                ),
-            )
-            for key, run in trial.trainings.items()
-        }
-        return dataclasses.replace(trial, trainings=runs)
-
-    trials = tuple(map(known, made.trials))
-    best = trials[made.best.number] if made.best else None
-    return dataclasses.replace(made, trials=trials, best=best, final=None)
+    return with_curves(expanded("0.1GFLOPs", clips=60))
 
 
 @pytest.fixture(scope="module")
