@@ -54,6 +54,7 @@ def test_a_page_gains_the_trials_of_its_study(
         assert tab.value("document.querySelector('[data-measure=loss]').ariaPressed") == "true"
         assert tab.complaints == []
         server.shutdown()
+        server.server_close()
         thread.join()
         tab.until("document.querySelector('#news').textContent === 'no longer served'")
 
