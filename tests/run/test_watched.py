@@ -68,6 +68,8 @@ def test_ctrl_c_ends_it() -> None:
         stderr=subprocess.PIPE,
         text=True,
         env=environment(),
+        # Who runs these tests in the background has it ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert process.stdout is not None
     said = process.stdout.readline()

@@ -166,7 +166,7 @@ def test_names_that_are_scripts_do_nothing(tab: Browser, view: StudyView, tmp_pa
     assert tab.complaints == []
 
 
-@pytest.mark.parametrize("name", ["finished", "killed", "empty"])
+@pytest.mark.parametrize("name", ["finished", "killed", "sampled", "empty"])
 def test_every_record_has_a_page(name: str, tab: Browser, tmp_path: Path) -> None:
     view = load_view("finished" if name == "empty" else name, root=FROZEN / "studies")
     assert view.config is not None
