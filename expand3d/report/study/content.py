@@ -35,7 +35,7 @@ from expand3d.search.statistics import axes_of
 #: clips of a pair, at most.
 POINTS, WRONG, MATRIX, PAIRS, MEMBERS = 60, 40, 40, 12, 4
 #: Pictures of clips, at most, and their bytes.
-PICTURES, PICTURE_BYTES = 72, 600_000
+PICTURES, PICTURE_BYTES = 48, 600_000
 
 NO_PREDICTIONS = (
     "this record was made by an earlier version, which did not keep what a clip was taken for"

@@ -1,4 +1,4 @@
-"""What a network got wrong: its clips, its classes, and who is taken for whom."""
+"""The mistakes of a network: its clips, its classes, and who is taken for whom."""
 
 from __future__ import annotations
 

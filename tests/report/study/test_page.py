@@ -21,11 +21,10 @@ from expand3d.report.study.thumbnails import Thumbnails
 from expand3d.report.study.view import StudyView, load_view
 from tests.helpers import ROOT
 from tests.helpers.scored_trials import trial_of
-from tests.helpers.studies import expanded
+from tests.helpers.studies import CURVE, expanded, with_curves
 
 FROZEN = ROOT / "tests/assets/records/v0.1"
 ODD = "</script><script>alert(1)</script><!--<b>&\"'\u2028"
-CURVE = tuple({"epoch": e, "loss": 2 / e, "accuracy": e / 4, "lr": 0.1} for e in (1, 2, 3))
 
 
 class Scripts(HTMLParser):
@@ -59,26 +58,7 @@ def content_of(page: str) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def view() -> StudyView:
-    """An expansion whose networks have curves; what a clip was taken for is known."""
-    made = expanded("0.1GFLOPs", clips=60)
-
-    def known(trial: Trial) -> Trial:
-        runs = {
-            key: dataclasses.replace(
-                run,
-                curve=CURVE,
-                scores=tuple(
-                    s._replace(predicted=s.label if s.rank == 0 else (s.label + 1) % 6)
-                    for s in run.scores
-                ),
-            )
-            for key, run in trial.trainings.items()
-        }
-        return dataclasses.replace(trial, trainings=runs)
-
-    trials = tuple(map(known, made.trials))
-    best = trials[made.best.number] if made.best else None
-    return dataclasses.replace(made, trials=trials, best=best, final=None)
+    return with_curves(expanded("0.1GFLOPs", clips=60))
 
 
 @pytest.fixture(scope="module")
@@ -86,13 +66,15 @@ def page(view: StudyView) -> str:
     return page_text(view)[0]
 
 
+def numbers(trials: list[dict[str, Any]]) -> list[list[Any]]:
+    keys = ("number", "state", "step", "parent", "top1", "top1_ci", "mean_class_accuracy", "nll")
+    return [[trial[key] for key in keys] for trial in trials]
+
+
 def test_the_numbers_are_those_of_pareto_and_status(view: StudyView, page: str) -> None:
     found = content_of(page)
     told = json.loads(json.dumps(status_json(view)))
-    keys = ("number", "state", "step", "parent", "top1", "top1_ci", "mean_class_accuracy", "nll")
-    assert [[t[key] for key in keys] for t in found["trials"]] == [
-        [t[key] for key in keys] for t in told["trials"]
-    ]
+    assert numbers(found["trials"]) == numbers(told["trials"])
     assert [t["seconds"] for t in found["trials"]] == [t["seconds"] for t in told["trials"]]
     assert found["best"] == told["best"]["number"]
     table = {row["number"]: row for row in rows(view)}
@@ -258,6 +240,20 @@ def frozen() -> StudyView:
 def with_data(view: StudyView, data: str) -> StudyView:
     assert view.config is not None
     return dataclasses.replace(view, config=dataclasses.replace(view.config, data=data))
+
+
+@pytest.mark.parametrize("name", ["finished", "killed", "sampled", "baselines alone"])
+def test_every_record_has_a_page_with_its_numbers(name: str, frozen: StudyView) -> None:
+    if name == "baselines alone":
+        view = dataclasses.replace(frozen, trials=frozen.baselines, steps=(), best=None, final=None)
+        assert len(view.trials) == 2
+    else:
+        view = load_view(name, root=FROZEN / "studies")
+    found, told = content_of(page_text(view)[0]), json.loads(json.dumps(status_json(view)))
+    wanted = sorted(told["trials"], key=lambda trial: trial["number"])
+    assert numbers(found["trials"]) == numbers(wanted) != []
+    assert found["frontier"] == [trial.number for trial in view.frontier] != []
+    assert found["best"] == (told["best"] and told["best"]["number"])
 
 
 def test_an_older_record_says_what_it_does_not_have(frozen: StudyView, tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ function curvesChart(host) {
     html(
       "div", { class: "curves-head" },
       html("div", { class: "toggle", role: "group", "aria-label": "What is drawn" }, ...buttons),
-      html("span", { class: "hint" }, "line: training clips; dot: clips that it never saw"),
+      html("span", { class: "hint" }, "solid: training clips; dots: clips that it never saw"),
     ),
     plot, curvesLegend(),
     html(

@@ -74,7 +74,7 @@ const trialButton = (trial) => html(
 );
 
 const curveNote = (later) =>
-  later.length ? "orange: as a candidate; green: trained further" : "line: training; dot: held out";
+  later.length ? "orange: as a candidate; green: trained further" : "solid: training; dots: held out";
 
 function mistakes(trial) {
   if (trial.top1 === null) return [];

@@ -47,7 +47,7 @@ function frontierScales(width, height) {
 
 function drawFrontier(host) {
   const width = host.clientWidth - 28;
-  const height = Math.round(Math.max(300, Math.min(500, 0.66 * width)));
+  const height = Math.round(Math.max(300, Math.min(560, 0.74 * width)));
   const scales = frontierScales(width, height);
   const chart = svg("svg", {
     class: "plot", viewBox: `0 0 ${width} ${height}`, height, role: "group",
@@ -70,8 +70,10 @@ function drawFrontier(host) {
   return new Map(scored.map((trial) => [trial.number, dots.get(trial.number)]));
 }
 
+const won = (trial) => onPath.has(trial.number) || trial.number === study.best;
+
 const rank = (trial) =>
-  onPath.has(trial.number) ? 3 : onFrontier.has(trial.number) ? 2 : trial.baseline ? 1 : 0;
+  won(trial) ? 3 : onFrontier.has(trial.number) ? 2 : trial.baseline ? 1 : 0;
 
 function drawAxes(chart, { box, cost, top, x, y }, width, height) {
   for (const value of ticks(100 * top[0], 100 * top[1], 6)) {
@@ -139,7 +141,7 @@ function drawDot(trial, { x, y }) {
   const [low, high] = trial.top1_ci.map(y);
   const kinds = [
     onFrontier.has(trial.number) && "front", trial.baseline && "base",
-    onPath.has(trial.number) && "path",
+    won(trial) && "path",
   ].filter(Boolean);
   const r = kinds.includes("path") ? 7.5 : 5.5;
   const mark = kinds.includes("base") && !kinds.includes("path")
@@ -244,7 +246,8 @@ function respond(chart, dots, { x, y }, size) {
 
 function frontierLegend() {
   const entries = [
-    [study.path.length, "path", "chosen by a step"],
+    [study.path.length || study.best !== null, "path",
+      study.path.length ? "chosen by a step" : "the winner"],
     [true, "frontier", "on the frontier: nothing cheaper is better"],
     [scored.some((trial) => rank(trial) === 0), "faint", "other candidates"],
     [scored.some((trial) => trial.baseline), "baseline", "published network, trained alike"],

@@ -46,6 +46,12 @@ function lineChart(host, series, { height, format, label, from = null, pick = nu
     } else if (points.length) {
       parts.push(dot(points[0], 2.5, each, state));
     }
+    if (tests.length > 1) {
+      parts.push(svg("polyline", {
+        class: `curve ${state}`, points: tests.map((test) => test.join(",")).join(" "),
+        "stroke-dasharray": "6 4", style: { stroke: state === "picked" ? "" : each.colour },
+      }));
+    }
     if (points.length && tests.length) {
       // The step from the training clips to those that it never saw is no line of learning.
       const [end, test] = [points.at(-1), tests.at(-1)];
@@ -55,7 +61,7 @@ function lineChart(host, series, { height, format, label, from = null, pick = nu
       }));
     }
     for (const test of tests) parts.push(dot(test, state === "picked" ? 6 : 4.5, each, state));
-    for (const [a, b] of walk([...points, ...tests])) places.push({ a, b, each, parts });
+    for (const [a, b] of [...walk(points), ...walk(tests)]) places.push({ a, b, each, parts });
     return { parts, front: state === "picked" };
   });
   for (const front of [false, true]) {
