@@ -141,7 +141,7 @@ def test_slowfast_refuses_by_name(field: str, wanted: Any, named: str) -> None:
     ("name", "named"),
     [
         ("odd-3-se-all", "unknown: .*se"),
-        ("odd-4-se-eighth", "of another shape: res2.0.se"),
+        ("odd-4-se-eighth", "of another shape: res3.0.se"),
         ("odd-6-no-se", "missing: res2.0.se"),
         ("slowfast-4x16-r50-as-shipped", "missing: stem.lateral.bn.weight"),
         ("slowfast-4x16-r101-r50-lateral-norm", "missing|unknown: res4.slow.6"),
