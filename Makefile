@@ -85,6 +85,7 @@ bench-full: install
 	$(BIN)/python benchmarks/floor.py --csv $(RESULTS)/floor.csv
 	@$(PEER) $(PEER_PYTHON) benchmarks/train_step.py --peer --clips 8 --csv $(RESULTS)/peer_step.csv
 	@$(PEER) $(PEER_PYTHON) benchmarks/inference.py --csv $(RESULTS)/inference.csv
+	@$(PEER) $(PEER_PYTHON) benchmarks/runtimes.py --csv $(RESULTS)/runtimes.csv
 	rm -f $(RESULTS)/whole_job.csv
 	@$(PEER) $(BIN)/python benchmarks/whole_job.py --csv $(RESULTS)/whole_job.csv
 	for budget in 0.1 0.2 0.3; do $(BIN)/python benchmarks/whole_job.py --alone \

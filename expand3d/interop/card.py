@@ -9,6 +9,8 @@ from expand3d.core.scores import wilson
 from expand3d.interop.network import ExportedNetwork
 from expand3d.networks import get_family
 
+CARD = "README.md"
+
 
 def card(network: ExportedNetwork, sections: Mapping[str, str]) -> str:
     """Markdown: the network's figures, then a section for each title and text."""
@@ -33,6 +35,16 @@ def card(network: ExportedNetwork, sections: Mapping[str, str]) -> str:
     table = "".join(f"| {name} | {value} |\n" for name, value in rows)
     text = "\n".join(f"## {title}\n\n{body.strip()}\n" for title, body in sections.items())
     return f"# {network.title}\n\n| | |\n|---|---|\n{table}\n{text}"
+
+
+def runtime_card(network: ExportedNetwork, runtime: str, reads: str, code: str) -> str:
+    """The card of a file for a runtime: what it reads, and the code that runs it."""
+    said = (
+        f"For any number of clips: {reads}. Its output is logits, N x "
+        f"{network.plan.num_classes}.\n\n"
+        f"```python\n{code.strip()}\n```"
+    )
+    return card(network, {f"In {runtime}": said})
 
 
 def integers_table(integers: Mapping[str, Any]) -> str:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from expand3d.core.errors import ExportError
 from expand3d.interop import json_folder
+from expand3d.interop.card import CARD, runtime_card
 from expand3d.interop.network import ExportedNetwork
 from expand3d.interop.verify import Verified, named, worst
 
@@ -31,6 +32,12 @@ if TYPE_CHECKING:
 
 MODEL = "model.onnx"
 OPSET = 20
+CODE = """
+session = onnxruntime.InferenceSession("model.onnx")
+names = [each.name for each in session.get_inputs()]
+logits = session.run(["logits"], dict(zip(names, inputs)))[0]
+labels = session.get_modelmeta().custom_metadata_map["labels"]
+"""
 #: The exporter writes these; it takes an older number and gives a newer file.
 OPSETS = range(18, 25)
 
@@ -41,15 +48,18 @@ def write(
     """Write model.onnx and network.json; ExportError without weights or the exporter's packages."""
     if network.weights is None:
         raise ExportError(f"--to onnx writes trained networks, and {network.title} has no weights")
+    said = metadata_of(network, pixels=pixels)
     write_model(
         network.build(),
         network.plan,
         folder / MODEL,
         opset=opset,
         pixels=pixels,
-        metadata=metadata_of(network, pixels=pixels),
+        metadata=said,
     )
     json_folder.write_description(network, folder, weights=None)
+    text = runtime_card(network, f"ONNX Runtime (opset {opset})", said["input_format"], CODE)
+    (folder / CARD).write_text(text, encoding="utf-8")
 
 
 def write_model(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from expand3d.core.errors import ExportError
 from expand3d.interop import json_folder, onnx
+from expand3d.interop.card import CARD, runtime_card
 from expand3d.interop.network import ExportedNetwork
 from expand3d.interop.verify import Verified, named, worst
 
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
     from expand3d.core.genotype import Plan
 
 MODEL = "model.xml"
+CODE = """
+model = openvino.Core().compile_model("model.xml", "CPU")
+logits = model(inputs)[model.output(0)]
+"""
 
 
 def write(network: ExportedNetwork, folder: Path, *, pixels: bool = False) -> None:
@@ -30,6 +35,8 @@ def write(network: ExportedNetwork, folder: Path, *, pixels: bool = False) -> No
     said = onnx.metadata_of(network, pixels=pixels)
     write_model(network.build(), network.plan, folder / MODEL, pixels=pixels, metadata=said)
     json_folder.write_description(network, folder, weights=None)
+    text = runtime_card(network, "OpenVINO", said["input_format"], CODE)
+    (folder / CARD).write_text(text, encoding="utf-8")
 
 
 def write_model(

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 
 from expand3d.core.errors import ExportError
 from expand3d.interop import json_folder
+from expand3d.interop.card import CARD, runtime_card
 from expand3d.interop.network import ExportedNetwork
+from expand3d.interop.onnx import metadata_of
 from expand3d.interop.verify import Verified, named, worst
 
 if TYPE_CHECKING:
@@ -21,6 +23,10 @@ if TYPE_CHECKING:
     from expand3d.core.genotype import Plan
 
 MODEL = "model.pt2"
+CODE = """
+network = torch.export.load("model.pt2").module()
+logits = network(*inputs)
+"""
 
 
 def write(network: ExportedNetwork, folder: Path, *, pixels: bool = False) -> None:
@@ -31,6 +37,9 @@ def write(network: ExportedNetwork, folder: Path, *, pixels: bool = False) -> No
         )
     write_program(network.build(), network.plan, folder / MODEL, pixels=pixels)
     json_folder.write_description(network, folder, weights=None)
+    reads = metadata_of(network, pixels=pixels)["input_format"]
+    text = runtime_card(network, "torch", reads, CODE)
+    (folder / CARD).write_text(text, encoding="utf-8")
 
 
 def write_program(module: nn.Module, plan: Plan, file: Path, *, pixels: bool) -> None:

@@ -99,14 +99,14 @@ def test_a_frontier_network_of_another_family_is_named_and_left_out(
     view: StudyView, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     # Better and costlier than all of the study's networks, so both are on the frontier.
-    beside = (baseline("slowonly-4x16-r50", right=60), baseline("x3d-xs", right=59))
+    beside = (baseline("r3d-18", right=60), baseline("x3d-xs", right=59))
     root, out = tmp_path / "studies", tmp_path / "out"
     recorded(dataclasses.replace(view, trials=(*view.trials, *beside)), root)
     foreign = len(view.trials)
     assert run(root, "--to", "pytorchvideo", "--frontier", "--out", str(out)) == 0
     said = capsys.readouterr()
     (line,) = said.err.splitlines()
-    assert line.startswith(f"heron, trial {foreign} is left out: ") and "'slowonly'" in line
+    assert line.startswith(f"heron, trial {foreign} is left out: ") and "'r3d'" in line
     written = {path.name for path in out.iterdir()}
     assert f"trial-{foreign:03d}" not in written
     assert f"trial-{foreign + 1:03d}" in written and len(written) == len(said.out.splitlines())
@@ -122,7 +122,7 @@ def test_a_frontier_that_the_target_cannot_express_at_all_is_an_error(
     view: StudyView, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     root, out = tmp_path / "studies", tmp_path / "out"
-    only = (baseline("slowonly-4x16-r50", right=60),)
+    only = (baseline("r3d-18", right=60),)
     recorded(dataclasses.replace(view, trials=only, final=None), root)
     assert run(root, "--to", "pytorchvideo", "--frontier", "--out", str(out)) == 2
     first, last = capsys.readouterr().err.splitlines()

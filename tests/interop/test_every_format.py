@@ -76,6 +76,16 @@ def test_two_exports_of_one_network_are_the_same_bytes(
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
 
 
+@pytest.mark.parametrize("target", [name for name in FORMATS if name != "json"])
+def test_a_card_says_what_it_is_and_how_to_run_it(target: str, tmp_path: Path) -> None:
+    network = everywhere(tmp_path)
+    export(network, target=target, out=tmp_path / "out")
+    text = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
+    cost = get_family(network.plan.family).cost(network.plan)
+    assert network.plan.digest in text and f"{cost.macs / 1e9:.4f}" in text
+    assert f"{cost.params:,}" in text and "\n## In " in text and "```" in text
+
+
 @pytest.mark.parametrize("target", FORMATS)
 def test_weights_are_written_only_where_there_are_some(target: str, tmp_path: Path) -> None:
     with_weights = export(everywhere(tmp_path), target=target, out=tmp_path / "with")

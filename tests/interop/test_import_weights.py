@@ -24,23 +24,40 @@ from tests.helpers.networks import everywhere, grown
 TARGETS = [name for name in FORMATS if name in CODEBASES or name == "json"]
 #: Families that targets with networks of their own build.
 BUILT = {
-    "pytorchvideo": ("x3d",),
-    "pyslowfast": ("x3d", "slowfast"),
-    "mmaction2": ("x3d", "slowfast"),
+    "pytorchvideo": ("x3d", "slowfast", "slowonly", "csn", "r2plus1d"),
+    "pyslowfast": ("x3d", "slowfast", "slowonly", "csn", "r2plus1d"),
+    "mmaction2": ("x3d", "slowfast", "slowonly", "csn", "c3d", "tsn"),
+}
+#: Presets of depths that those have.
+THEIRS = {
+    "slowfast": "slowfast-8x8-r50",
+    "slowonly": "i3d-8x8-r50",
+    "csn": "ir-csn-50",
+    "r2plus1d": "r2plus1d-50-pytorchvideo",
+    "c3d": "c3d-ucf101",
+    "tsn": "tsn-r18-1x1x8",
 }
 CASES = [
-    (target, family, size)
+    # C3D's fully connected layers are 200 MB.
+    pytest.param(target, family, size, marks=[pytest.mark.slow] if family == "c3d" else [])
     for target in TARGETS
     for family in BUILT.get(target, FAMILIES)
-    for size in ("base", "grown")
+    for size in (
+        ("base", "grown") if target not in BUILT or family in ("x3d", "slowfast") else ("base",)
+    )
 ]
 
 
 def genotype_of(family: str, target: str, size: str) -> Genotype:
-    """The base or a grown one; of SlowFast, where others build it, one of a depth they have."""
-    if family == "slowfast" and target in BUILT:
-        small = {"gamma_t": 8, "gamma_s": 64 / 224, "gamma_w": 0.25 if size == "base" else 0.5}
-        return get_preset("slowfast-8x8-r50").genotype.replace(**small)
+    """The base or a grown one; where others build it, one of a depth they have."""
+    if family in THEIRS and target in BUILT:
+        genotype = get_preset(THEIRS[family]).genotype
+        if family in ("c3d", "tsn"):  # of one width there
+            return genotype.replace(gamma_s=64 / 112)
+        small = {"gamma_t": 8, "gamma_s": 64 / 112, "gamma_w": 0.25 if size == "base" else 0.5}
+        if family != "slowfast":
+            small["gamma_w"] = 0.125
+        return genotype.replace(**small)
     return get_family(family).base if size == "base" else grown(family)
 
 

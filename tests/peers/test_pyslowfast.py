@@ -22,10 +22,25 @@ pytestmark = [
     pytest.mark.peers,
     pytest.mark.skipif(not REPO, reason="EXPAND3D_PYSLOWFAST names no checkout of PySlowFast"),
 ]
+
+
+def preset(name: str, crop: int, **factors: float) -> Genotype:
+    """A quarter as wide."""
+    return all_presets()[name].genotype.replace(gamma_s=crop / 112, gamma_w=0.25, **factors)
+
+
 X3D = get_family("x3d").base.replace(gamma_t=2, gamma_s=64 / 112)
 NETWORKS = {
     "its own X3D": X3D.replace(gamma_w=2 / 3),
     "PTVX3D": X3D.replace(gamma_w=1.45),
+    "PTVSlowFast": preset("slowfast-4x16-r50", 32, gamma_t=8, lateral_ratio=3),
+    "Slow": preset("slowonly-4x16-r50", 32),
+    "C2D": preset("c2d-8x8-r50", 64),
+    "C2D without pool": preset("c2d-8x8-r50-nopool", 32),
+    "I3D": preset("i3d-8x8-r50", 64),
+    "I3D without pool": preset("i3d-8x8-r50", 32, res2_pool=0),
+    "PTVCSN": preset("ir-csn-50", 32, gamma_t=8),
+    "PTVR2plus1D": preset("r2plus1d-50-pytorchvideo", 64, gamma_t=8),
     "SlowFast": all_presets()["slowfast-8x8-r50"].genotype.replace(
         gamma_s=64 / 112, gamma_w=0.25, gamma_t=16
     ),

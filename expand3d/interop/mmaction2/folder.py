@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from expand3d.core.errors import ExportError, Inexpressible
 from expand3d.core.genotype import Genotype, Plan
 from expand3d.interop import json_folder
-from expand3d.interop.card import card, integers_table
+from expand3d.interop.card import CARD, card, integers_table
 from expand3d.interop.mmaction2 import others, slowfast, x3d
 from expand3d.interop.mmaction2.config import complete, recipe_of, source
 from expand3d.interop.mmaction2.names import to_mmaction2
@@ -71,7 +71,7 @@ def write(network: ExportedNetwork, folder: Path) -> None:
         "In MMAction2": COMMANDS.format(config=CONFIG, tests=tests, notes=_notes(network)),
         "Integers that it builds": integers_table(integers(spelled)),
     }
-    (folder / "README.md").write_text(card(network, sections), encoding="utf-8")
+    (folder / CARD).write_text(card(network, sections), encoding="utf-8")
     if network.weights:
         state = to_mmaction2(network.build().state_dict(), plan)
         save_whole({"state_dict": state}, folder / WEIGHTS)

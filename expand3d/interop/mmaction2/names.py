@@ -28,7 +28,7 @@ def to_mmaction2(state: Mapping[str, Tensor], plan: Plan) -> dict[str, Tensor]:
     if plan.family == "slowonly":
         return renamed(state, tables.RESNET)
     if plan.family == "tsn":
-        return tables.flat(renamed(state, tables.RESNET))
+        return tables.pictures_to(state)
     return tables.x3d_to(state)
 
 

@@ -14,7 +14,7 @@ from expand3d.core.errors import ExportError, Inexpressible
 from expand3d.core.genotype import Genotype, Plan
 from expand3d.data.crops import test_crop
 from expand3d.interop import json_folder
-from expand3d.interop.card import card, integers_table
+from expand3d.interop.card import CARD, card, integers_table
 from expand3d.interop.network import ExportedNetwork
 from expand3d.interop.pyslowfast import resnets, slowfast, x3d
 from expand3d.interop.pyslowfast.config import complete, recipe_of, test_only, yaml
@@ -71,7 +71,7 @@ def write(network: ExportedNetwork, folder: Path) -> None:
         "In PySlowFast": COMMANDS.format(commit=COMMIT, tests=tests, notes=_notes(network)),
         "Integers that it builds": integers_table(module.integers(spelled)),
     }
-    (folder / "README.md").write_text(card(network, sections), encoding="utf-8")
+    (folder / CARD).write_text(card(network, sections), encoding="utf-8")
     if network.weights:
         state = to_pyslowfast(network.build().state_dict(), network.plan, spelled)
         save_whole({"model_state": state}, folder / WEIGHTS)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from expand3d.core.errors import ExportError, Inexpressible
 from expand3d.core.genotype import Genotype, Plan
 from expand3d.interop import json_folder
-from expand3d.interop.card import card, integers_table
+from expand3d.interop.card import CARD, card, integers_table
 from expand3d.interop.network import ExportedNetwork
 from expand3d.interop.pytorchvideo import multipliers, resnets, slowfast
 from expand3d.interop.pytorchvideo.files import (
@@ -58,7 +58,7 @@ def write(network: ExportedNetwork, folder: Path) -> None:
         "In pytorchvideo": COMMANDS,
         "Integers that it builds": integers_table(spelled.integers),
     }
-    (folder / "README.md").write_text(card(network, sections), encoding="utf-8")
+    (folder / CARD).write_text(card(network, sections), encoding="utf-8")
     # Our names would not load these weights: the description stands for the architecture alone.
     json_folder.write_description(network, folder, weights=None)
     if network.weights:

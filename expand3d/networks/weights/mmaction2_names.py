@@ -137,13 +137,15 @@ def _classifier(state: State, name: str, by: int) -> dict[str, Tensor]:
     return found
 
 
-def flat(state: State) -> dict[str, Tensor]:
-    """The weights of convolutions over pictures without their axis of time."""
-    return {name: v.squeeze(2) if v.ndim == 5 else v for name, v in state.items()}
+def pictures_to(state: State) -> dict[str, Tensor]:
+    """Our weights of a network of pictures there: without time, the classifier a linear layer."""
+    found = {n: v.squeeze(2) if v.ndim == 5 else v for n, v in renamed(state, RESNET).items()}
+    head = "cls_head.fc_cls.weight"
+    return found | {head: found[head].flatten(1)}
 
 
 def _deep(plan: Plan, state: State) -> dict[str, Tensor]:
-    """The inverse of `flat`."""
+    """The axis of time again; `convert` makes a convolution of the classifier."""
     return {name: v.unsqueeze(2) if v.ndim == 4 else v for name, v in state.items()}
 
 

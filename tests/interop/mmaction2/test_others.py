@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from expand3d.core.errors import ExportError
+from expand3d.core.errors import ExportError, WeightsError
 from expand3d.interop.import_weights import import_weights, of_genotype
 from expand3d.interop.json_folder import load_export
 from expand3d.interop.mmaction2 import others
@@ -58,6 +58,31 @@ def test_every_row_is_one_of_ours_or_says_why_not() -> None:
     assert OURS.keys() | NOT_OURS.keys() == ROWS.keys()
     assert NOT_OURS["r2plus1d-r34"] in ROWS["r2plus1d-r34"]["state_dict"]
     assert ROWS["c2d-r50"]["model"]["backbone"]["type"] == "C2D"
+
+
+@pytest.mark.parametrize(
+    ("name", "preset", "named"),
+    [
+        (
+            "r2plus1d-r34",
+            "r2plus1d-34-mmaction2-8x8",
+            "no names of r2plus1d|no weights of r2plus1d",
+        ),
+        ("c2d-r50", "c2d-8x8-r50", "of another shape: stem.conv.conv.weight"),
+    ],
+)
+def test_a_network_that_is_none_of_ours_is_refused_by_name(
+    name: str, preset: str, named: str
+) -> None:
+    genotype = all_presets()[preset].genotype
+    plan = get_family(genotype.family).resolve(genotype)
+    made = {
+        key: torch.zeros(shape)
+        for key, shape in ROWS[name]["state_dict"].items()
+        if "layer4" not in key
+    }
+    with pytest.raises(WeightsError, match=named):
+        from_mmaction2(made, plan)
 
 
 @pytest.mark.parametrize("name", OURS)

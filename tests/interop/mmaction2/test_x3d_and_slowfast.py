@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from expand3d.core.errors import ExportError
+from expand3d.core.errors import ExportError, WeightsError
 from expand3d.interop.mmaction2 import slowfast, x3d
 from expand3d.interop.mmaction2.names import from_mmaction2, to_mmaction2
 from expand3d.networks import all_presets, get_family
@@ -135,6 +135,30 @@ def test_slowfast_refuses_by_name(field: str, wanted: Any, named: str) -> None:
         changed["temporal"] = ((0, 0, 2, 2), (2, 2, 2, 2))
     with pytest.raises(ExportError, match=named):
         slowfast.model(dataclasses.replace(plan, **changed), nearest=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "named"),
+    [
+        ("odd-3-se-all", "unknown: .*se"),
+        ("odd-4-se-eighth", "of another shape: res3.0.se"),
+        ("odd-6-no-se", "missing: res2.0.se"),
+        ("slowfast-4x16-r50-as-shipped", "missing: stem.lateral.bn.weight"),
+        ("slowfast-4x16-r101-r50-lateral-norm", "missing|unknown: res4.slow.6"),
+    ],
+)
+def test_a_network_that_is_none_of_ours_is_refused_by_its_tensors(name: str, named: str) -> None:
+    assert name in NOT_OURS
+    if name in SLOWFAST:
+        row, plan = SLOWFAST[name], slowfast_plan(SLOWFAST["slowfast-4x16-r50-lateral-norm"])
+    else:
+        row = X3D[name]
+        widths = [width or 8 for width in row["integers"]["se_widths"]]
+        plan = x3d_plan({**row, "integers": {**row["integers"], "se_widths": widths}})
+        if name == "odd-4-se-eighth":
+            plan = dataclasses.replace(plan, se_widths=(8, 8, 8, 8))
+    with pytest.raises(WeightsError, match=named):
+        from_mmaction2(filled(row), plan)
 
 
 class TheirFrames(torch.nn.Module):

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from expand3d.core.errors import ExportError
+from expand3d.core.errors import ExportError, WeightsError
 from expand3d.interop.pyslowfast import slowfast, x3d
 from expand3d.interop.pyslowfast.folder import to_pyslowfast
 from expand3d.networks import all_presets, get_family
@@ -191,7 +191,8 @@ def test_slowfast_refuses_by_name(field: str, wanted: Any, nearest: str) -> None
 
 ROWS = [
     *(("X3D", name) for name in X3D if name not in NOT_OURS),
-    *(("PTVX3D", name) for name in PTV if name not in NOT_OURS),
+    # It passes over the key that makes the other class dense.
+    *(("PTVX3D", name) for name in PTV if name != "odd-6-bn-lin5"),
     *(("SlowFast", name) for name in SLOWFAST),
     *(("PTVSlowFast", name) for name in PTVSLOWFAST),
 ]
@@ -224,6 +225,26 @@ def test_their_weights_give_their_logits_here_and_go_back_the_same(kind: str, na
     back = to_pyslowfast(network.state_dict(), plan, {"MODEL.MODEL_NAME": kind})
     assert {key: list(value.shape) for key, value in back.items()} == row["state_dict"]
     assert all(back[key].equal(theirs[key]) for key in theirs)
+
+
+@pytest.mark.parametrize(
+    ("name", "named"),
+    [
+        ("odd-6-bn-lin5", "unknown: head.lin_5_bn.weight"),
+        ("odd-7-dense", "of another shape: res2.0.channelwise.weight"),
+        ("odd-10-grouped", "of another shape: .*channelwise.weight"),
+    ],
+)
+def test_a_network_that_is_none_of_ours_is_refused_by_its_tensors(name: str, named: str) -> None:
+    with pytest.raises(WeightsError, match=named):
+        convert(x3d_plan(X3D[name]), filled(X3D[name]))
+
+
+def test_ptvx3ds_batch_norm_behind_lin5_is_refused_by_its_tensors() -> None:
+    row = PTV["odd-6-bn-lin5"]
+    theirs = {name.removeprefix("model."): value for name, value in filled(row).items()}
+    with pytest.raises(WeightsError, match=r"unknown: blocks.5.pool.post_norm.weight"):
+        convert(x3d_plan(row), theirs)
 
 
 @pytest.mark.parametrize(("kind", "name"), [("X3D", "odd-1"), ("SlowFast", "odd-1")])
