@@ -264,7 +264,7 @@ def test_every_network_of_the_frontier_is_trained(
     assert main([*words("tiny", root), "--frontier", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert [each["network"] for each in found] == ["tiny, trial 0"]
-    assert [each["extras"] for each in found] == [Extras().to_json()]
+    assert [each["extras"] for each in found] == [Extras(ema=0.8, precise_bn=2).to_json()]
 
 
 def test_a_network_that_reads_flow_has_it_computed(
