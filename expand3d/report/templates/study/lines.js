@@ -14,7 +14,8 @@ function lineChart(host, series, { height, format, label, from = null, pick = nu
   const x = linear(0, most * 1.03, box.left, width - box.right);
   const y = linear(from ?? low - spare, high + spare, height - box.bottom, box.top);
   const chart = svg("svg", {
-    class: "plot", viewBox: `0 0 ${width} ${height}`, height, role: "img", "aria-label": label,
+    class: series.length > 60 ? "plot many" : "plot",
+    viewBox: `0 0 ${width} ${height}`, height, role: "img", "aria-label": label,
   });
   for (const value of ticks(from ?? low - spare, high + spare, small ? 3 : 5)) {
     chart.append(
