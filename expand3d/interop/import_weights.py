@@ -137,10 +137,15 @@ def _renamed(
     from expand3d.networks.weights.convert import BN_EPS, recognise
     from expand3d.networks.weights.images import CODEBASES, backbone_of
 
-    asked = codebase in (None, *CODEBASES) and backbone_of(network.plan) is not None
-    if asked and state.keys() != _names(network):
+    of_pictures = backbone_of(network.plan) is not None
+    if of_pictures and codebase in CODEBASES:
         return _of_image(network, state, num_classes, codebase, seed)
-    found = recognise(network.plan, state, codebase=codebase)
+    try:
+        found = recognise(network.plan, state, codebase=codebase)
+    except WeightsError:
+        if of_pictures and codebase is None and state.keys() != _names(network):
+            return _of_image(network, state, num_classes, codebase, seed)
+        raise
     fitting = _with_classes(network, found.classes)
     notes = [f"names: {found.codebase or 'ours'}; {found.classes} classes"]
     weights = dict(found.weights)
