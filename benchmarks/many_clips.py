@@ -78,7 +78,7 @@ def _video(path: Path, label: int) -> bytes:
 
 
 def opened(root: Path) -> None:
-    """What a resumed process opens: the manifest, its parts and the record."""
+    """Open what a resumed process does: the manifest, its parts and the record."""
     from expand3d.data.manifest import load_manifest
     from expand3d.data.splits import make_splits
 

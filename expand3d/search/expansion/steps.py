@@ -96,7 +96,7 @@ class StepSummary:
 
     @property
     def price_text(self) -> str:
-        """What a race took of what whole trainings would have; empty where nothing was stopped."""
+        """The price of a race beside that of whole trainings; empty where nothing was stopped."""
         if not self.stopped or self.whole is None:
             return ""
         return (
