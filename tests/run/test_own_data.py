@@ -73,6 +73,7 @@ def test_the_cache_alone_continues_it_and_says_what_it_lacks(
     assert expand3d.resume("tiny", root=config.root, data=made()).finished
 
 
+@pytest.mark.slow
 def test_worker_processes_read_the_cache(config: StudyConfig) -> None:
     config = dataclasses.replace(config, budget="0.021GFLOPs", executor="processes", workers=1)
     assert run_study(config, data=made()).finished  # type: ignore[union-attr]

@@ -347,7 +347,13 @@ def test_a_samplers_future_counts_what_is_proposed() -> None:
     assert len(make("tpe", trials=1).futures()[0]) == 1
 
 
-@pytest.mark.parametrize("name", ["expand", *VARIANTS, *QUICK])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow if name in ("both", "paper-all") else ())
+        for name in ["expand", *VARIANTS, *QUICK]
+    ],
+)
 def test_futures_go_on_from_the_record(name: str) -> None:
     strategy, history = make(name), whole(name)
     for cut in (0, 1, len(history) // 2, len(history) - 1):

@@ -64,7 +64,14 @@ def plans(strategy: Strategy) -> list[Plan]:
     return [trial.candidate.plan for trial in expand_all(strategy, scored)]
 
 
-@pytest.mark.parametrize("name", [*OFTEN, *MORE])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(name for name in OFTEN if name not in ("both", "paper-all")),
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("both", "paper-all")),
+        *MORE,
+    ],
+)
 def test_only_what_the_restriction_allows_is_proposed(name: str) -> None:
     strategy = strategy_of(name, RESTRICTED)
     history = expand_all(strategy, scored)
