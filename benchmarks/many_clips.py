@@ -4,7 +4,7 @@
 
 Makes that many videos of 8 frames of 32 x 32 pixels, no two with the same bytes, in a folder that
 is removed, or kept where it is named. Prints a row per step; each is a process of its own, with the
-most memory that it or a child of it held, and the load of the machine when it began. The search
+most memory that it or a child of it held, and the machine's load when it began. The search
 that is killed gets SIGKILL while it trains its fourth network. The scores of both searches must be
 equal, clip by clip. `--cache-cap 0` reads all clips from their videos.
 """
@@ -148,6 +148,7 @@ def step(name: str, root: Path, more: list[str]) -> Row:
         "opened": lambda: opened(root),
         "alone": lambda: finished(run(root, "alone", *more), root, name),
     }
+    row: Row
     load, before = os.getloadavg()[0], time.perf_counter()
     works[name]()
     seconds = time.perf_counter() - before
