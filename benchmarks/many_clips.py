@@ -148,18 +148,15 @@ def step(name: str, root: Path, more: list[str]) -> Row:
         "opened": lambda: opened(root),
         "alone": lambda: finished(run(root, "alone", *more), root, name),
     }
-    row: Row
     load, before = os.getloadavg()[0], time.perf_counter()
     works[name]()
     seconds = time.perf_counter() - before
-    whose = resource.RUSAGE_SELF if name == "opened" else resource.RUSAGE_CHILDREN
-    most = resource.getrusage(whose).ru_maxrss / 1e6
-    return {
-        "step": name,
-        "seconds": round(seconds, 1),
-        "GB": round(most, 2),
-        "load": round(load, 1),
-    }
+    used = resource.getrusage(
+        resource.RUSAGE_SELF if name == "opened" else resource.RUSAGE_CHILDREN
+    )
+    row: Row = {"step": name, "seconds": seconds, "CPU s": used.ru_utime + used.ru_stime}
+    row |= {"GB": used.ru_maxrss / 1e6, "load": load}
+    return {key: value if key == "step" else round(value, 2) for key, value in row.items()}
 
 
 STEPS = ("planned", "killed", "resumed", "opened", "alone")
