@@ -78,7 +78,7 @@ def _video(path: Path, label: int) -> bytes:
 
 
 def opened(root: Path) -> None:
-    """What a resumed process opens: the manifest, its parts and the record."""
+    """The manifest, its parts and the record are opened, as by a process that resumes."""
     from expand3d.data.manifest import load_manifest
     from expand3d.data.splits import make_splits
 
