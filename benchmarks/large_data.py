@@ -129,9 +129,11 @@ def step(name: str, listing: Path) -> dict[str, Any]:
     STEPS[name](listing)
     seconds = time.perf_counter() - before
     usages = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    most = max(resource.getrusage(who).ru_maxrss for who in usages) / 1e6
-    row = {"step": name, "seconds": round(seconds, 1), "GB": round(most, 2)}
-    return {**row, "load": round(load, 1)}
+    used = [resource.getrusage(who) for who in usages]
+    row: dict[str, Any] = {"step": name, "seconds": seconds}
+    row["CPU s"] = sum(each.ru_utime + each.ru_stime for each in used)
+    row |= {"GB": max(each.ru_maxrss for each in used) / 1e6, "load": load}
+    return {key: value if key == "step" else round(value, 2) for key, value in row.items()}
 
 
 def main() -> None:

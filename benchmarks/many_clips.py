@@ -4,7 +4,7 @@
 
 Makes that many videos of 8 frames of 32 x 32 pixels, no two with the same bytes, in a folder that
 is removed, or kept where it is named. Prints a row per step; each is a process of its own, with the
-most memory that it or a child of it held, and the load of the machine when it began. The search
+most memory that it or a child of it held, and the machine's load when it began. The search
 that is killed gets SIGKILL while it trains its fourth network. The scores of both searches must be
 equal, clip by clip. `--cache-cap 0` reads all clips from their videos.
 """
@@ -78,7 +78,7 @@ def _video(path: Path, label: int) -> bytes:
 
 
 def opened(root: Path) -> None:
-    """Open what a resumed process does: the manifest, its parts and the record."""
+    """The manifest, its parts and the record are opened, as by a process that resumes."""
     from expand3d.data.manifest import load_manifest
     from expand3d.data.splits import make_splits
 
@@ -151,14 +151,12 @@ def step(name: str, root: Path, more: list[str]) -> Row:
     load, before = os.getloadavg()[0], time.perf_counter()
     works[name]()
     seconds = time.perf_counter() - before
-    whose = resource.RUSAGE_SELF if name == "opened" else resource.RUSAGE_CHILDREN
-    most = resource.getrusage(whose).ru_maxrss / 1e6
-    return {
-        "step": name,
-        "seconds": round(seconds, 1),
-        "GB": round(most, 2),
-        "load": round(load, 1),
-    }
+    used = resource.getrusage(
+        resource.RUSAGE_SELF if name == "opened" else resource.RUSAGE_CHILDREN
+    )
+    row: Row = {"step": name, "seconds": seconds, "CPU s": used.ru_utime + used.ru_stime}
+    row |= {"GB": used.ru_maxrss / 1e6, "load": load}
+    return {key: value if key == "step" else round(value, 2) for key, value in row.items()}
 
 
 STEPS = ("planned", "killed", "resumed", "opened", "alone")

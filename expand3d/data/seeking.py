@@ -130,7 +130,7 @@ def index_of(path: Path) -> FrameIndex:
 
 
 class _Seen:
-    """The notes of each frame."""
+    """The notes on each frame."""
 
     def begin(self) -> None:
         self.turns = 0
