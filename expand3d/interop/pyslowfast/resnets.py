@@ -169,7 +169,7 @@ def _kernels(pattern: tuple[int, ...], blocks: int, count: int) -> tuple[int, ..
 
 
 def _count(pattern: tuple[int, ...], blocks: int, wanted: tuple[int, ...]) -> int:
-    """The number of a stage's first blocks in its pattern, for kernels nearest to `wanted`."""
+    """The number of a stage's first blocks with its pattern that is nearest to `wanted`."""
     return min(range(blocks, -1, -1), key=lambda n: _apart(_kernels(pattern, blocks, n), wanted))
 
 

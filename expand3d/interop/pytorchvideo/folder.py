@@ -125,7 +125,7 @@ def _check_source(plan: Plan) -> str:
 
 
 def _call(plan: Plan) -> dict[str, str]:
-    """The lines of the check that import from model.py and feed it a clip of bytes."""
+    """The names that a caller imports from model.py, and the call that feeds a clip of bytes."""
     if isinstance(plan, SlowFastPlan):
         return {"names": "build, normalise, pathways", "call": "pathways(normalise(clip))"}
     return {"names": "build, normalise", "call": "normalise(clip)"}

@@ -1,6 +1,6 @@
 """SlowOnly, C2D, I3D-R50, CSN and R(2+1)D as pytorchvideo's builders of ResNets spell them.
 
-Rules as in pytorchvideo 0.1.5 (its resnet, csn and r2plus1d models): bottleneck blocks of
+Rules as in the builders of pytorchvideo 0.1.5: bottleneck blocks of
 three depths, whose widths follow from the stem's.
 """
 

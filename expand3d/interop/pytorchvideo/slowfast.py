@@ -1,6 +1,6 @@
 """SlowFast as pytorchvideo's `create_slowfast` spells it.
 
-Rules as in pytorchvideo 0.1.5 (its slowfast model): all widths follow from the stem's and from one
+Rules as in pytorchvideo 0.1.5: all widths follow from the stem's and from one
 ratio. A first block has no BatchNorm on its shortcut where its channels stay.
 """
 
