@@ -23,8 +23,11 @@ KINDS = ("branch", "average")
 
 
 def run(folder: Path, *, anneal: str, visits: int = 160, **settings: Any) -> Training:
-    """16 clips, steps of 8 visits; the warm-up ends after two steps, whatever the length."""
-    recipe = make_recipe(clip_visits=visits, anneal=anneal, warmup=16 / visits)
+    """16 clips, steps of 8 visits; the warm-up ends after two steps, whatever the length.
+
+    One view is tested, as on the way of any training.
+    """
+    recipe = make_recipe(clip_visits=visits, anneal=anneal, warmup=16 / visits, test_views=1)
     return trained(folder, recipe, **settings)
 
 

@@ -69,6 +69,13 @@ def test_visits_are_whole_batches_and_end_with_the_recipe(
     assert bits(run(tmp_path / "far", until=10**6), tmp_path / "far") == whole
 
 
+def test_a_test_on_the_way_reads_one_view_of_a_clip(tmp_path: Path) -> None:
+    part = run(tmp_path, until=24)
+    whole = run(tmp_path)
+    assert 2 * part.test_macs == whole.test_macs == 2 * 8 * 1000
+    assert len(part.scores) == len(whole.scores) == 8
+
+
 def test_a_checkpoint_beyond_is_tested_as_it_is(tmp_path: Path) -> None:
     beyond = run(tmp_path, until=48)
     again = run(tmp_path, until=24)
