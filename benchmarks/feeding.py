@@ -54,7 +54,7 @@ def main() -> None:
     recipe = config.training_recipe()
     rows = []
     for frames, stride, crop in VIEWS:
-        plan = _plan(frames, stride, crop)
+        plan = plan_of(frames, stride, crop)
         store, videos = _open(config, plan, options.side)
         chosen = [int(i) for i in np.linspace(0, len(store) - 1, options.clips)]
 
@@ -94,7 +94,8 @@ def _open(config: StudyConfig, plan: Plan, side: int | None) -> tuple[Any, list[
     return store, [video.path for video in store.manifest.videos]
 
 
-def _plan(frames: int, stride: int, crop: int) -> Plan:
+def plan_of(frames: int, stride: int, crop: int) -> Plan:
+    """X3D's base with another clip."""
     family = get_family("x3d")
     factors = {"gamma_t": frames, "gamma_tau": stride, "gamma_s": crop / 112}
     plan = family.resolve(family.base.replace(**factors))

@@ -27,6 +27,7 @@ from typing import Any
 import av
 import numpy as np
 import torch
+from feeding import plan_of
 
 from expand3d.core.genotype import Plan
 from expand3d.core.recipe import get_profile
@@ -35,7 +36,6 @@ from expand3d.data.decode import decode
 from expand3d.data.manifest import load_manifest
 from expand3d.data.seeking import index_of
 from expand3d.data.tiers import tier
-from expand3d.networks import get_family
 from expand3d.training.batches import ahead
 from expand3d.training.views import train_view
 
@@ -77,20 +77,20 @@ def rows(name: str, data: Path, options: argparse.Namespace, root: Path) -> Iter
     gaps = [np.diff(index_of(video.path).keys) for video in manifest.videos]
     between = statistics.median([int(gap) for each in gaps for gap in each] or [0])
     for frames, stride, crop in VIEWS:
-        plan = _plan(frames, stride, crop)
+        plan = plan_of(frames, stride, crop)
         spec = CacheSpec(FPS, tier(crop * RECIPE.jitter[1]))
         cached = build_store(manifest, spec, root / "cached")
         read = build_store(manifest, spec, root / "read", cap_bytes=0)
         assert (cached.on_the_fly, read.on_the_fly) == (0, len(manifest))
         form = {"fps": FPS, "short_side": spec.short_side}
         for index in range(len(cached)):
-            assert torch.equal(_view(cached, index, plan, 0), _view(read, index, plan, 0))
+            assert torch.equal(_view(cached, plan, index, 0), _view(read, plan, index, 0))
 
         def whole(index: int, epoch: int, store: CachedStore = read, form: Any = form) -> None:
             decode(store.manifest.videos[index].path, **form)
 
         def viewed(store: CachedStore, plan: Plan = plan) -> Callable[[int, int], Any]:
-            return partial(_of, store, plan)
+            return partial(_view, store, plan)
 
         many = len(cached)
         sides = ((viewed(cached), many), (viewed(read), many), (whole, -(-many // WHOLE)))
@@ -117,19 +117,7 @@ def rows(name: str, data: Path, options: argparse.Namespace, root: Path) -> Iter
         }
 
 
-def _plan(frames: int, stride: int, crop: int) -> Plan:
-    family = get_family("x3d")
-    factors = {"gamma_t": frames, "gamma_tau": stride, "gamma_s": crop / 112}
-    plan = family.resolve(family.base.replace(**factors))
-    assert (plan.frames, plan.stride, plan.crop) == (frames, stride, crop)
-    return plan
-
-
-def _of(store: CachedStore, plan: Plan, index: int, epoch: int) -> torch.Tensor:
-    return _view(store, index, plan, epoch)
-
-
-def _view(store: CachedStore, index: int, plan: Plan, epoch: int) -> torch.Tensor:
+def _view(store: CachedStore, plan: Plan, index: int, epoch: int) -> torch.Tensor:
     (view,) = train_view(store, index, plan=plan, recipe=RECIPE, seed=0, epoch=epoch)
     return view
 
