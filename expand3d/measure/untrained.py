@@ -25,14 +25,6 @@ from expand3d.training.placement import place
 from expand3d.training.step import BATCH_NORMS
 from expand3d.training.tasks.classify import classify
 
-#: Every score with its source.
-SOURCES: Mapping[str, str] = {
-    "entropy": "spatio-temporal entropy of the layers, E3D (arXiv 2303.02693)",
-    "synflow": "sum of |weight x its gradient| of a network of absolute weights (2006.05467)",
-    "naswot": "log-determinant of how alike clips switch units on and off (2006.04647)",
-    "grad_norm": "norm of the loss's gradient at the first step (2101.08134)",
-    "zico": "mean over deviation of gradients between batches, by layer (2301.11300)",
-}
 _LAYERS = (nn.Conv2d, nn.Conv3d, nn.Linear)
 _TINY = 1e-12
 
@@ -40,7 +32,7 @@ _TINY = 1e-12
 def untrained_scores(
     plan: Plan, batches: Sequence[ClipBatch], *, recipe: Recipe, seed: int
 ) -> dict[str, float]:
-    """The score of each of SOURCES of `plan`'s network, whose weights are drawn from the seed.
+    """The scores of `plan`'s network by name; its weights are drawn from the seed.
 
     `batches` are training clips as a training would see them; two or more, of two clips or more.
     """
@@ -59,11 +51,12 @@ def untrained_scores(
 
 
 def entropy(network: nn.Module, plan: Plan) -> float:
-    """The entropy of the features that random weights make of random input, refined (STEntr).
+    """The entropy of the features that random weights make of random input: STEntr.
 
     log C + the sum over convolutions of 1/2 log(C_in / groups x K_t K^2 x a), with C the last
     convolution's channels and a = -log(1 - cos((T, H, H), (K_t, K, K))) of its output and its
-    kernel; a = 1 where the kernel is of one place in space, as in the authors' code.
+    kernel; a = 1 where the kernel is of one place in space, as in the authors' code. E3D (arXiv
+    2303.02693).
     """
     total, channels = 0.0, 1
     for module, output in _outputs(network, plan, (nn.Conv2d, nn.Conv3d)):
@@ -79,7 +72,7 @@ def entropy(network: nn.Module, plan: Plan) -> float:
 
 
 def synflow(network: nn.Module, plan: Plan) -> float:
-    """The logarithm of the sum of |w dR/dw|, R the sum of the outputs for an input of ones.
+    """The logarithm of the sum of |w dR/dw|, R the sum of the outputs for ones (arXiv 2006.05467).
 
     Weights are replaced by their absolute values, and BatchNorm passes on what it reads. It is
     computed in float64, as products of many layers are beyond float32.
@@ -107,7 +100,8 @@ def synflow(network: nn.Module, plan: Plan) -> float:
 def naswot(network: nn.Module, plan: Plan, batch: ClipBatch, recipe: Recipe) -> float:
     """log |K|, where K_ij counts the units that clips i and j both switch on, or both off.
 
-    A unit is a place that BatchNorm writes, on where that is above 0: activations follow it.
+    NASWOT (arXiv 2006.04647). A unit is a place that BatchNorm writes, on where that is above 0:
+    activations follow it.
     """
     codes: list[Tensor] = []
     hooks = [
@@ -133,14 +127,15 @@ def naswot(network: nn.Module, plan: Plan, batch: ClipBatch, recipe: Recipe) -> 
 
 
 def grad_norm(gradients: Mapping[str, NDArray[np.float64]]) -> float:
-    """The Euclidean norm of one batch's gradient, over weights of conv and linear layers."""
+    """The Euclidean norm of one batch's gradient, of conv and linear layers (arXiv 2101.08134)."""
     return math.sqrt(sum(float(np.square(each).sum()) for each in gradients.values()))
 
 
 def zico(gradients: Sequence[Mapping[str, NDArray[np.float64]]]) -> float:
     """The sum over layers of log(sum over weights of E|g| / sqrt(Var|g|)), over batches.
 
-    Weights whose gradient never varies are left out, and layers of such weights alone.
+    ZiCo (arXiv 2301.11300). Weights whose gradient never varies are left out, and layers of such
+    weights alone.
     """
     total = 0.0
     for name in gradients[0]:

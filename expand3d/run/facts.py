@@ -12,6 +12,7 @@ from expand3d.data.planned import PlannedStore
 from expand3d.run.by_class import spread, too_few
 from expand3d.run.events import Watch
 from expand3d.run.prepare import Prepared
+from expand3d.search.expansion.race import SEEDS
 from expand3d.search.statistics import NAMES, resolvable_difference
 from expand3d.study.config import StudyConfig
 
@@ -135,9 +136,11 @@ def _rungs(config: StudyConfig) -> str:
     rungs = ", ".join(f"{rung:,}" for rung in config.race_rungs())
     if not rungs:
         return ""
+    more = SEEDS - config.repeats
+    seeds = f", {more} further seeds of the base left out" if more > 0 else ""
     return (
-        f"; a race: what is surely worse ends after {rungs} visits, so that the times below are "
-        "the longest"
+        f"; a race: what is surely worse ends after {rungs} visits. The rows below are of whole "
+        f"trainings{seeds}"
     )
 
 

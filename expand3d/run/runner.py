@@ -349,7 +349,10 @@ class Part(ABC):
                 checkpoints=self.record.folder.checkpoints.resolve(),
                 identity=bench.identity(plan, candidate.start),
                 visits=visits,
-                kept=weights_of_trials(self.record) if self.keeps_weights(candidate) else None,
+                # Nobody begins as a training was on its way.
+                kept=weights_of_trials(self.record)
+                if visits is None and self.keeps_weights(candidate)
+                else None,
                 inherited=begins,
             )
             yield assignment, bench

@@ -12,7 +12,6 @@ from torch import nn
 
 from expand3d.core.recipe import get_profile
 from expand3d.measure.untrained import (
-    SOURCES,
     entropy,
     grad_norm,
     naswot,
@@ -22,6 +21,7 @@ from expand3d.measure.untrained import (
 )
 from expand3d.networks import get_family
 from expand3d.networks.example import example_views
+from expand3d.search.tabular.columns import OF_UNTRAINED
 from expand3d.training.batches import ClipBatch
 
 RECIPE = get_profile("quick", {"batch": 4, "bn_batch": 4})
@@ -123,7 +123,7 @@ def test_networks_of_every_shape_have_scores_that_a_seed_repeats(family: str) ->
     state = torch.random.get_rng_state()
     found = untrained_scores(plan, batches, recipe=RECIPE, seed=1)
     assert torch.equal(state, torch.random.get_rng_state())
-    assert found.keys() == SOURCES.keys()
+    assert found.keys() == OF_UNTRAINED.keys() - {"network"}
     assert all(math.isfinite(each) for each in found.values())
     assert untrained_scores(plan, batches, recipe=RECIPE, seed=1) == found
     other = untrained_scores(plan, batches, recipe=RECIPE, seed=2)

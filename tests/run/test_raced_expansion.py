@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from expand3d.core.trial import Trial
+from expand3d.core.trial import PARENT, Trial
 from expand3d.run.driver import resume_study, run_study
 from expand3d.search.expansion.race import SEEDS
 from expand3d.study.config import StudyConfig
 from expand3d.study.record import Record
+from expand3d.study.weights import WeightStore
 from tests.helpers.study_config import stop_after, tiny, without_timing
 
 pytestmark = pytest.mark.slow
@@ -68,3 +69,14 @@ def test_a_race_is_run_stopped_and_resumed_to_the_same_record(
         assert stopped is not None and not stopped.finished
         assert resume_study("tiny", root=again.root).finished
         assert facts(trials_of(again)) == facts(trials)
+
+
+def test_only_whole_trainings_give_their_weights_to_others(config: StudyConfig) -> None:
+    outcome = run_study(dataclasses.replace(config, init=PARENT))
+    assert outcome is not None and outcome.finished
+    record = Record.open("tiny", root=config.root)
+    kept = WeightStore(record.folder)
+    whole = {t.number for t in record.trials() if t.state == "complete"}
+    assert set(kept.numbers()) == whole
+    for number in whole:
+        assert [str(key) for key in kept.keys(number)] == ["0/0"]
