@@ -81,7 +81,8 @@ class Parser(argparse.ArgumentParser):
         words = ["%(prog)s", "[options]"]
         for action in self._actions:
             if action.option_strings and action.required:
-                words.append(f"{action.option_strings[0]} {action.metavar}")
+                value = action.metavar or action.dest.upper()
+                words.append(f"{action.option_strings[0]} {value}")
             elif not action.option_strings:
                 name = str(action.metavar or action.dest)
                 shown = {"?": f"[{name}]", "*": f"[{name} ...]", "+": f"{name} [{name} ...]"}

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from expand3d.core.scores import wilson
-from expand3d.interop.network import ExportedNetwork
+from expand3d.interop.network import TRAINING_CLIPS, ExportedNetwork
 from expand3d.networks import get_family
 
 CARD = "README.md"
@@ -30,7 +30,7 @@ def card(network: ExportedNetwork, sections: Mapping[str, str]) -> str:
         ("parameters", f"{cost.params:,}"),
         ("classes", f"{plan.num_classes}"),
         *(_score(name, score) for name, score in network.scores.items()),
-        *((name, _short(value)) for name, value in network.provenance.items() if name != "recipe"),
+        *(_fact(name, value) for name, value in network.provenance.items() if name != "recipe"),
     ]
     table = "".join(f"| {name} | {value} |\n" for name, value in rows)
     text = "\n".join(f"## {title}\n\n{body.strip()}\n" for title, body in sections.items())
@@ -61,6 +61,13 @@ def _score(name: str, score: Mapping[str, Any]) -> tuple[str, str]:
         low, high = wilson(score["top1"] * clips, clips)
         text += f" (95% interval {low:.1%} to {high:.1%}, {clips} clips)"
     return f"top-1, {name}", text
+
+
+def _fact(name: str, value: Any) -> tuple[str, str]:
+    """A line of provenance; a data set of thousands of clips is counted, not listed."""
+    if name == TRAINING_CLIPS:
+        return "training clips", f"{len(value)}, whose hashes are in network.json"
+    return name, _short(value)
 
 
 def _short(value: Any) -> str:

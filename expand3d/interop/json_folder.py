@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 from expand3d.core.errors import ExportError
+from expand3d.interop.card import CARD, card
 from expand3d.interop.network import ExportedNetwork
 from expand3d.interop.network_file import FORMAT, NETWORK, VERSION, read_network
 from expand3d.interop.verify import Verified, difference
@@ -16,11 +17,21 @@ from expand3d.interop.verify import Verified, difference
 #: Who reads the folder.
 BY = "expand3d"
 WEIGHTS = "weights.safetensors"
+#: What takes the network, and what takes its weights too.
+TAKES_NETWORK = (
+    "expand3d run --budget 4GFLOPs --start ./DIR         # a search that begins at this network"
+)
+TAKES_WEIGHTS = """expand3d run --budget 4GFLOPs --init ./DIR          # or with its weights
+expand3d predict ./DIR videos/
+expand3d eval ./DIR --data videos/"""
 
 
 def write(network: ExportedNetwork, folder: Path) -> None:
-    """Write network.json, and a copy of the weights, into `folder`."""
+    """Write network.json, the card, and a copy of the weights, into `folder`."""
     write_description(network, folder, weights=WEIGHTS if network.weights else None)
+    commands = [TAKES_NETWORK, *([TAKES_WEIGHTS] if network.weights else [])]
+    use = "\n".join(["```", *commands, "```"])
+    (folder / CARD).write_text(card(network, {"In expand3d": use}), encoding="utf-8")
     if network.weights:
         shutil.copyfile(network.weights, folder / WEIGHTS)
 

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from expand3d.cli.main import parser_for
+from expand3d.cli.main import COMMANDS, parser_for
 from expand3d.study.config import keys
 
 
@@ -16,6 +16,12 @@ def help_of(name: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """The help of a command as one line per flag, on a wide terminal."""
     monkeypatch.setenv("COLUMNS", "400")
     return parser_for(name).format_help()
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_usage_names_every_value_that_is_needed(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = help_of(name, monkeypatch).partition("\n\n")[0]
+    assert usage.startswith("usage: ") and "None" not in usage
 
 
 def test_run_shows_groups_values_and_defaults(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from tests.helpers.networks import exported, logits
 def test_round_trip_rebuilds_the_same_network(tmp_path: Path) -> None:
     network = exported(tmp_path)
     files = export(network, target="json", out=tmp_path / "out")
-    assert [path.name for path in files] == ["network.json", "weights.safetensors"]
+    assert [path.name for path in files] == ["README.md", "network.json", "weights.safetensors"]
     (tmp_path / "winner.safetensors").unlink()  # the export stands by itself
     back = load_export(tmp_path / "out")
     assert back.plan == network.plan
@@ -29,6 +30,16 @@ def test_round_trip_rebuilds_the_same_network(tmp_path: Path) -> None:
     assert Recipe.from_json(back.recipe) == get_profile("final", {"dropout": 0.5})
     again = exported(tmp_path)
     assert torch.equal(logits(back.build(), back.plan), logits(again.build(), again.plan))
+
+
+def test_the_card_counts_the_clips_that_trained_it(tmp_path: Path) -> None:
+    hashes = [f"{n:016x}" for n in range(3000)]
+    network = dataclasses.replace(exported(tmp_path), provenance={"training_clips": hashes})
+    export(network, target="json", out=tmp_path / "out")
+    text = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
+    assert "| training clips | 3000, whose hashes are in network.json |" in text
+    assert hashes[-1] not in text and "--init ./DIR" in text
+    assert load_export(tmp_path / "out").provenance["training_clips"] == hashes
 
 
 def test_the_file_itself_can_be_named(tmp_path: Path) -> None:
@@ -47,9 +58,9 @@ def test_integers_and_costs_stand_in_the_file(tmp_path: Path) -> None:
 
 def test_architecture_alone(tmp_path: Path) -> None:
     network = exported(tmp_path, trained=False)
-    assert [p.name for p in export(network, target="json", out=tmp_path / "out")] == [
-        "network.json"
-    ]
+    files = export(network, target="json", out=tmp_path / "out")
+    assert [p.name for p in files] == ["README.md", "network.json"]
+    assert "NOT trained" in files[0].read_text() and "--init" not in files[0].read_text()
     back = load_export(tmp_path / "out")
     assert back.weights is None
     assert logits(back.build(), back.plan).shape == (2, 6)
