@@ -132,7 +132,7 @@ def open_storage(folder: StudyFolder, url: str | None) -> RDBStorage:
             try:
                 made.unlink(missing_ok=True)
                 made.touch()  # as the umask says; SQLite would keep a group from writing
-                optuna_inside.engine(_sqlite(made)).dispose()
+                make_tables(made)
                 made.replace(database)
             except BaseException:
                 with contextlib.suppress(OSError):
@@ -193,6 +193,11 @@ def _sqlite(path: Path) -> RDBStorage:
     from optuna.storages import RDBStorage
 
     return RDBStorage(SQLITE_URL, engine_kwargs={"creator": _connector(path)})
+
+
+def make_tables(path: Path) -> None:
+    """Make Optuna's tables in an SQLite file that has none."""
+    optuna_inside.engine(_sqlite(path)).dispose()
 
 
 def _connector(path: Path) -> Callable[[], sqlite3.Connection]:
