@@ -35,7 +35,6 @@ def pytest_configure(config: pytest.Config) -> None:
     settings.load_profile("quick" if "not slow" in config.option.markexpr else "thorough")
 
 
-
 @pytest.fixture(scope="session", autouse=True)
 def _tables_are_made_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Records begin as a copy of an empty one: Optuna takes a fifth of a second for its tables.

@@ -108,6 +108,7 @@ Plain.presets = {"plain-wide": Preset("plain-wide", Plain.base.replace(gamma_w=2
 )
 
 
+@pytest.mark.slow
 def test_a_family_of_an_installed_package_is_like_ours(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:

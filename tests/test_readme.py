@@ -16,6 +16,7 @@ from expand3d.core.result import ClipScore, Training
 from expand3d.report.study.view import load_view
 from tests.helpers.at_once import train_by
 from tests.helpers.made_videos import greys, write_video
+from tests.helpers.study_config import without_timing
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
@@ -73,6 +74,7 @@ def test_the_example_of_a_study_runs(
         return Training("ok", None, scores, 32, 1, 1.0, 0)
 
     train_by(train, monkeypatch)
+    without_timing(monkeypatch)
     execute(blocks(README)[1][1])
     frontier = load_view("from-python").frontier
     printed = capsys.readouterr().out.splitlines()

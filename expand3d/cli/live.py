@@ -174,10 +174,10 @@ def progress_text(progress: Progress) -> str:
     """The state of one training, and the time that it still takes at this speed."""
     left = (progress.visits_total - progress.visits_done) / max(progress.clips_per_second, 1e-9)
     where = f"epoch {progress.epoch}/{progress.epochs}" if progress.phase == "train" else "testing"
+    right = "" if progress.accuracy is None else f"accuracy {progress.accuracy:.1%}, "
     return (
-        f"{where}, {progress.visits_done}/{progress.visits_total} clips, "
-        f"accuracy {progress.accuracy:.1%}, {progress.clips_per_second:.1f} clips/s, "
-        f"{duration(left)} left"
+        f"{where}, {progress.visits_done}/{progress.visits_total} clips, {right}"
+        f"{progress.clips_per_second:.1f} clips/s, {duration(left)} left"
     )
 
 

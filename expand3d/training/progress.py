@@ -20,7 +20,8 @@ class Progress:
     """The state of a training: clip visits while it trains, views while it is tested.
 
     `loss` (nats) and `accuracy` are means over the epoch so far; in the test, accuracy is over the
-    clips so far and loss and lr are 0. `clips_per_second` is of this phase in this process.
+    clips so far and loss and lr are 0. It is None where nothing is right or wrong, as in flow.
+    `clips_per_second` is of this phase in this process.
     """
 
     phase: Phase
@@ -31,7 +32,7 @@ class Progress:
     loss: float
     lr: float
     clips_per_second: float
-    accuracy: float
+    accuracy: float | None
 
 
 @dataclass
@@ -97,10 +98,11 @@ class Reporter:
 class StepLog:
     """A file of one JSON line per step, kept in step with the checkpoint.
 
-    `accuracy` is what the file calls the share of a step's clips that were right.
+    `accuracy` is what the file calls the share of a step's clips that were right, None where it
+    has none.
     """
 
-    def __init__(self, path: Path, *, accuracy: str = "accuracy") -> None:
+    def __init__(self, path: Path, *, accuracy: str | None = "accuracy") -> None:
         self.path = path
         self._accuracy = accuracy
 
@@ -116,7 +118,9 @@ class StepLog:
 
     def add(self, *, step: int, visits: int, loss: float, accuracy: float, lr: float) -> None:
         """Write the line of a step: its mean loss in nats, and its learning rate."""
-        row = {"step": step, "clip_visits": visits, "loss": loss, self._accuracy: accuracy}
+        row: dict[str, float] = {"step": step, "clip_visits": visits, "loss": loss}
+        if self._accuracy is not None:
+            row[self._accuracy] = accuracy
         with writing(self.path), open(self.path, "a", encoding="utf-8") as file:
             file.write(json.dumps({**row, "lr": lr}) + "\n")
 

@@ -8,7 +8,7 @@ import io
 import pytest
 from rich.console import Console
 
-from expand3d.cli.live import LiveWatch, PlainWatch
+from expand3d.cli.live import LiveWatch, PlainWatch, progress_text
 from expand3d.cli.words import duration
 from expand3d.core.result import ClipScore, Training, TrainingKey
 from expand3d.core.trial import Candidate, Trial
@@ -145,3 +145,10 @@ def test_networks_that_train_side_by_side_are_all_shown(kind: type[PlainWatch]) 
 )
 def test_durations_are_said_as_people_say_them(seconds: float, said: str) -> None:
     assert duration(seconds) == said
+
+
+def test_a_training_without_right_answers_has_no_accuracy() -> None:
+    whole = progress_text(progress())
+    assert progress_text(dataclasses.replace(progress(), accuracy=None)) == whole.replace(
+        "accuracy 25.0%, ", ""
+    )

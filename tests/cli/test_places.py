@@ -219,8 +219,16 @@ def masked(mask: int) -> Iterator[None]:
         os.umask(before)
 
 
-@pytest.mark.parametrize("mask", [0o022, 0o002, 0o077])
-@pytest.mark.parametrize("command", [*WRITE, *WRITE_FILES])
+@pytest.mark.parametrize(
+    ("command", "mask"),
+    [
+        # Reports draw pictures, which takes seconds.
+        pytest.param(command, mask, marks=[pytest.mark.slow] if slow else [])
+        for command in (*WRITE, *WRITE_FILES)
+        for mask in (0o022, 0o002, 0o077)
+        for slow in [command.startswith("report") and mask != 0o002]
+    ],
+)
 def test_files_and_folders_follow_the_umask(
     mask: int, command: str, home: Path, tmp_path: Path
 ) -> None:

@@ -36,12 +36,14 @@ def with_short_looks(patch: pytest.MonkeyPatch) -> None:
 
 
 def without_timing(patch: pytest.MonkeyPatch) -> None:
-    """Runs of this process are planned by imaginary times: timing networks takes longer than they.
+    """Runs of this process are planned by imaginary times and memory.
 
-    Commands in processes of their own do time them.
+    To time networks, and to find what their trainings keep, takes longer than tiny runs. Commands
+    in processes of their own do both.
     """
     from expand3d.measure.throughput import Throughput
 
     speed = Throughput(0.01, 0.005, 0.1)
     patch.setattr("expand3d.measure.throughput.calibrate", lambda *_, **__: speed)
     patch.setattr("expand3d.measure.throughput._together", lambda *_: ())
+    patch.setattr("expand3d.measure.memory.training_memory", lambda plan, *, clips: 4 * 10**8)

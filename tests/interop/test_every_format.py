@@ -60,7 +60,10 @@ def test_any_familys_network_is_written_or_refused_as_a_whole(
 
 @pytest.mark.parametrize(
     ("target", "trained"),
-    [(name, True) for name in FORMATS]
+    [
+        pytest.param(name, True, marks=[pytest.mark.slow] if name == "onnx" else [])
+        for name in FORMATS
+    ]
     + [(name, False) for name, row in FORMATS.items() if not row.trained_only],
 )
 def test_two_exports_of_one_network_are_the_same_bytes(

@@ -52,18 +52,9 @@ def assert_agrees(got: torch.Tensor, wanted: torch.Tensor) -> None:
     assert (got - wanted).abs().max() <= 1e-4 * max(1.0, float(wanted.abs().max()))
 
 
-#: A few seconds each; of the others the exports are many, and their layers are among these.
-QUICK = {("slowfast", "base")}
-
-
-@pytest.mark.parametrize(
-    ("family", "size"),
-    [
-        pytest.param(name, size, marks=() if (name, size) in QUICK else pytest.mark.slow)
-        for name in FAMILIES
-        for size in ("base", "grown")
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("size", ["base", "grown"])
+@pytest.mark.parametrize("family", FAMILIES)
 def test_every_familys_logits_agree_for_any_number_of_clips(
     family: str, size: str, tmp_path: Path
 ) -> None:

@@ -64,7 +64,7 @@ def write_checkpoint(file: Path, preset: str, codebase: str) -> None:
     ("preset", "codebase"),
     [
         ("x3d-s", "pytorchvideo"),
-        ("x3d-s", "pyslowfast"),
+        pytest.param("x3d-s", "pyslowfast", marks=pytest.mark.slow),
         pytest.param("x3d-m", "pytorchvideo", marks=pytest.mark.slow),
         pytest.param("x3d-m", "pyslowfast", marks=pytest.mark.slow),
     ],

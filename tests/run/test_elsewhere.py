@@ -25,6 +25,7 @@ def elsewhere(config: StudyConfig, tmp_path: Path) -> StudyConfig:
     return dataclasses.replace(config, budget=budget, latencies=str(file))
 
 
+@pytest.mark.usefixtures("light")
 def test_a_search_by_a_table_needs_no_clock_here(
     elsewhere: StudyConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -19,7 +19,8 @@ from tests.helpers.study_config import with_short_looks
 onnxruntime = pytest.importorskip("onnxruntime", reason="needs the extra onnx")
 
 
-@pytest.mark.parametrize("pixels", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("pixels", [False, True])
 def test_a_winner_in_8_bits(
     config: StudyConfig,
     tmp_path: Path,

@@ -33,5 +33,8 @@ def test_flow_is_learned_drawn_and_compared(
     assert score["end_point_error_of_no_flow"] == pytest.approx(3 * 80 / 96, rel=0.1)
     assert 1 < score["end_point_error"] < 5  # after two steps
     assert load_export(out).build() is not None
+    # Flow is neither right nor wrong.
+    steps = [json.loads(line) for line in (out / "pretrain.jsonl").read_text().splitlines()]
+    assert [set(step) for step in steps] == [{"step", "clip_visits", "loss", "lr"}] * 2
     assert main(words) == 0  # what is finished is told again
     assert "end-point error against dis: " in capsys.readouterr().out

@@ -131,7 +131,7 @@ def learn_motion(
     """
     if not task.train or not task.held_out:
         raise DataError("flow is learned from clips and tested on others; a part holds none")
-    with trained(task, **how) as (run, scores):
+    with trained(task, **how, accuracy=None) as (run, scores):
         torch.manual_seed(derived_seed("weights", task.seed))
         whole = get_family(task.plan.family).build(task.plan)
         whole.get_submodule("motion").load_state_dict(run.network.state_dict())

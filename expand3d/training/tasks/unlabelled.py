@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -99,12 +100,13 @@ def trained(
     stop: Callable[[], bool] = lambda: False,
     on_progress: Callable[[Progress], None] | None = None,
     say: Callable[[str], None] = lambda note: None,
-    accuracy: str = "accuracy",
+    accuracy: str | None = "accuracy",
     beside: Sequence[nn.Module] = (),
 ) -> Iterator[tuple[Loop[N, B, S], S]]:
     """The loop of a task that is learned by now, and its scores; the keywords are those of `How`.
 
-    The log calls the accuracy `accuracy`; modules `beside` the network go where it goes.
+    The log calls the accuracy `accuracy`, None where clips are neither right nor wrong; modules
+    `beside` the network go where it goes.
     Interrupted where `stop` says so, and the same call then goes on; ConfigError where the training
     diverges.
     """
@@ -113,9 +115,18 @@ def trained(
         for module in beside:
             placement.model(module)
         writer = Checkpointer(checkpoint, seconds=checkpoint_seconds)
-        stopping, steps = Stopping(stop, on_progress=on_progress), StepLog(log, accuracy=accuracy)
+        tell = on_progress if accuracy is not None else _without_accuracy(on_progress)
+        stopping, steps = Stopping(stop, on_progress=tell), StepLog(log, accuracy=accuracy)
         run = Loop(task, placement, writer, stopping, log=steps)
         yield run, _scores(run, say)
+
+
+def _without_accuracy(
+    on_progress: Callable[[Progress], None] | None,
+) -> Callable[[Progress], None] | None:
+    if on_progress is None:
+        return None
+    return lambda progress: on_progress(dataclasses.replace(progress, accuracy=None))
 
 
 def facts(run: Loop[N, Any, Any]) -> dict[str, Any]:

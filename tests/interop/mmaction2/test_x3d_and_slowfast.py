@@ -26,6 +26,9 @@ NOT_OURS = {
     "slowfast-4x16-r101-r50-lateral-norm": "depths that differ between pathways",
 }
 
+#: Deep or large: their logits take seconds.
+SLOW = ("x3d-l", "slowfast-8x8")
+
 
 def x3d_plan(row: dict[str, Any]) -> X3DPlan:
     got = {k: tuples(v) for k, v in row["integers"].items()}
@@ -178,7 +181,7 @@ class TheirFrames(torch.nn.Module):
 @pytest.mark.parametrize(
     ("kind", "name"),
     [
-        pytest.param(kind, name, marks=[pytest.mark.slow] if "l" in name[4:6] else [])
+        pytest.param(kind, name, marks=[pytest.mark.slow] if name.startswith(SLOW) else [])
         for kind, rows in (("x3d", X3D), ("slowfast", SLOWFAST))
         for name in rows
         if name not in NOT_OURS
