@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install --quiet --constraint constraints.txt
 
-.PHONY: run test test-all test-peers test-triton gpu sanitize lint install clean bench bench-full
+.PHONY: run test quick-tests test-all test-peers test-triton gpu sanitize lint install clean bench bench-full
 
 $(VENV)/.installed: pyproject.toml constraints.txt expand3d/networks/ops/kernels.c
 	$(PYTHON) -m venv $(VENV)
@@ -31,7 +31,11 @@ lint: install
 # One process a core; who has nothing left to do takes over from the others.
 PYTEST := $(BIN)/python -m pytest -q --numprocesses auto --dist worksteal
 
-test: lint
+# Side by side: nobody waits for mypy's minute.
+test: install
+	@$(MAKE) --no-print-directory --jobs 2 lint quick-tests
+
+quick-tests: install
 	$(PYTEST)
 
 test-all: lint
