@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from expand3d.core.budget import format_macs
 from expand3d.core.quantity import MACS, Quantity
 from expand3d.core.trial import Candidate, State, Trial
 from expand3d.search.expansion.compound import descendant
+from expand3d.search.race_price import of_whole, price_text, taken
 from expand3d.search.statistics import Choice, Metric, axes_of, choose, estimate, label
 
 
@@ -79,30 +79,19 @@ class StepSummary:
     @property
     def spent(self) -> int:
         """Multiply-adds of all trainings and tests of the step, so far."""
-        return sum(_taken(trial) for trial in self.trials if trial is not None)
+        return taken(trial for trial in self.trials if trial is not None)
 
     @cached_property
     def whole(self) -> int | None:
-        """Multiply-adds that whole trainings of all candidates take; None before one has ended.
-
-        Both trainings and tests are in proportion to what one clip costs.
-        """
-        if not self.ranked:
-            return None
-        ended = self.ranked[0]
-        runs = [training for key, training in ended.trainings.items() if key.visits is None]
-        each = sum(run.training_macs + run.test_macs for run in runs) / ended.candidate.macs
-        return round(each * sum(candidate.macs for candidate in self.offer.candidates))
+        """Multiply-adds that whole trainings of all candidates take; None before one has ended."""
+        return of_whole(self.ranked[0], self.offer.candidates) if self.ranked else None
 
     @property
     def price_text(self) -> str:
         """The price of a race beside that of whole trainings; empty where nothing was stopped."""
         if not self.stopped or self.whole is None:
             return ""
-        return (
-            f"it took {format_macs(self.spent)} of the {format_macs(self.whole)} that whole "
-            "trainings would have taken"
-        )
+        return price_text(self.spent, self.whole)
 
     def _ended(self, state: State) -> tuple[str, ...]:
         return tuple(
@@ -131,12 +120,6 @@ class StepSummary:
 
     def _gain(self, trial: Trial) -> float:
         return estimate(trial).gain(self.metric)
-
-
-def _taken(trial: Trial) -> int:
-    """Multiply-adds of a trial's trainings, which go on from one another, and of all its tests."""
-    trained = sum(training.training_macs for training in trial.furthest.values())
-    return trained + sum(training.test_macs for training in trial.trainings.values())
 
 
 def lineage(steps: Sequence[StepSummary]) -> tuple[Trial, ...]:
