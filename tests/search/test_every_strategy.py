@@ -334,7 +334,7 @@ def test_another_process_proposes_the_same(name: str) -> None:
 
 RACES = [
     pytest.param(f"{name}-race", marks=() if name == "random" else pytest.mark.slow)
-    for name in STRATEGIES.using("batch")
+    for name in QUICK
 ]
 
 
@@ -346,10 +346,9 @@ def test_a_race_that_is_killed_at_any_turn_goes_on_to_the_same_record(name: str)
     assert {t.state for t in whole.trials} == {"complete", "stopped"}
     # The base has two turns. Of each eight all begin and are tested, four are stopped, four tested,
     # two stopped, two trained to their end.
-    every, two, one = range(0, 2 + 2 * (8 + 8 + 4 + 4 + 2 + 2), 3), (5, 25), (32,)
-    cuts = {"random-race": every, "gp-race": one}.get(name, two)
+    every = range(0, 2 + 2 * (8 + 8 + 4 + 4 + 2 + 2), 3)
     again = strategy_from_json(json.loads(json.dumps(strategy_to_json(strategy))))
-    for cut in cuts:
+    for cut in every if name == "random-race" else (5, 25):
         record = MadeRecord(raced, turns=cut)
         with contextlib.suppress(Killed):
             record.run(strategy)

@@ -7,6 +7,7 @@ theirs is added. Only the networks of the table are there; nothing is guessed of
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -19,13 +20,18 @@ from expand3d.core.errors import ConfigError, nearest
 from expand3d.core.result import Training, TrainingKey
 from expand3d.core.scores import PackedScores
 from expand3d.core.trial import Candidate, Trial
+from expand3d.search.fronts import by_fronts
 from expand3d.search.racing import losers
+from expand3d.search.samplers.halving import ETA
 from expand3d.search.strategy import Ask, Batch
 from expand3d.search.tabular.rows import SAMPLERS, RowSampling
 from expand3d.search.tabular.table import Cell, Table
+from expand3d.study.strategy_keys import GENERATION
 
 #: The strategy that expands, and the one that races the candidates of each of its steps.
 EXPAND, RACE = "expand", "race"
+#: The end of the name of a sampler whose batches race.
+RACING = "-race"
 
 
 class Asks(Protocol):
@@ -38,7 +44,8 @@ class Asks(Protocol):
 class Entrant:
     """A strategy with its name: `expand`, or `tpe@250`, which trains all to 250 visits alone.
 
-    `race` begins at the first rung; `race@250` at that one.
+    `race` begins at the first rung; `race@250` at that one. So do `tpe-race` and `tpe-race@250`,
+    samplers whose batches of GENERATION networks race.
     """
 
     name: str
@@ -49,19 +56,31 @@ class Entrant:
     def named(cls, text: str, table: Table) -> Entrant:
         """The entrant whose name this is; ConfigError where the table has none such."""
         strategy, at, visits = text.partition("@")
-        known = (EXPAND, RACE, *SAMPLERS)
+        known = (EXPAND, RACE, *SAMPLERS, *(f"{name}{RACING}" for name in SAMPLERS))
         if strategy not in known:
             raise ConfigError(f"strategies = {text!r}: no such strategy{nearest(strategy, known)}")
         if at and visits not in map(str, table.visits):
             there = ", ".join(map(str, table.visits))
             raise ConfigError(f"strategies = {text!r}: the table has tests after {there} visits")
-        alone = table.visits[0] if strategy == RACE else table.whole
+        races = strategy == RACE or strategy.endswith(RACING)
+        alone = table.visits[0] if races else table.whole
         return cls(text, strategy, int(visits) if at else alone)
+
+    @property
+    def sampler(self) -> str:
+        """The sampler that it is, racing or not; the name of the strategy where it expands."""
+        return self.strategy.removesuffix(RACING)
+
+    @property
+    def races(self) -> bool:
+        """True where networks are stopped at rungs."""
+        return self.strategy == RACE or self.strategy.endswith(RACING)
 
     def made(self, table: Table, seed: int, batch: int) -> Asks:
         if self.strategy in (EXPAND, RACE):
             return replace(table.expansion, seed=seed)
-        return RowSampling(table, self.strategy, seed, batch)
+        size = GENERATION if self.races else batch
+        return RowSampling(table, self.sampler, seed, size, self.races)
 
 
 @dataclass(frozen=True)
@@ -145,8 +164,8 @@ def run(entrant: Entrant, table: Table, seed: int, *, limit: float, batch: int =
         new = list(_new(ask, history))
         missing = next((c for c in new if c.digest not in table.rows), None)
         there = [c for c in new if c.digest in table.rows]
-        if entrant.strategy == RACE and missing is None:
-            left, spent = _raced(there, repetition, entrant.visits, spent)
+        if entrant.races and missing is None:
+            left, spent = _raced(there, repetition, entrant, spent)
             stopped = [c for c in there if c not in left]
             history += [Trial(0, "stopped", c, {}, reason="lost the race") for c in stopped]
             paid = [(c, table.whole, 0) for c in left]
@@ -162,14 +181,14 @@ def run(entrant: Entrant, table: Table, seed: int, *, limit: float, batch: int =
 
 
 def _raced(
-    candidates: Sequence[Candidate], repetition: Repetition, first: int, spent: int
+    candidates: Sequence[Candidate], repetition: Repetition, entrant: Entrant, spent: int
 ) -> tuple[list[Candidate], int]:
     """The candidates that a race leaves at the end of their training, and all that is spent then.
 
     A single one that is left has no rival, and is trained to its end at once.
     """
     table, left, before = repetition.table, list(candidates), 0
-    rungs = [visits for visits in table.visits if visits >= first]
+    rungs = [visits for visits in table.visits if visits >= entrant.visits]
     for rung in rungs:
         if len(left) == 1 and rung != table.whole:
             continue
@@ -177,15 +196,20 @@ def _raced(
         before = rung
         if rung == table.whole:
             break
-        lost = losers(
-            np.array([repetition.losses(c, rung) for c in left]),
-            table.groups,
-            spread=table.spread[rung],
-            looks=len(rungs) - 1,
-            field=len(candidates),
-            weights=repetition.counts,
-        )
-        left = [c for place, c in enumerate(left) if place not in lost]
+        if entrant.strategy == RACE:
+            lost = losers(
+                np.array([repetition.losses(c, rung) for c in left]),
+                table.groups,
+                spread=table.spread[rung],
+                looks=len(rungs) - 1,
+                field=len(candidates),
+                weights=repetition.counts,
+            )
+            left = [c for place, c in enumerate(left) if place not in lost]
+        else:
+            gains = [-repetition.seen(c, rung)[0] for c in left]
+            ranked = by_fronts([c.cost for c in left], gains)
+            left = [left[place] for place in ranked[: math.ceil(len(left) / ETA)]]
     return left, spent
 
 
