@@ -61,6 +61,7 @@ LATER = (
     "flow_data",
     *("rungs", "draws", "repeated", "only_first", "score_test"),
     *("allow_same", "init", "confirm", "expressible_in", "latencies", "race"),
+    "more_seeds",
 )
 
 

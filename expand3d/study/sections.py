@@ -230,6 +230,11 @@ class Search(Section):
         "best; of a sampler's batch the better half by cost and score goes on",
         False,
     )
+    more_seeds: Whole = _of_search(
+        "further seeds at most, by whose means the best of a race's step are compared where one "
+        "seed cannot tell them apart (three networks at most)",
+        0,
+    )
     rungs: Counts = _of_search(
         "clip visits after which networks are tested on their way, in a race or in a table; in a "
         "race 1/4 and 1/2 of all if left out",

@@ -69,6 +69,16 @@ def refuse_without_race(config: Any) -> None:
         )
     if config.rungs and not config.race:
         raise ConfigError(f"rungs = {list(config.rungs)} does nothing without race = true")
+    if config.more_seeds and not config.race:
+        raise ConfigError(
+            f"more_seeds = {config.more_seeds} does nothing without race = true; repeats trains "
+            "every network with several seeds"
+        )
+    if config.more_seeds and config.init == PARENT:
+        raise ConfigError(
+            f"more_seeds = {config.more_seeds} needs weights of the parent with the same seed, "
+            f"which init = {PARENT!r} does not have; leave one of them out, or set repeats"
+        )
     if config.race and config.beam > 1:
         raise ConfigError(
             f"race = true ends all that are surely worse than the best, and beam = {config.beam} "

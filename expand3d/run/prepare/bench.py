@@ -95,12 +95,14 @@ def _search_bench(config: StudyConfig, clips: Clips) -> Bench:
         if config.folds > 1
         else ()
     )
-    seeds_of_base = config.race and config.strategy == EXPAND
+    seeds = config.repeats + config.more_seeds
+    if config.race and config.strategy == EXPAND:
+        seeds = max(seeds, SEEDS)
     jobs = make_jobs(
         train=parts.train,
         val=parts.val,
         folds=held_out,
-        repeats=max(config.repeats, SEEDS) if seeds_of_base else config.repeats,
+        repeats=seeds,
         seed=config.seed,
     )
     if config.score_test:
