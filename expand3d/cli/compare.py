@@ -5,7 +5,8 @@ examples:
   expand3d compare --table table/ --strategies expand expand@250 expand@500
   expand3d compare --table table/ --strategies race race@250 random random-race@250
 
-`race` trains the candidates of a step rung by rung and drops those that are surely worse.
+`race` trains the candidates of a step rung by rung and drops those that are surely worse;
+`race-seeds` gives close ones up to two further seeds in the end, where the table has them.
 `random-race` trains eight networks at a time, of which the better half goes on at each rung, by
 cost and score. Any other name with @VISITS trains every network to that rung alone. Samplers choose
 among the table's networks. Each repetition draws one seed per network and the groups of validation
@@ -39,8 +40,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         required=True,
         metavar="NAME",
-        help="expand, race, tpe, nsga2, nsga3, gp, qmc or random, a sampler by choice with -race, "
-        "each by choice with @VISITS",
+        help="expand, race, race-seeds, tpe, nsga2, nsga3, gp, qmc or random, a sampler by choice "
+        "with -race, each by choice with @VISITS",
     )
     parser.add_argument(
         "--seeds", type=whole(1), default=20, metavar="N", help="repetitions (default: 20; gp 5)"

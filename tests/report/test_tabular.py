@@ -155,6 +155,30 @@ def test_a_race_costs_less_and_trains_the_winners_to_their_end(table: Table) -> 
     assert free.seen[-1].spent > whole.seen[-1].spent  # tests on the way come on top
 
 
+def test_close_rows_get_the_seeds_that_the_table_has(table: Table) -> None:
+    """Where nobody can be told apart, the three best of a step; six networks have a second seed."""
+    alone = replace(table)
+    alone.__dict__["spread"] = dict.fromkeys(table.visits, 100.0)
+    first = Repetition(alone, 0)
+    several = {c for c, row in table.rows.items() if len(row.seeds(VISITS)) == 2}
+    (race, seeded) = (
+        run(Entrant.named(name, alone), alone, 0, limit=2e12) for name in ("race", "race-seeds")
+    )
+    step = [seen for seen in race.seen if seen.candidate.step == 1]
+    best = sorted(step, key=lambda seen: first.seen(seen.candidate, VISITS))[:3]
+    close = [seen.candidate for seen in best if seen.candidate.digest in several]
+    assert len(close) > 1
+    again = [seen for seen in seeded.seen if seen.candidate.step == 1]
+    assert again[0].spent - step[0].spent == sum(table.cost(c, VISITS) for c in close)
+    for seen, before in zip(again, step, strict=True):
+        if seen.candidate in close:
+            cells = table.rows[seen.candidate.digest].cells
+            means = [cells[seed, VISITS].val_nll @ first.counts for seed in (0, 1)]
+            assert seen.nll == pytest.approx(np.mean(means) / first.counts.sum())
+        else:
+            assert seen.nll == before.nll
+
+
 def test_eight_rows_of_a_sampler_race_and_pay_what_they_take(
     table: Table, monkeypatch: pytest.MonkeyPatch
 ) -> None:
