@@ -156,7 +156,7 @@ def test_a_race_costs_less_and_trains_the_winners_to_their_end(table: Table) -> 
 
 
 def test_close_rows_get_the_seeds_that_the_table_has(table: Table) -> None:
-    """Where nobody can be told apart, the three best of a step; six networks have a second seed."""
+    """The three best of a step, as nobody can be told apart; six networks have a second seed."""
     alone = replace(table)
     alone.__dict__["spread"] = dict.fromkeys(table.visits, 100.0)
     first = Repetition(alone, 0)
