@@ -3,11 +3,14 @@
 examples:
   expand3d compare --table table/ --strategies expand random tpe --seeds 20 --out contest
   expand3d compare --table table/ --strategies expand expand@250 expand@500
+  expand3d compare --table table/ --strategies race race@250 random random-race@250
 
-`race` trains the candidates of a step rung by rung and drops those that are surely worse. Any other
-name with @VISITS trains every network to that rung alone. Samplers choose among the table's
-networks. Each repetition draws one seed per network and the groups of validation clips again; what
-was found is judged on the test clips, by the mean over seeds.
+`race` trains the candidates of a step rung by rung and drops those that are surely worse;
+`race-seeds` gives close ones up to two further seeds in the end, where the table has them.
+`random-race` trains eight networks at a time, of which the better half goes on at each rung, by
+cost and score. Any other name with @VISITS trains every network to that rung alone. Samplers choose
+among the table's networks. Each repetition draws one seed per network and the groups of validation
+clips again; what was found is judged on the test clips, by the mean over seeds.
 """
 
 from __future__ import annotations
@@ -37,7 +40,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         required=True,
         metavar="NAME",
-        help="expand, race, tpe, nsga2, nsga3, gp, qmc or random, by choice with @VISITS",
+        help="expand, race, race-seeds, tpe, nsga2, nsga3, gp, qmc or random, a sampler by choice "
+        "with -race, each by choice with @VISITS",
     )
     parser.add_argument(
         "--seeds", type=whole(1), default=20, metavar="N", help="repetitions (default: 20; gp 5)"
@@ -64,7 +68,7 @@ def main(args: argparse.Namespace) -> int:
         refuse_unwritable(args.out)
     table = read_table(args.table)
     entrants = [Entrant.named(name, table) for name in dict.fromkeys(args.strategies)]
-    seeds = {e.name: min(args.seeds, OF_SLOW.get(e.strategy, args.seeds)) for e in entrants}
+    seeds = {e.name: min(args.seeds, OF_SLOW.get(e.sampler, args.seeds)) for e in entrants}
     began = time.monotonic()
     limit = None if args.limit is None else args.limit * 1e12
     contest = hold(table, entrants, seeds=seeds, limit=limit)

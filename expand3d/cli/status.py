@@ -49,6 +49,7 @@ def main(args: argparse.Namespace) -> int:
 
 
 def _print(args: argparse.Namespace) -> None:
+    from expand3d.report.study.raced import race_text
     from expand3d.report.study.status import final_text, status_json, trained_lines
     from expand3d.report.study.view import load_view
 
@@ -65,6 +66,8 @@ def _print(args: argparse.Namespace) -> None:
     for step in view.steps:
         parts = [step.text, step.price_text]
         console.print("; ".join(filter(None, parts)), style="dim", soft_wrap=True)
+    if price := race_text(view):
+        console.print(price, style="dim", soft_wrap=True)
     if view.confirmed:
         console.print(view.confirmed, soft_wrap=True)
     last = final_text(view)

@@ -82,10 +82,10 @@ FAMILIES = Kind(
 #: The family whose networks find optical flow, which can be pretrained by itself.
 MOTION_FAMILY = "hidden_twostream"
 
-#: Keys of a study that the expansion alone uses, and those of strategies that propose whole
-#: networks. What the chosen strategy does not use must not be set: it would promise something.
-_OF_EXPANSION = ("schedule", "beam", "growth", "ratio", "race", "rungs")
-_OF_SAMPLERS = ("trials", "batch", "training_limit")
+#: Keys of a study that the expansion uses, and those of strategies that propose whole networks.
+#: What the chosen strategy does not use must not be set: it would promise something.
+_OF_EXPANSION = ("schedule", "beam", "growth", "ratio", "race", "rungs", "more_seeds")
+_OF_SAMPLERS = ("trials", "batch", "training_limit", "race", "rungs")
 _OF_TABLES = ("rungs", "draws", "repeated", "only_first", "score_test")
 
 

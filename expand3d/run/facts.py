@@ -13,8 +13,10 @@ from expand3d.run.by_class import spread, too_few
 from expand3d.run.events import Watch
 from expand3d.run.prepare import Prepared
 from expand3d.search.expansion.race import SEEDS
+from expand3d.search.expansion.seeds import CLOSE
 from expand3d.search.statistics import NAMES, resolvable_difference
 from expand3d.study.config import StudyConfig
+from expand3d.study.strategy_keys import SAMPLERS
 
 
 def facts(ready: Prepared) -> tuple[tuple[str, str], ...]:
@@ -136,8 +138,16 @@ def _rungs(config: StudyConfig) -> str:
     rungs = ", ".join(f"{rung:,}" for rung in config.race_rungs())
     if not rungs:
         return ""
+    if config.strategy in SAMPLERS:
+        return (
+            f"; a race: of each batch of {config.batch} the better half by cost and score goes on "
+            f"after {rungs} visits. The rows below are of whole trainings"
+        )
     more = SEEDS - config.repeats
-    seeds = f", {more} further seeds of the base left out" if more > 0 else ""
+    left = [f"{more} further seeds of the base"] if more > 0 else []
+    if config.more_seeds:
+        left.append(f"at most {CLOSE} x {config.more_seeds} of close networks in each step")
+    seeds = f", {' and '.join(left)} left out" if left else ""
     return (
         f"; a race: what is surely worse ends after {rungs} visits. The rows below are of whole "
         f"trainings{seeds}"

@@ -137,7 +137,8 @@ class Strategy(Protocol):
 class Given:
     """The parts that a strategy is made of: a study's configuration, and what its data allows.
 
-    `spend` is the training limit as multiply-adds of one clip of all networks together.
+    `spend` is the training limit as multiply-adds of one clip of all networks together, `visits`
+    the clip visits of one training.
     """
 
     config: StudyConfig
@@ -148,6 +149,7 @@ class Given:
     metric: Metric
     spend: int | None
     price: Price
+    visits: int = 1
 
 
 class StrategyBase:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, get_type_hints
 
 from pydantic import model_validator
 from pydantic.dataclasses import dataclass
+from pydantic_core import ArgsKwargs
 
 from expand3d.core.budget import Budget
 from expand3d.core.errors import BudgetError, ConfigError, nearest
@@ -35,6 +36,8 @@ from expand3d.study.sections import (
     is_path,
 )
 from expand3d.study.strategy_keys import (
+    GENERATION,
+    SAMPLERS,
     refuse_unused,
     refuse_without_parents,
     refuse_without_race,
@@ -58,6 +61,7 @@ LATER = (
     "flow_data",
     *("rungs", "draws", "repeated", "only_first", "score_test"),
     *("allow_same", "init", "confirm", "expressible_in", "latencies", "race"),
+    "more_seeds",
 )
 
 
@@ -72,6 +76,17 @@ class StudyConfig(Data, Search, Training, Execution):
     if TYPE_CHECKING:  # a type checker would ask for parsed values
 
         def __init__(self, **keys: Any) -> None: ...
+
+    @model_validator(mode="before")
+    @classmethod
+    def _batch_of_race(cls, given: Any) -> Any:
+        """In a race of a sampler a batch has GENERATION networks where nobody says how many."""
+        values = given.kwargs if isinstance(given, ArgsKwargs) else given
+        if not isinstance(values, Mapping) or values.get("race") is not True or "batch" in values:
+            return given
+        if values.get("strategy") not in SAMPLERS:
+            return given
+        return ArgsKwargs((), {**values, "batch": GENERATION})
 
     @model_validator(mode="after")
     def _refuse_unused(self) -> Self:

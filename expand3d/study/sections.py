@@ -51,7 +51,7 @@ from expand3d.study.rules import (
     in_one_line,
     one_of,
 )
-from expand3d.study.strategy_keys import EXPAND
+from expand3d.study.strategy_keys import EXPAND, GENERATION
 
 #: The groups of keys, in the order in which `--help` shows them.
 GROUPS = ("data", "search", "training", "running")
@@ -202,7 +202,9 @@ class Search(Section):
         "who proposes networks: the expansion, or a sampler", EXPAND
     )
     trials: Count = _of_search("networks that a sampler proposes in all", 30)
-    batch: Count = _of_search("networks that a sampler proposes at once", 1)
+    batch: Count = _of_search(
+        f"networks that a sampler proposes at once; {GENERATION} if left out where they race", 1
+    )
     training_limit: TrainingLimit | None = _of_search(
         "propose no more once a sampler's trainings have taken this many multiply-adds, such as "
         "2.5TMACs (the plan and `report` count them)",
@@ -224,8 +226,14 @@ class Search(Section):
         "frames and stride when time is first expanded", (2, 14), "FRAMESxSTRIDE"
     )
     race: Flag = _of_search(
-        "train the networks of a step in rungs, and stop those that are surely worse than the best",
+        "train the networks of a step in rungs, and stop those that are surely worse than the "
+        "best; of a sampler's batch the better half by cost and score goes on",
         False,
+    )
+    more_seeds: Whole = _of_search(
+        "further seeds at most, by whose means the best of a race's step are compared where one "
+        "seed cannot tell them apart (three networks at most)",
+        0,
     )
     rungs: Counts = _of_search(
         "clip visits after which networks are tested on their way, in a race or in a table; in a "

@@ -16,6 +16,10 @@ from expand3d.core.trial import PARENT
 
 #: The strategy of a study that names none.
 EXPAND = "expand"
+#: Those that propose whole networks, in batches.
+SAMPLERS = STRATEGIES.using("batch")
+#: Networks of a batch that race, where a study names no number: 8, of which 4 and then 2 go on.
+GENERATION = 8
 
 
 def _unused(strategy: str) -> tuple[str, ...]:
@@ -33,7 +37,7 @@ def refuse_unused(config: Any) -> None:
         value = getattr(config, key)
         if value != defaults[key]:
             users, written = STRATEGIES.using(key), getattr(value, "text", value)
-            who = f"a sampler such as {users[0]!r}" if len(users) > 1 else repr(users[0])
+            who = f"a sampler such as {users[0]!r}" if users[0] in SAMPLERS else repr(users[0])
             raise ConfigError(
                 f"{key} = {written!r} does nothing with strategy = {strategy!r}; leave it out, or "
                 f"choose {who}, which uses it"
@@ -55,11 +59,26 @@ def refuse_without_parents(config: Any) -> None:
 
 
 def refuse_without_race(config: Any) -> None:
-    """ConfigError where an expansion has keys of a race and does not race, or cannot."""
-    if config.strategy != EXPAND:
+    """ConfigError where a strategy has keys of a race and does not race, or cannot."""
+    if config.strategy not in STRATEGIES.using("race"):
         return
+    if config.race and config.strategy in SAMPLERS and config.batch == 1:
+        raise ConfigError(
+            "race = true stops networks at a rung that others of their batch have beaten, and in "
+            f"batch = 1 there are no others; leave it out for {GENERATION}, or name 2 or more"
+        )
     if config.rungs and not config.race:
         raise ConfigError(f"rungs = {list(config.rungs)} does nothing without race = true")
+    if config.more_seeds and not config.race:
+        raise ConfigError(
+            f"more_seeds = {config.more_seeds} does nothing without race = true; repeats trains "
+            "every network with several seeds"
+        )
+    if config.more_seeds and config.init == PARENT:
+        raise ConfigError(
+            f"more_seeds = {config.more_seeds} needs weights of the parent with the same seed, "
+            f"which init = {PARENT!r} does not have; leave one of them out, or set repeats"
+        )
     if config.race and config.beam > 1:
         raise ConfigError(
             f"race = true ends all that are surely worse than the best, and beam = {config.beam} "

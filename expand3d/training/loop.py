@@ -361,11 +361,12 @@ class Loop(Generic[N, B, S]):
         self.meter = Meter()
         return True
 
-    def _check_limits(self) -> None:
+    def _check_limits(self, *, save: bool = True) -> None:
         """Asked between batches: Interrupted where a stop is wished, Ended past the time-out."""
         self.look()
         if self.peers.any(self.stopping.stop()):
-            self._save()
+            if save:
+                self._save()
             raise Interrupted(f"stopped at step {self.step}/{self.steps}")
         if self.stopping.timeout is not None and self.seconds() > self.stopping.timeout:
             raise Ended(
@@ -382,7 +383,8 @@ class Loop(Generic[N, B, S]):
 
         def tell(done: int, accuracy: float) -> None:
             reporter.tell(done, epoch=self._epochs, accuracy=accuracy)
-            self._check_limits()
+            # All is saved; the weights that are tested may not be those that a training goes on.
+            self._check_limits(save=False)
 
         self.peers = ALONE  # the others have ended
         if self.beside is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import random
 from collections.abc import Callable
 
 from expand3d.core.genotype import Genotype
@@ -30,6 +31,9 @@ LIMITS = Limits(crop=240, duration=90)
 #: Accuracy per doubling of a factor, on imaginary data.
 HELPS = {"gamma_t": 0.31, "gamma_s": 0.32, "gamma_d": 0.12, "gamma_w": 0.10, "gamma_b": 0.03}
 
+#: The rungs of samplers that race ("tpe-race"), and the visits of a whole training.
+RACE_RUNGS, RACE_VISITS = (250, 500), 1000
+
 Evaluate = Callable[[Candidate], Trial]
 
 
@@ -38,6 +42,10 @@ def make(name: str, *, seed: int = 0, budget: int = BUDGET, **fields: object) ->
     if name == "expand" or name in VARIANTS:
         return Expansion("x3d", **common, **VARIANTS.get(name, {}))  # type: ignore[arg-type]
     trials = TRIALS.get(name, 14)
+    sampler, dash, _ = name.partition("-race")
+    if dash:
+        race = {"rungs": RACE_RUNGS, "visits": RACE_VISITS, "batch": 8, "trials": 17}
+        return Sampling(sampler, "x3d", **{**common, **race, **fields})  # type: ignore[arg-type]
     return Sampling(name, "x3d", **{**common, "trials": trials, **fields})  # type: ignore[arg-type]
 
 
@@ -55,6 +63,15 @@ def scored(candidate: Candidate) -> Trial:
     scores = tuple(ClipScore(f"c{i}", 0, int(i / 50 > right), 2 * (1 - right)) for i in range(50))
     training = Training("ok", None, scores, 0, 0, 0.0, 0)
     return Trial(0, "complete", candidate, {"macs": candidate.macs}, {TrainingKey(): training})
+
+
+def raced(candidate: Candidate, visits: int | None) -> Training:
+    """A training to so many visits, where less trained networks are ranked a little otherwise."""
+    done = RACE_VISITS if visits is None else visits
+    late = random.Random(candidate.digest).random() * (1 - done / RACE_VISITS)
+    loss = 2 * (1 - accuracy(candidate.genotype)) + 0.3 * late
+    scores = tuple(ClipScore(f"c{i}", 0, 0, loss) for i in range(20))
+    return Training("ok", None, scores, done, 3 * done * candidate.macs, 0.0, 0)
 
 
 def failed(candidate: Candidate) -> Trial:

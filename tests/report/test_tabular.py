@@ -16,6 +16,8 @@ from expand3d.core.errors import ConfigError, StudyError
 from expand3d.report.tabular.contest import hold
 from expand3d.report.tabular.standings import agreements
 from expand3d.report.tabular.write import write_table
+from expand3d.search.strategy import Batch
+from expand3d.search.tabular import contest, rows
 from expand3d.search.tabular.columns import OF_CLIPS, OF_SCORES
 from expand3d.search.tabular.contest import Entrant, Repetition, run
 from expand3d.search.tabular.table import Table, read_table
@@ -151,6 +153,86 @@ def test_a_race_costs_less_and_trains_the_winners_to_their_end(table: Table) -> 
     alone.__dict__["spread"] = dict.fromkeys(table.visits, 100.0)  # nobody can be told apart
     free = run(Entrant.named("race", alone), alone, 0, limit=1e15)
     assert free.seen[-1].spent > whole.seen[-1].spent  # tests on the way come on top
+
+
+def test_close_rows_get_the_seeds_that_the_table_has(table: Table) -> None:
+    """The three best of a step, as nobody can be told apart; six networks have a second seed."""
+    alone = replace(table)
+    alone.__dict__["spread"] = dict.fromkeys(table.visits, 100.0)
+    first = Repetition(alone, 0)
+    several = {c for c, row in table.rows.items() if len(row.seeds(VISITS)) == 2}
+    (race, seeded) = (
+        run(Entrant.named(name, alone), alone, 0, limit=2e12) for name in ("race", "race-seeds")
+    )
+    step = [seen for seen in race.seen if seen.candidate.step == 1]
+    best = sorted(step, key=lambda seen: first.seen(seen.candidate, VISITS))[:3]
+    close = [seen.candidate for seen in best if seen.candidate.digest in several]
+    assert len(close) > 1
+    again = [seen for seen in seeded.seen if seen.candidate.step == 1]
+    assert again[0].spent - step[0].spent == sum(table.cost(c, VISITS) for c in close)
+    for seen, before in zip(again, step, strict=True):
+        if seen.candidate in close:
+            cells = table.rows[seen.candidate.digest].cells
+            means = [cells[seed, VISITS].val_nll @ first.counts for seed in (0, 1)]
+            assert seen.nll == pytest.approx(np.mean(means) / first.counts.sum())
+        else:
+            assert seen.nll == before.nll
+
+
+def test_eight_rows_of_a_sampler_race_and_pay_what_they_take(
+    table: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that are named last are ranked first, so that who goes on is known."""
+    asked: list[tuple[list[int], list[float]]] = []
+
+    def last_first(prices: list[int], gains: list[float]) -> list[int]:
+        asked.append((prices, gains))
+        return list(range(len(prices)))[::-1]
+
+    monkeypatch.setattr(contest, "by_fronts", last_first)
+    entrant = Entrant.named("random-race", table)
+    base = table.expansion.base()
+    made = entrant.made(table, 0, 1)
+    before = Repetition(table, 0).trial(0, base, VISITS)
+    batch = made.ask([before])
+    assert isinstance(batch, Batch) and len(batch.candidates) == 8
+    course = run(entrant, table, 0, limit=table.cost(base, VISITS) + 1)
+    four = batch.candidates[:3:-1]
+    two = four[:1:-1]
+    assert [seen.candidate for seen in course.seen] == [base, *two]
+    assert {seen.spent for seen in course.seen[1:]} == {
+        table.cost(base, VISITS)
+        + sum(table.cost(c, 160) for c in batch.candidates)
+        + sum(table.further(c, 160, 320) for c in four)
+        + sum(table.further(c, 320, VISITS) for c in two)
+    }
+    first = Repetition(table, 0)
+    assert asked[0] == (
+        [c.macs for c in batch.candidates],
+        [-first.seen(c, 160)[0] for c in batch.candidates],
+    )
+    assert len(asked[1][0]) == 4
+
+
+@pytest.mark.parametrize("name", ["tpe-race", "nsga2-race@320"])
+def test_a_model_of_a_table_that_races_is_told_of_whole_trainings(
+    name: str, table: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[int] = []
+    model = rows.Model
+
+    def spy(sampler: str, space: object, networks: list[object], **rest: int) -> object:
+        told.append(len(networks))
+        return model(sampler, space, networks, **rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(rows, "Model", spy)
+    course = run(Entrant.named(name, table), table, 0, limit=1e15)
+    digests = [seen.candidate.digest for seen in course.seen]
+    assert len(set(digests)) == len(digests) and set(digests) <= set(table.rows)
+    # After the base, 2 or 4 of each 8.
+    each = 2 if name == "tpe-race" else 4
+    assert told == [1 + each, 1 + 2 * each, 1 + 3 * each]
+    assert run(Entrant.named(name, table), table, 0, limit=1e15) == course
 
 
 def test_an_expansion_ends_where_the_table_does(table: Table) -> None:

@@ -7,7 +7,7 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,12 @@ from typing import Any
 import optuna
 import pytest
 
+from expand3d.cli.main import main
 from expand3d.core.process import environment
 from expand3d.core.result import TrainingKey
 from expand3d.core.trial import Trial
+from expand3d.report.study import page
+from expand3d.report.study.raced import race_text
 from expand3d.report.study.status import status_json
 from expand3d.report.study.view import load_view
 from expand3d.report.study.write import write_report
@@ -74,9 +77,7 @@ def facts(record: Record) -> list[Any]:
 
 
 @pytest.fixture(scope="module")
-def whole(
-    videos: Path, clip_cache: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Record]:
+def whole(videos: Path, clip_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Record:
     """The race of light networks in one process that nobody interrupts."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EXPAND3D_CACHE", str(clip_cache))
@@ -85,7 +86,7 @@ def whole(
         config = racing(videos, tmp_path_factory.mktemp("whole"))
         outcome = run_study(config)
         assert outcome is not None and outcome.finished
-        yield opened(config)
+    return opened(config)
 
 
 def test_half_is_stopped_at_each_rung_and_the_winner_is_trained_to_its_end(whole: Record) -> None:
@@ -148,8 +149,8 @@ def test_people_and_scripts_are_told_what_was_stopped(whole: Record, tmp_path: P
     assert winner["training_macs"] == 3 * VISITS * winner["macs"]
     (info,) = list_studies(root)
     assert (info.trials, info.complete, info.stopped) == (4, 1, 3)
-    page = next(path for path in write_report(view, tmp_path) if str(path).endswith(".html"))
-    text = Path(page).read_text()
+    written = next(path for path in write_report(view, tmp_path) if str(path).endswith(".html"))
+    text = Path(written).read_text()
     assert "1 of 4 networks scored, 3 stopped early," in text
     assert "stopped: in the worse half after 8 visits" in text
 
@@ -248,6 +249,140 @@ def test_killed_at_its_turns_it_is_the_same_race(
     assert ended.returncode == -signal.SIGKILL
     assert resume_study("tiny", root=config.root).finished
     assert facts(opened(config)) == facts(whole)
+
+
+def sampled(videos: Path, root: Path, **changes: Any) -> StudyConfig:
+    """The base and a batch of four random networks, of which two go on and then one."""
+    keys = {"strategy": "random", "race": True, "rungs": RUNGS, "batch": 4, "trials": 5}
+    return dataclasses.replace(racing(videos, root), **{**keys, **changes})
+
+
+@pytest.fixture(scope="module")
+def batch(videos: Path, clip_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Record:
+    """The race of a sampler's batch of light networks, which nobody interrupts."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EXPAND3D_CACHE", str(clip_cache))
+        without_timing(patch)
+        with_light_networks(patch)
+        config = sampled(videos, tmp_path_factory.mktemp("batch"))
+        outcome = run_study(config)
+        assert outcome is not None and outcome.finished
+    return opened(config)
+
+
+def by_network(record: Record) -> dict[str, Any]:
+    """The facts of each trial by its network, since those of a sampler have no names."""
+    found = {trial.candidate.digest: trial for trial in record.trials()}
+    return {
+        digest: (
+            trial.state,
+            trial.reason,
+            trial.reached,
+            {str(key): (list(run.scores), run.clip_visits) for key, run in trial.trainings.items()},
+        )
+        for digest, trial in found.items()
+    }
+
+
+@LIGHT
+def test_a_samplers_race_says_what_it_took(
+    videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The base, and two random networks of which one is stopped at the first rung."""
+    config = sampled(videos, tmp_path / "studies", batch=2, trials=3)
+    outcome = run_study(config)
+    assert outcome is not None and outcome.finished
+    base, *others = opened(config).trials()
+    assert (base.state, base.reached, list(base.trainings)) == ("complete", 0, [TrainingKey()])
+    lost, won = sorted(others, key=lambda trial: trial.state == "complete")
+    assert (lost.state, lost.reached) == ("stopped", 8)
+    assert lost.reason == "not among the best 1 of 2 by cost and log-loss after 8 visits"
+    assert set(map(str, won.trainings)) == {"0/0@8", "0/0"}
+
+    view = load_view("tiny", root=config.root)
+    price = status_json(view)["race"]
+    clips = len(base.trainings[TrainingKey()].scores)
+    macs = {trial.number: trial.candidate.macs for trial in view.trials}
+    whole = 3 * VISITS + clips
+    assert price == {
+        "macs": whole * macs[base.number]
+        + (whole + clips) * macs[won.number]  # tested on its way too
+        + (3 * 8 + clips) * macs[lost.number],
+        "macs_of_whole_trainings": whole * sum(macs.values()),
+    }
+    said = race_text(view)
+    assert main(["status", "tiny", "--root", config.root]) == 0
+    assert said is not None and said.startswith("the race: it took ")
+    assert said in capsys.readouterr().out and said in page._lead(view)
+
+
+@pytest.mark.slow
+def test_half_of_a_samplers_batch_goes_on_at_each_rung(batch: Record) -> None:
+    ends = sorted((t.reached, t.state, t.reason) for t in batch.trials()[1:])
+    first = "not among the best 2 of 4 by cost and log-loss after 8 visits"
+    second = "not among the best 1 of 2 by cost and log-loss after 16 visits"
+    assert ends == [
+        (8, "stopped", first),
+        (8, "stopped", first),
+        (16, "complete", None),
+        (16, "stopped", second),
+    ]
+
+
+@pytest.mark.slow
+@LIGHT
+@pytest.mark.parametrize("calls", [2, 11])
+def test_a_samplers_race_stopped_again_and_again_is_the_same(
+    videos: Path, tmp_path: Path, batch: Record, calls: int
+) -> None:
+    config = sampled(videos, tmp_path / "studies")
+    outcome = run_study(config, stop=stop_after(calls))
+    assert outcome is not None and outcome.reason == "interrupted"
+    for _ in range(60):
+        outcome = resume_study("tiny", root=config.root, stop=stop_after(calls))
+        if outcome.finished:
+            break
+    assert outcome.finished
+    assert by_network(opened(config)) == by_network(batch)
+
+
+@pytest.mark.slow
+@LIGHT
+@pytest.mark.parametrize(
+    ("moment", "before", "after"),
+    [("begin", False, 3), ("put_reached", True, 2), ("finish", True, 2), ("finish", False, 2)],
+)
+def test_a_samplers_race_killed_at_its_turns_is_the_same(
+    videos: Path, tmp_path: Path, batch: Record, moment: str, before: bool, after: int
+) -> None:
+    config = sampled(videos, tmp_path / "studies")
+    code = KILLED.format(moment=moment, before=before, after=after, config=config.to_json())
+    ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment(), timeout=600)
+    assert ended.returncode == -signal.SIGKILL
+    assert resume_study("tiny", root=config.root).finished
+    assert by_network(opened(config)) == by_network(batch)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("executor", ["processes", "ray"])
+def test_worker_processes_run_a_samplers_race(videos: Path, tmp_path: Path, executor: str) -> None:
+    config = sampled(videos, tmp_path / "studies", executor=executor, workers=2)
+    outcome = run_study(config)
+    assert outcome is not None and outcome.finished
+    alone = sampled(videos, tmp_path / "alone")
+    assert run_study(alone) is not None
+    assert by_network(opened(config)) == by_network(opened(alone))
+
+
+@pytest.mark.slow
+@LIGHT
+def test_a_worker_without_a_driver_runs_a_samplers_race(
+    videos: Path, tmp_path: Path, batch: Record
+) -> None:
+    config = sampled(videos, tmp_path / "studies")
+    create_study(config)
+    assert join_study("tiny", root=config.root).finished
+    assert by_network(opened(config)) == by_network(batch)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from expand3d.core.trial import PARENT, Trial
+from expand3d.report.study.view import load_view
 from expand3d.run.driver import resume_study, run_study
 from expand3d.search.expansion.race import SEEDS
 from expand3d.study.config import StudyConfig
@@ -64,6 +65,36 @@ def test_a_race_is_run_stopped_and_resumed_to_the_same_record(
             assert sorted(map(str, trial.trainings)) == ["0/0", "0/0@16", "0/0@8"]
 
     for looks in (3, 14):
+        again = dataclasses.replace(config, root=str(tmp_path / f"after{looks}"))
+        stopped = run_study(again, stop=stop_after(looks))
+        assert stopped is not None and not stopped.finished
+        assert resume_study("tiny", root=again.root).finished
+        assert facts(trials_of(again)) == facts(trials)
+
+
+def test_close_networks_get_a_further_seed_each_and_count_once(
+    config: StudyConfig, tmp_path: Path
+) -> None:
+    """Of two classes and few clips nothing is sure after 24 visits."""
+    config = dataclasses.replace(config, more_seeds=1)
+    outcome = run_study(config)
+    assert outcome is not None and outcome.finished
+    trials = trials_of(config)
+    further = [t for t in trials if t.candidate.repeat == 1 and t.candidate.axis is not None]
+    assert 2 <= len(further) <= 3
+    for trial in further:
+        assert trial.state == "complete" and list(map(str, trial.trainings)) == ["0/1"]
+    view = load_view("tiny", root=config.root)
+    digests = {t.candidate.plan.digest for t in further}
+    shown = [t for t in view.trials if t.candidate.plan.digest in digests]
+    assert len(shown) == len(further)
+    for trial in shown:
+        assert {"0/0", "0/1"} <= set(map(str, trial.trainings)) and trial.candidate.repeat is None
+    step = view.steps[1]
+    assert step.close == len(further) and view.best is not None
+    assert step.winner is not None and step.winner.plan.digest in digests
+
+    for looks in (20, 40):
         again = dataclasses.replace(config, root=str(tmp_path / f"after{looks}"))
         stopped = run_study(again, stop=stop_after(looks))
         assert stopped is not None and not stopped.finished

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 import json
@@ -23,6 +24,7 @@ from expand3d.search.samplers import simplex, space
 from expand3d.search.samplers.sampling import Sampling
 from expand3d.search.strategies import strategy_from_json, strategy_to_json
 from expand3d.search.strategy import Batch, Done, expand_all
+from tests.helpers.made_races import Killed, MadeRecord
 from tests.helpers.strategies import (
     BUDGET,
     LIMITS,
@@ -32,6 +34,7 @@ from tests.helpers.strategies import (
     accuracy,
     failed,
     make,
+    raced,
     scored,
     whole,
 )
@@ -327,6 +330,34 @@ def test_another_process_proposes_the_same(name: str) -> None:
     env = {**environment(), "PYTHONHASHSEED": "12345"}
     done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True)
     assert done.stdout.split() == digests(whole(name)), done.stderr
+
+
+RACES = [
+    pytest.param(f"{name}-race", marks=() if name == "random" else pytest.mark.slow)
+    for name in QUICK
+]
+
+
+@pytest.mark.parametrize("name", RACES)
+def test_a_race_that_is_killed_at_any_turn_goes_on_to_the_same_record(name: str) -> None:
+    """Begun, tested or stopped: from JSON and from the record in any order the rest follows."""
+    strategy, whole = make(name), MadeRecord(raced)
+    whole.run(strategy)
+    assert {t.state for t in whole.trials} == {"complete", "stopped"}
+    # The base has two turns. Of each eight all begin and are tested, four are stopped, four tested,
+    # two stopped, two trained to their end.
+    every = range(0, 2 + 2 * (8 + 8 + 4 + 4 + 2 + 2), 3)
+    again = strategy_from_json(json.loads(json.dumps(strategy_to_json(strategy))))
+    for cut in every if name == "random-race" else (5, 25):
+        record = MadeRecord(raced, turns=cut)
+        with contextlib.suppress(Killed):
+            record.run(strategy)
+        record.turns = None
+        shuffled = random.Random(cut).sample(record.trials, len(record.trials))
+        asked = again.ask(record.trials)
+        assert again.ask(shuffled) == asked
+        record.run(again)
+        assert record.trials == whole.trials
 
 
 def test_illegal_settings_are_refused() -> None:

@@ -205,6 +205,7 @@ _VALUES: dict[str, st.SearchStrategy[Any]] = {
     "candidate_timeout": st.none() | st.just("45m"),
     "storage": st.none() | st.just("postgresql+psycopg2://me@host/db"),
     "race": st.booleans(),
+    "more_seeds": st.integers(0, 3),
 }
 #: Which keys only the expansion uses, and which only samplers.
 _EXPANSIONS = {"schedule": "paper", "beam": 3, "growth": "both", "ratio": 1.5}
@@ -224,9 +225,18 @@ def _fitting(values: dict[str, Any]) -> dict[str, Any]:
         values = {key: value for key, value in values.items() if key != "race"}
     others = _SAMPLERS if values.get("strategy", "expand") == "expand" else _EXPANSIONS
     foreign = {*others, *_TABLES}
-    if others is _EXPANSIONS:
+    if others is _EXPANSIONS and values.get("batch") == 1:
         foreign.add("race")
+    if others is _EXPANSIONS or values.get("init") == "parent" or not values.get("race"):
+        foreign.add("more_seeds")
     return {key: value for key, value in values.items() if key not in foreign}
+
+
+def test_a_batch_that_races_is_eight_where_nobody_says_otherwise() -> None:
+    assert StudyConfig(budget="1G", strategy="tpe", race=True).batch == 8
+    assert StudyConfig(budget="1G", strategy="tpe", race=True, batch=3).batch == 3
+    assert StudyConfig(budget="1G", strategy="tpe").batch == 1
+    assert StudyConfig(budget="1G", race=True).batch == 1
 
 
 @given(values=st.fixed_dictionaries({key: _VALUES[key] for key in _TABLES}))

@@ -16,6 +16,7 @@ from expand3d.core.recipe import Recipe
 from expand3d.core.result import Interrupted, Training
 from expand3d.training.averaged import GAMMA, Averaged
 from expand3d.training.checkpoint import load
+from expand3d.training.progress import Progress
 from expand3d.training.step import lr_at
 from tests.helpers.train_toys import make_recipe, trained
 
@@ -46,6 +47,26 @@ def test_a_test_on_the_way_is_that_of_a_training_which_ends_there(
         assert way.clip_visits == whole.clip_visits == rung
     end = bits(run(tmp_path / "way", anneal=anneal), tmp_path / "way")
     assert end == bits(run(tmp_path / "whole", anneal=anneal), tmp_path / "whole")
+
+
+@pytest.mark.parametrize("anneal", KINDS)
+def test_stopped_in_a_test_on_the_way_it_trains_on_from_its_own_weights(
+    anneal: str, tmp_path: Path
+) -> None:
+    """Those that are tested, averaged or cooled down, are not those that go on."""
+    run(tmp_path / "whole", anneal=anneal, until=24)
+    whole = bits(run(tmp_path / "whole", anneal=anneal, until=40), tmp_path / "whole")
+    seen: list[Progress] = []
+    with pytest.raises(Interrupted):
+        run(
+            tmp_path / "cut",
+            anneal=anneal,
+            until=24,
+            on_progress=seen.append,
+            stop=lambda: bool(seen) and seen[-1].phase == "test",
+        )
+    run(tmp_path / "cut", anneal=anneal, until=24)
+    assert bits(run(tmp_path / "cut", anneal=anneal, until=40), tmp_path / "cut") == whole
 
 
 @pytest.mark.parametrize("anneal", KINDS)

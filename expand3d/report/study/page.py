@@ -18,6 +18,7 @@ from expand3d.report.study.advice import Answer, advise
 from expand3d.report.study.chance import format_p
 from expand3d.report.study.content import NO_PREDICTIONS, as_json, page_content
 from expand3d.report.study.mistakes import judged, unpredicted
+from expand3d.report.study.raced import race_text
 from expand3d.report.study.spent import spent
 from expand3d.report.study.table import PRETRAINING
 from expand3d.report.study.thumbnails import Thumbnails
@@ -87,13 +88,18 @@ def _lead(view: StudyView) -> str:
         f"{view.family.upper()}, budget {view.budget_text} = "
         f"{view.quantity.text(view.budget)} a clip ({view.quantity.convention}); {view.state}; "
         f"{len(view.complete)} of {len(view.trials)} networks scored{_stopped(view)} for "
-        f"{short(spent(view.trials).training_macs)}MACs of training"
+        f"{short(spent(view.trials).training_macs)}MACs of training{_price(view)}"
     )
 
 
 def _stopped(view: StudyView) -> str:
     count = sum(trial.state == "stopped" for trial in view.trials)
     return f", {count} stopped early," if count else ""
+
+
+def _price(view: StudyView) -> str:
+    price = race_text(view)
+    return f"; {price}" if price else ""
 
 
 def _cards(view: StudyView) -> Iterator[Card]:

@@ -8,6 +8,7 @@ from typing import Any
 from expand3d.core.classes import confusions
 from expand3d.core.result import Training
 from expand3d.core.trial import Trial
+from expand3d.report.study.raced import race_json
 from expand3d.report.study.spent import spent
 from expand3d.report.study.view import StudyView
 from expand3d.search.expansion.steps import StepSummary
@@ -65,6 +66,7 @@ def status_json(view: StudyView) -> dict[str, Any]:
         "metric": view.metric,
         "chance": view.chance,
         **({"confirmed": view.confirmed} if view.confirmed else {}),
+        **race_json(view),
         "best": trial_json(view, best) if best else None,
         "final": final
         and {

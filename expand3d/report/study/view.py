@@ -21,6 +21,7 @@ from expand3d.networks.family import Preset
 from expand3d.report.frontier import Point, frontier, hypervolume
 from expand3d.report.study.chance import p_value_against_chance
 from expand3d.search.expansion.confirm import agreement
+from expand3d.search.expansion.seeds import pooled
 from expand3d.search.expansion.steps import StepSummary, lineage
 from expand3d.search.statistics import Metric, standing
 from expand3d.search.strategies import strategy_from_json
@@ -283,13 +284,13 @@ def _view(record: Record) -> StudyView:
         budget_text=config.budget.text,
         metric=strategy.metric,
         classes=tuple(data["classes"]),
-        trials=trials,
+        trials=tuple(pooled(trials)),
         steps=strategy.steps(trials),
         best=best,
         stuck=best is None and bool(trials) and isinstance(strategy.ask(trials), Done),
         final=_final(record),
         trained={number: _in_full(record, kept) for number, kept in trained(record).items()},
-        learning=_learning(record, best),
+        learning=_learning(record, best and record.trial(best.number)),
         fps=config.fps,
         recipe=config.training_recipe(),
         published=record.attribute(BASELINES) or {},

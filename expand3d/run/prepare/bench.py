@@ -13,6 +13,7 @@ from expand3d.run.prepare.data import Clips
 from expand3d.search.expansion.race import SEEDS
 from expand3d.study.config import Config, StudyConfig
 from expand3d.study.sections import Execution
+from expand3d.study.strategy_keys import EXPAND
 
 
 @dataclass(frozen=True)
@@ -94,11 +95,14 @@ def _search_bench(config: StudyConfig, clips: Clips) -> Bench:
         if config.folds > 1
         else ()
     )
+    seeds = config.repeats + config.more_seeds
+    if config.race and config.strategy == EXPAND:
+        seeds = max(seeds, SEEDS)
     jobs = make_jobs(
         train=parts.train,
         val=parts.val,
         folds=held_out,
-        repeats=max(config.repeats, SEEDS) if config.race else config.repeats,
+        repeats=seeds,
         seed=config.seed,
     )
     if config.score_test:

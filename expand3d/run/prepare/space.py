@@ -95,6 +95,7 @@ def choose_strategy(
             metric=default_metric(benches.scored) if metric == "auto" else metric,
             spend=_spend(config, benches),
             price=space.price,
+            visits=benches.search.visits // len(benches.search.jobs),
         )
     )
 

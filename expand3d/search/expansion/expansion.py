@@ -20,6 +20,7 @@ from expand3d.networks import get_family
 from expand3d.networks.family import Family, Limits
 from expand3d.search.expansion.compound import COMPOUND, compound, parents
 from expand3d.search.expansion.race import Race
+from expand3d.search.expansion.seeds import pooled
 from expand3d.search.expansion.solve import (
     LEAST_GROWTH,
     Exhausted,
@@ -28,7 +29,7 @@ from expand3d.search.expansion.solve import (
     contract,
     solve,
 )
-from expand3d.search.expansion.steps import Offer, StepSummary, add, united
+from expand3d.search.expansion.steps import Offer, StepSummary, eligible, gathered, united
 from expand3d.search.expansion.targets import next_target, worth_a_step
 from expand3d.search.statistics import Metric, rank
 from expand3d.search.strategy import Ask, Done, Given, Measure, StrategyBase, answers
@@ -52,7 +53,8 @@ class Expansion(StrategyBase):
     offers a network per axis, one that grows all axes at once (compound), or both. The `beam` best
     networks of a step are all expanded in the next, towards one cost; a network that several lead
     to counts as the best one's. With `inherit` networks begin with their parents' weights. With
-    `rungs` (clip visits) the candidates of a step race.
+    `rungs` (clip visits) the candidates of a step race, and close ones get up to `more_seeds`
+    further seeds.
     """
 
     family: str
@@ -70,6 +72,7 @@ class Expansion(StrategyBase):
     inherit: bool = False
     rungs: tuple[int, ...] = ()
     repeats: int = 1
+    more_seeds: int = 0
     solver: Solver = solve
     price: Price = IN_MACS
 
@@ -93,13 +96,14 @@ class Expansion(StrategyBase):
             inherit=config.init == PARENT,
             rungs=config.race_rungs(),
             repeats=config.repeats if config.race else 1,
+            more_seeds=config.more_seeds,
             price=given.price,
         )
 
     def to_json(self) -> dict[str, Any]:
         data = {**super().to_json(), "axes": list(self.axes) if self.axes else None}
         # As earlier versions wrote it, where nothing of this is asked for.
-        later = {"inherit": False, "rungs": (), "repeats": 1}
+        later = {"inherit": False, "rungs": (), "repeats": 1, "more_seeds": 0}
         return {key: value for key, value in data.items() if value != later.get(key, ...)}
 
     @classmethod
@@ -155,22 +159,17 @@ class Expansion(StrategyBase):
     def result(self, history: Sequence[Trial]) -> Trial | None:
         """The best trained network within the budget; of equal estimates the cheaper.
 
-        A baseline counts only where a step offers the same network. Before `ask` is Done a network
-        whose latency is not known yet counts as over its limit.
+        A baseline counts only where a step offers the same network, and none that close ones with
+        more seeds have beaten. Before `ask` is Done a network whose latency is not known yet counts
+        as over its limit.
         """
         inside = [
             trial
-            for trial in history
+            for trial in pooled(history)
             if trial.state == "complete" and self._surely_inside(trial.candidate)
         ]
-        if any(trial.candidate.role == BASELINE for trial in inside):
-            steps = self.steps(history)
-            offered = {c.digest for step in steps for c in step.offer.candidates}
-            inside = [
-                trial
-                for trial in inside
-                if trial.candidate.role != BASELINE or trial.candidate.digest in offered
-            ]
+        if self.more_seeds or any(trial.candidate.role == BASELINE for trial in inside):
+            inside = eligible(inside, self.steps(history))
         return rank(inside, self.metric)[0] if inside else None
 
     def futures(self, history: Sequence[Trial] = ()) -> tuple[tuple[Offer, ...], ...]:
@@ -180,7 +179,7 @@ class Expansion(StrategyBase):
         before anything is trained, so they are drawn by lot.
         """
         price = self.price.guessed(self.base().plan)
-        known = answers(history)
+        known = answers(pooled(history))
         return tuple(
             replace(self, price=price)._future(random.Random(lot), known) for lot in range(FUTURES)
         )
@@ -217,7 +216,8 @@ class Expansion(StrategyBase):
         return get_family(self.family)
 
     def _walk(self, history: Sequence[Trial]) -> tuple[tuple[StepSummary, ...], Ask]:
-        known, race = answers(history), Race(self.rungs, self.metric, self.repeats)
+        known, every = answers(pooled(history)), answers(history)
+        race = Race(self.rungs, self.metric, self.repeats, self.more_seeds)
         steps: list[StepSummary] = []
         before: Trial | None = None
         offer = self._offer(0, ())
@@ -229,6 +229,11 @@ class Expansion(StrategyBase):
                 return tuple(steps), asked
             if not step.ranked:
                 return tuple(steps), Done(step.text)
+            if self.more_seeds:
+                close = race.close(step.ranked, self.base(), every, offer.note())
+                step = steps[-1] = step.settled(close.networks, close.seeds, close.asked is None)
+                if close.asked is not None:
+                    return tuple(steps), close.asked
             before = step.ranked[0]
             offer = self._offer(offer.step + 1, step.kept)
         return tuple(steps), offer
@@ -244,7 +249,10 @@ class Expansion(StrategyBase):
             if trial is not None and trial.state == "complete"
         ]
         ranked = () if None in trials else tuple(rank(trained, self.metric))
-        return StepSummary(offer, trials, ranked, before, self.metric, self.seed, self.beam)
+        repeats = self.repeats if self.more_seeds else None
+        return StepSummary(
+            offer, trials, ranked, before, self.metric, self.seed, self.beam, repeats=repeats
+        )
 
     def _offer(self, step: int, beam: Sequence[Candidate]) -> Offer | Done | Measure:
         """The offer of a step after the networks of `beam` were kept, best first."""
@@ -314,19 +322,15 @@ class Expansion(StrategyBase):
         return self.axes or self._family.axes
 
     def _expansion(self, step: int, current: Candidate, target: int) -> Offer | Done:
-        candidates: dict[str, Candidate] = {}
-        exhausted = []
         single = () if self.growth == "compound" else self._all_axes
-        for axis in (*single, *(() if self.growth == "single" else (COMPOUND,))):
-            found = self._grown(axis, current.genotype, target)
-            if isinstance(found, Exhausted):
-                exhausted.append((axis, found.reason))
-            else:
-                add(candidates, self._candidate(found, step, axis, target, "expand", current))
-        if not candidates:
-            reasons = "; ".join(f"{axis}: {reason}" for axis, reason in exhausted)
-            return Done(f"no axis can grow by 5% within the budget ({reasons})")
-        return Offer(step, target, tuple(candidates.values()), tuple(exhausted))
+        axes = (*single, *(() if self.growth == "single" else (COMPOUND,)))
+        found = ((axis, self._grown(axis, current.genotype, target)) for axis in axes)
+        made = partial(self._candidate, step, target, "expand", current)
+        offer = gathered(step, target, found, made)
+        if offer.candidates:
+            return offer
+        reasons = "; ".join(f"{axis}: {reason}" for axis, reason in offer.exhausted)
+        return Done(f"no axis can grow by 5% within the budget ({reasons})")
 
     def _grown(self, axis: str, genotype: Genotype, target: int) -> Solution | Exhausted:
         """The network on the axis, or on all of them, whose cost is nearest to `target`."""
@@ -345,36 +349,23 @@ class Expansion(StrategyBase):
     def _contraction(self, step: int, current: Candidate) -> Offer | Done:
         assert current.axis is not None, "only an expansion can overshoot"
         every = self.schedule == "paper-all" or current.axis == COMPOUND
-        candidates: dict[str, Candidate] = {}
-        exhausted = []
-        for axis in self._all_axes if every else (current.axis,):
-            found = contract(
-                self._family,
-                axis,
-                current.genotype,
-                budget=self.budget,
-                num_classes=self.num_classes,
-                price=self.price,
-                limits=self.limits,
-            )
-            if isinstance(found, Exhausted):
-                exhausted.append((axis, found.reason))
-            else:
-                add(
-                    candidates, self._candidate(found, step, axis, self.budget, "contract", current)
-                )
-        if not candidates:
-            return Done("; ".join(f"{axis} {reason}" for axis, reason in exhausted))
-        return Offer(step, self.budget, tuple(candidates.values()), tuple(exhausted))
+        along = partial(
+            contract,
+            budget=self.budget,
+            num_classes=self.num_classes,
+            price=self.price,
+            limits=self.limits,
+        )
+        axes = self._all_axes if every else (current.axis,)
+        found = ((axis, along(self._family, axis, current.genotype)) for axis in axes)
+        made = partial(self._candidate, step, self.budget, "contract", current)
+        offer = gathered(step, self.budget, found, made)
+        if offer.candidates:
+            return offer
+        return Done("; ".join(f"{axis} {reason}" for axis, reason in offer.exhausted))
 
     def _candidate(
-        self,
-        found: Solution,
-        step: int,
-        axis: str,
-        target: int,
-        role: str,
-        parent: Candidate,
+        self, step: int, target: int, role: str, parent: Candidate, axis: str, found: Solution
     ) -> Candidate:
         # A network that `result` may ask about is measured before it is trained, as everywhere;
         # only a ceiling has done that already.

@@ -12,11 +12,13 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import stdev
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from expand3d.core.trial import Candidate, Trial
+from expand3d.search.expansion.seeds import CLOSE, of_seeds, with_seed
 from expand3d.search.racing import losers
 from expand3d.search.statistics import Metric, estimate, label, per_clip, rank
 from expand3d.search.strategy import Batch, Stop, answers
@@ -27,21 +29,33 @@ SEEDS = 6
 MEASURED = "shows the spread between seeds, and is not a network of its own"
 
 
+class Close(NamedTuple):
+    """The networks with the most seeds, at least two or none; `seeds` is at most what they have.
+
+    `asked` is the batch of the next seeds, None where nothing is left to do.
+    """
+
+    networks: tuple[Candidate, ...]
+    seeds: int
+    asked: Batch | None
+
+
 @dataclass(frozen=True)
 class Race:
     """The rungs of a race in clip visits, and what decides it.
 
-    `repeats` counts the seeds that each candidate is trained with.
+    `repeats` counts the seeds that each candidate is trained with, `more_seeds` those that close
+    ones get besides, at most.
     """
 
     rungs: tuple[int, ...]
     metric: Metric
     repeats: int = 1
+    more_seeds: int = 0
 
     def seeds(self, base: Candidate) -> tuple[Candidate, ...]:
         """The base with the further seeds that the spread is taken from."""
-        more = range(self.repeats, SEEDS)
-        return tuple(replace(base, repeat=repeat, label=f"seed {repeat + 1}") for repeat in more)
+        return tuple(with_seed(base, repeat) for repeat in range(self.repeats, SEEDS))
 
     def ask(
         self, candidates: Sequence[Candidate], base: Candidate, history: Sequence[Trial], note: str
@@ -101,17 +115,62 @@ class Race:
             return [], left[0]
         best = rank([trial for _, trial in scored], self.metric)[0].candidate.digest
         leader = next(c for c, _ in scored if c.digest == best)
+        known_spread = spread, freedom
+        looks = len(self.rungs)
+        return self._behind(scored, known_spread, self.repeats, looks=looks, field=field), leader
+
+    def _behind(
+        self,
+        scored: Sequence[tuple[Candidate, Trial]],
+        spread: tuple[float, int],
+        seeds: int,
+        *,
+        looks: int,
+        field: int,
+    ) -> list[Candidate]:
+        """Those that are surely worse than the leader; each has so many seeds."""
         losses, groups, weights = _losses([trial for _, trial in scored], self.metric)
+        between, freedom = spread
+        if freedom < 1:
+            return []
         found = losers(
             losses,
             groups,
-            spread=spread / math.sqrt(self.repeats),
+            spread=between / math.sqrt(seeds),
             freedom=freedom,
-            looks=len(self.rungs),
+            looks=looks,
             field=field,
             weights=weights,
         )
-        return [scored[place][0] for place in found], leader
+        return [scored[place][0] for place in found]
+
+    def close(
+        self, ranked: Sequence[Trial], base: Candidate, known: Mapping[str, Trial], note: str
+    ) -> Close:
+        """The networks at the end of a race that its seeds cannot tell apart, best first.
+
+        Those of the CLOSE best that are not surely worse than the leader get one further seed each,
+        and so on with the means until one is left or `more_seeds` are used up. `ranked` have the
+        trainings of further seeds among theirs; `known` has those as trials. The spread between
+        seeds is that at the last rung.
+        """
+        first = rank([of_seeds(trial, self.repeats) for trial in ranked], self.metric)[:CLOSE]
+        left = [trial.candidate for trial in first]
+        whole = {trial.candidate.digest: trial for trial in ranked}
+        close: tuple[Candidate, ...] = ()
+        for seeds in range(self.repeats, self.repeats + self.more_seeds):
+            there = [(c, of_seeds(whole[c.digest], seeds)) for c in left]
+            spread = self.spread(base, known, self.rungs[-1])
+            lost = self._behind(there, spread, seeds, looks=self.more_seeds, field=len(first))
+            left = [c for c in left if c not in lost]
+            if len(left) < 2:
+                break
+            wanted = tuple(with_seed(c, seeds) for c in left)
+            if any(c.digest not in known for c in wanted):
+                names = ", ".join(label(c) for c in left)
+                return Close(close, seeds, Batch(wanted, f"{note}; {names} are close"))
+            close = tuple(left)
+        return Close(close, self.repeats + self.more_seeds, None)
 
     def spread(self, base: Candidate, known: Mapping[str, Trial], rung: int) -> tuple[float, int]:
         """Standard deviation between seeds of the base after so many visits, and its freedom.

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from expand3d.core.budget import format_macs
 from expand3d.core.quantity import MACS, Quantity
-from expand3d.core.trial import Candidate, State, Trial
+from expand3d.core.trial import BASELINE, Candidate, State, Trial
 from expand3d.search.expansion.compound import descendant
+from expand3d.search.expansion.seeds import of_seeds
+from expand3d.search.expansion.solve import Exhausted, Solution
+from expand3d.search.race_price import of_whole, price_text, taken
 from expand3d.search.statistics import Choice, Metric, axes_of, choose, estimate, label
 
 
@@ -48,11 +50,26 @@ class StepSummary:
     metric: Metric
     seed: int
     beam: int = 1
+    #: The first so many of `ranked`, which were close, have up to `seeds` seeds each.
+    close: int = 0
+    seeds: int = 1
+    #: Seeds of every network, where close ones may have more.
+    repeats: int | None = None
+    #: True where close networks are still to be trained with further seeds.
+    unsettled: bool = False
 
     @property
     def pending(self) -> bool:
         """True where a candidate is still to be trained."""
-        return None in self.trials
+        return None in self.trials or self.unsettled
+
+    def settled(self, close: Sequence[Candidate], seeds: int, done: bool) -> StepSummary:
+        """The step where the means over up to so many seeds order the `close` ones, once `done`."""
+        if not done:
+            return replace(self, ranked=(), unsettled=True)
+        first = {candidate.digest for candidate in close}
+        ranked = sorted(self.ranked, key=lambda trial: trial.candidate.digest not in first)
+        return replace(self, ranked=tuple(ranked), close=len(first), seeds=seeds)
 
     @property
     def winner(self) -> Candidate | None:
@@ -69,7 +86,8 @@ class StepSummary:
         """The winner against the others, and how sure that is."""
         if not self.ranked:
             return None
-        return choose(self.ranked, metric=self.metric, seed=self.seed, raced=bool(self.stopped))
+        best = self.ranked[: self.close or None]
+        return choose(best, metric=self.metric, seed=self.seed, raced=bool(self.stopped))
 
     @property
     def stopped(self) -> tuple[str, ...]:
@@ -79,30 +97,24 @@ class StepSummary:
     @property
     def spent(self) -> int:
         """Multiply-adds of all trainings and tests of the step, so far."""
-        return sum(_taken(trial) for trial in self.trials if trial is not None)
+        return taken(trial for trial in self.trials if trial is not None)
 
     @cached_property
     def whole(self) -> int | None:
-        """Multiply-adds that whole trainings of all candidates take; None before one has ended.
-
-        Both trainings and tests are in proportion to what one clip costs.
-        """
+        """Multiply-adds that whole trainings of all candidates take; None before one has ended."""
         if not self.ranked:
             return None
         ended = self.ranked[0]
-        runs = [training for key, training in ended.trainings.items() if key.visits is None]
-        each = sum(run.training_macs + run.test_macs for run in runs) / ended.candidate.macs
-        return round(each * sum(candidate.macs for candidate in self.offer.candidates))
+        if self.repeats is not None:
+            ended = of_seeds(ended, self.repeats)
+        return of_whole(ended, self.offer.candidates)
 
     @property
     def price_text(self) -> str:
         """The price of a race beside that of whole trainings; empty where nothing was stopped."""
         if not self.stopped or self.whole is None:
             return ""
-        return (
-            f"it took {format_macs(self.spent)} of the {format_macs(self.whole)} that whole "
-            "trainings would have taken"
-        )
+        return price_text(self.spent, self.whole)
 
     def _ended(self, state: State) -> tuple[str, ...]:
         return tuple(
@@ -117,13 +129,17 @@ class StepSummary:
         step = self.offer.step
         if self.pending:
             finished = sum(trial is not None for trial in self.trials)
-            return f"{self.offer.note()}; {finished} of {len(self.trials)} finished"
+            more = "; the best are close and get further seeds" if self.unsettled else ""
+            return f"{self.offer.note()}; {finished} of {len(self.trials)} finished{more}"
         failed = "; ".join(self._ended("failed"))
         if self.choice is None:
             return f"no network of step {step} was trained ({failed})"
         parts = [f"step {step}: {self.choice.text}"]
         if self.before and self._gain(self.before) > self._gain(self.choice.best):
             parts.append(f"worse than the step before ({estimate(self.before).text(self.metric)})")
+        if self.close:
+            networks = ", ".join(label(trial.candidate) for trial in self.ranked[: self.close])
+            parts.append(f"{networks} were close: compared by means of up to {self.seeds} seeds")
         if len(self.kept) > 1:
             parts.append(f"kept beside it: {', '.join(map(label, self.kept[1:]))}")
         parts += self.stopped
@@ -131,12 +147,6 @@ class StepSummary:
 
     def _gain(self, trial: Trial) -> float:
         return estimate(trial).gain(self.metric)
-
-
-def _taken(trial: Trial) -> int:
-    """Multiply-adds of a trial's trainings, which go on from one another, and of all its tests."""
-    trained = sum(training.training_macs for training in trial.furthest.values())
-    return trained + sum(training.test_macs for training in trial.trainings.values())
 
 
 def lineage(steps: Sequence[StepSummary]) -> tuple[Trial, ...]:
@@ -164,9 +174,39 @@ def united(step: int, target: int, offers: Sequence[tuple[str, Offer]]) -> Offer
     return Offer(step, target, tuple(candidates.values()), tuple(exhausted))
 
 
-def add(candidates: dict[str, Candidate], new: Candidate) -> None:
-    """Add a network, or its axis to the same one of another axis."""
-    same = candidates.get(new.digest)
-    candidates[new.digest] = (
-        new if same is None else replace(same, merged=(*same.merged, *axes_of(new)))
-    )
+def gathered(
+    step: int,
+    target: int,
+    found: Iterable[tuple[str, Solution | Exhausted]],
+    made: Callable[[str, Solution], Candidate],
+) -> Offer:
+    """The offer of all that was found; equal networks of several axes are one candidate."""
+    candidates: dict[str, Candidate] = {}
+    exhausted = []
+    for axis, each in found:
+        if isinstance(each, Exhausted):
+            exhausted.append((axis, each.reason))
+        else:
+            new = made(axis, each)
+            same = candidates.get(new.digest)
+            candidates[new.digest] = (
+                new if same is None else replace(same, merged=(*same.merged, *axes_of(new)))
+            )
+    return Offer(step, target, tuple(candidates.values()), tuple(exhausted))
+
+
+def eligible(trials: Sequence[Trial], steps: Sequence[StepSummary]) -> list[Trial]:
+    """The trials that may be the result.
+
+    Baselines are not that no step offers, nor networks that close ones with more seeds have beaten
+    in each of their steps.
+    """
+    offered = {c.digest for step in steps for c in step.offer.candidates}
+    beaten = {t.candidate.digest for step in steps if step.close for t in step.ranked[1:]}
+    beaten -= {step.winner.digest for step in steps if step.winner}
+    return [
+        trial
+        for trial in trials
+        if trial.candidate.digest not in beaten
+        and (trial.candidate.role != BASELINE or trial.candidate.digest in offered)
+    ]

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from statistics import fmean
 from typing import TYPE_CHECKING
 
+from expand3d.search.fronts import layers
 from expand3d.search.samplers.simplex import Simplex
 from expand3d.search.samplers.space import Space, Verdict
 from expand3d.search.samplers.trained import Trained
@@ -45,26 +46,14 @@ def informative(trained: Sequence[Trained], most: int) -> Sequence[Trained]:
     if len(trained) <= most:
         return trained
     kept: list[int] = []
-    for layer in _layers(trained):
+    prices, gains = [one.price for one in trained], [one.gain for one in trained]
+    for layer in layers(prices, gains):
         kept += _spread(layer, most // 2 - len(kept))
         if len(kept) == most // 2:
             break
     others = sorted(set(range(len(trained))) - set(kept))
     kept += _spread(others, most - len(kept))
     return [trained[place] for place in sorted(kept)]
-
-
-def _layers(trained: Sequence[Trained]) -> Iterator[list[int]]:
-    """Places of the frontier's networks, cheapest first, then of the next frontier's."""
-    left = sorted(range(len(trained)), key=lambda i: (trained[i].price, -trained[i].gain, i))
-    while left:
-        layer: list[int] = []
-        for place in left:
-            if not layer or trained[place].gain > trained[layer[-1]].gain:
-                layer.append(place)
-        yield layer
-        taken = set(layer)
-        left = [place for place in left if place not in taken]
 
 
 def _spread(places: Sequence[int], count: int) -> list[int]:

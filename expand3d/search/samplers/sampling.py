@@ -8,30 +8,29 @@ latency is limited, what arithmetic and a guess allow is measured, once, before 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Self
+from collections.abc import Collection, Iterator, Mapping, Sequence, Sized
+from dataclasses import dataclass
 
-from expand3d.core.errors import ConfigError, nearest
-from expand3d.core.genotype import Genotype, digest
-from expand3d.core.plugins import STRATEGIES
+from expand3d.core.genotype import digest
 from expand3d.core.trial import BASELINE, Candidate, Trial
-from expand3d.cost.price import IN_MACS, Known, Price, Unmeasured, nothing
-from expand3d.networks import get_family
-from expand3d.networks.family import Limits
+from expand3d.cost.price import Unmeasured
 from expand3d.search.expansion.steps import Offer, StepSummary
-from expand3d.search.samplers.latency_guess import SLACK, guesses
-from expand3d.search.samplers.optuna import GENETIC, Model
-from expand3d.search.samplers.simplex import Draw, Simplex, every_axis_costs
-from expand3d.search.samplers.space import RESTRICTED, Order, Space, Verdict
+from expand3d.search.samplers import startup
+from expand3d.search.samplers.none_left import none_left
+from expand3d.search.samplers.optuna import Model
+from expand3d.search.samplers.settings import Settings
+from expand3d.search.samplers.space import Order, Verdict
 from expand3d.search.samplers.trained import Trained
-from expand3d.search.statistics import Metric, estimate, rank
-from expand3d.search.strategy import Ask, Batch, Done, Given, Measure, StrategyBase, answers
+from expand3d.search.statistics import estimate, rank
+from expand3d.search.strategy import (
+    Ask,
+    Batch,
+    Done,
+    Measure,
+    Stop,
+    answers,
+)
 
-#: Random networks before a model has something to learn from: at least, and at most.
-LEAST_STARTUP, STARTUP = 2, 10
-#: The part of all networks, or of what may be spent, that goes to random ones at most.
-STARTUP_SHARE = 3
 #: How often a sampler is asked for one network before a random one takes its place. A Gaussian
 #: process is fitted anew each time.
 ATTEMPTS = {"tpe": 100, "nsga2": 200, "nsga3": 200, "gp": 5}
@@ -39,67 +38,14 @@ ATTEMPTS = {"tpe": 100, "nsga2": 200, "nsga3": 200, "gp": 5}
 BLOCKS = 16
 #: Networks in a row, of those that no model suggests, that may turn out to be too slow.
 TOO_SLOW = 50
-#: The least and the most networks of a generation, and how many generations are aimed at.
-LEAST_POPULATION, MOST_POPULATION, GENERATIONS = 4, 50, 4
 
 
 @dataclass(frozen=True)
-class Sampling(StrategyBase):
+class Sampling(Settings):
     """The strategy: `trials` networks in all from `sampler`, the start of the family first.
 
-    `batch` networks are proposed at once; a later batch knows the results of those before. A grid
-    needs no results and may end before `trials`. No batch follows once the networks' multiply-adds,
-    of one clip each, add up to `spend`. `draw` "shares" proposes a cost and shares of the growth up
-    to it, "factors" each factor by itself, as earlier versions did.
+    A batch knows the results of those before. A grid needs none.
     """
-
-    sampler: str
-    family: str
-    num_classes: int
-    budget: int
-    limits: Limits = field(default_factory=Limits)
-    start: Genotype | None = None
-    metric: Metric = "nll"
-    seed: int = 0
-    trials: int = 30
-    batch: int = 1
-    spend: int | None = None
-    price: Price = IN_MACS
-    draw: Draw = "shares"
-
-    grows: ClassVar[tuple[str, ...]] = ("budget", "trials", "spend")
-
-    @classmethod
-    def configured(cls, given: Given) -> Sampling:
-        config = given.config
-        return cls(
-            draw="shares" if every_axis_costs(given) else "factors",
-            sampler=config.strategy,
-            family=given.start.family,
-            num_classes=given.num_classes,
-            budget=given.budget,
-            limits=given.limits,
-            start=given.start,
-            metric=given.metric,
-            seed=config.seed,
-            trials=config.trials,
-            batch=config.batch,
-            spend=given.spend,
-            price=given.price,
-        )
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any], *, known: Known = nothing) -> Self:
-        return super().from_json({"draw": "factors", **data}, known=known)
-
-    def __post_init__(self) -> None:
-        samplers = STRATEGIES.using("batch")
-        if self.sampler not in samplers:
-            raise ConfigError(f"unknown sampler {self.sampler!r}{nearest(self.sampler, samplers)}")
-        for key in ("trials", "batch"):
-            if getattr(self, key) < 1:
-                raise ConfigError(f"{key} = {getattr(self, key)} must be at least 1")
-        self.base()  # refuses a budget below it
 
     def ask(self, history: Sequence[Trial]) -> Ask:
         """The batch that `history` leaves open, or Done with the reason."""
@@ -119,14 +65,33 @@ class Sampling(StrategyBase):
         trained = [known[base.digest], *finished]
         last = max((candidate.step or 0 for candidate in own.values()), default=0)
         if last and (unfinished := self._unfinished(last, own, known, trained)):
-            return unfinished
+            return self._raced(unfinished, own, mine, known)
         if len(trained) >= self.trials:
-            everything = f"all {self.trials} networks of {self.sampler} are trained"
+            ended = "trained or stopped" if self.rungs else "trained"
+            everything = f"all {self.trials} networks of {self.sampler} are {ended}"
             return Done(f"{everything}; only a larger --trials adds some")
-        if self._spent(trial.candidate for trial in trained):
+        if self.spent(self.race.used(trained)):
             reached = f"{len(trained)} networks of {self.sampler}"
             return Done(f"{reached} have reached the training limit")
-        return self._propose(last + 1, trained, set(known), own.keys())
+        proposed = self._propose(last + 1, trained, set(known), own.keys())
+        if isinstance(proposed, Done):
+            return proposed
+        return self._raced(proposed, own, mine, known)
+
+    def _raced(
+        self,
+        batch: Batch,
+        own: Mapping[str, Candidate],
+        mine: Sequence[Trial],
+        known: Mapping[str, Trial],
+    ) -> Batch | Stop:
+        """The batch, or what is next of it where its networks race: a rung, or who is stopped."""
+        if not self.rungs:
+            return batch
+        step = batch.candidates[0].step
+        begun = (own[digest] for digest in sorted(own) if own[digest].step == step)
+        field = {c.digest: c for c in (*batch.candidates, *begun)}
+        return self.race.ask(tuple(field.values()), mine, known, batch.note)
 
     def _unfinished(
         self,
@@ -146,6 +111,8 @@ class Sampling(StrategyBase):
         begun = {digest: c for digest, c in batch.items() if digest not in known}
         if lacking <= 0 and not begun:
             return None
+        if lacking <= 0 and self.rungs:  # which is asked often in a batch
+            return Batch(tuple(batch[one] for one in sorted(batch)), self._note(before, batch))
         asked = self._propose(step, before, set(known.keys() - batch.keys()), own.keys())
         wanted: list[Candidate] = []
         for candidate in asked.candidates if isinstance(asked, Batch) else ():
@@ -188,18 +155,21 @@ class Sampling(StrategyBase):
         there is one future only.
         """
         base = self.base()
-        self = self._guessed()
+        self = self.guessed()
         known = answers(history)
-        found = {c.digest: c for t in known.values() if (c := t.candidate).role == self.sampler}
+        mine = [trial for trial in known.values() if trial.candidate.role == self.sampler]
+        found = {trial.candidate.digest: trial.candidate for trial in mine}
+        used = base.macs * self.visits + self.race.used(mine)
         sequence = (verdict for verdict in self._sequence(found) if self._fits(verdict))
         while (
             len(found) < self.trials - 1
-            and not self._spent((base, *found.values()))
+            and not self.spent(used)
             and (verdict := next(sequence, None)) is not None
         ):
             candidate = self._candidate(verdict, 1)
-            if candidate.digest != base.digest and candidate.digest not in known:
-                found.setdefault(candidate.digest, candidate)
+            if candidate.digest not in {base.digest, *known, *found}:
+                found[candidate.digest] = candidate
+                used += candidate.macs * self.race.taken(self.batch) // self.batch
         quantity = self.price.quantity
         offers = [Offer(0, base.cost, (base,), quantity=quantity)]
         if found:
@@ -207,52 +177,6 @@ class Sampling(StrategyBase):
             middle = sum(c.cost for c in costs) // len(costs)
             offers.append(Offer(1, middle, tuple(costs), quantity=quantity))
         return (tuple(offers),)
-
-    def limits_text(self) -> str:
-        """One line: the ranges within which networks are proposed, and where the data ends."""
-        dimensions = self._guessed().space.dimensions
-        ranges = ", ".join(
-            f"{d.factor} {d.value(d.low):.4g} to {d.value(d.high):.4g}" for d in dimensions
-        )
-        return (
-            f"{ranges or 'nothing can vary'}; costs up to "
-            f"{self.price.quantity.text(self.budget)}, "
-            f"crops up to {self.limits.crop} pixels, clips up to {self.limits.duration} frames"
-            f"{self.restrictions_text()}"
-        )
-
-    @property
-    def space(self) -> Space | Simplex:
-        """The networks that may be proposed."""
-        start = self.start or get_family(self.family).base
-        price, slack = self.price, 1.0
-        if price.measured:
-            guess = guesses(
-                start,
-                num_classes=self.num_classes,
-                budget=self.budget,
-                limits=self.limits,
-                price=price,
-            )
-            price, slack = replace(price, known=guess), SLACK
-        space = Space(self.family, start, self.num_classes, self.budget, self.limits, price, slack)
-        # A lattice lies at the budget, where a limit of latency may refuse all of it.
-        timed = self.sampler == "grid" and self.price.clock is not None
-        return space if timed or self.draw == "factors" else Simplex(space)
-
-    @property
-    def population(self) -> int:
-        """Networks of a generation, for the samplers that breed."""
-        return max(LEAST_POPULATION, min(MOST_POPULATION, self.trials // GENERATIONS))
-
-    def _guessed(self) -> Sampling:
-        """The same, for a look ahead that measures nothing."""
-        start = self.base().plan
-        return replace(self, price=self.price.guessed(start))
-
-    def _spent(self, candidates: Iterable[Candidate], part: int = 1) -> bool:
-        """True where training these has used up the limit, or one of so many parts of it."""
-        return self.spend is not None and part * sum(c.macs for c in candidates) >= self.spend
 
     def _exact(self, verdict: Verdict) -> Verdict:
         """The verdict by what was measured, where the space could only guess what is legal."""
@@ -295,9 +219,12 @@ class Sampling(StrategyBase):
                 break
         if not found:
             return Done(self._blocked(own))
-        first = len(trained) + 1
-        numbers = f"{first}" if size == 1 else f"{first} to {first + len(found) - 1}"
-        return Batch(tuple(found), f"{self.sampler}: network {numbers} of {self.trials}")
+        return Batch(tuple(found), self._note(trained, found))
+
+    def _note(self, before: Sized, batch: Sized) -> str:
+        first, last = len(before) + 1, len(before) + len(batch)
+        numbers = f"{first}" if first == last else f"{first} to {last}"
+        return f"{self.sampler}: network {numbers} of {self.trials}"
 
     def _verdicts(
         self, step: int, trained: Sequence[Trial], taken: Collection[str], own: Collection[str]
@@ -359,17 +286,9 @@ class Sampling(StrategyBase):
         return "qmc" if self.sampler == "qmc" else "random"
 
     def _started(self, trained: Sequence[Trial], scored: int) -> bool:
-        """True where enough of the trained networks have a score for the sampler to be asked.
-
-        A training limit may end the search long before `trials`, so that a part of it counts as
-        the same part of them does. What is spent only grows: once asked, a sampler stays asked.
-        """
-        if self.sampler in GENETIC:
-            return scored >= self.population
-        if scored >= min(STARTUP, max(LEAST_STARTUP, self.trials // STARTUP_SHARE)):
-            return True
-        used = self._spent((trial.candidate for trial in trained), STARTUP_SHARE)
-        return used and scored >= LEAST_STARTUP
+        """True where enough of the trained networks have a score for the sampler to be asked."""
+        used = self.spent(self.race.used(trained), startup.STARTUP_SHARE)
+        return startup.started(self.sampler, scored, trials=self.to_the_end, used=used)
 
     def _blocked(self, own: Collection[str]) -> str:
         """The reason why nothing is left to propose."""
@@ -377,17 +296,7 @@ class Sampling(StrategyBase):
         if self.sampler == "grid":
             allowed = " that are allowed" if self.limits.restrictions else ""
             return f"all {len(self._grid(own))} networks of the grid{allowed} are trained{slow}"
-        refused = self.space.refused(self._order, self.seed, blocks=BLOCKS)
-        known = sum(1 for _ in self.space.legal(self._order, self.seed, blocks=BLOCKS))
-        over = [(name, count) for name, count in refused.most_common() if name != RESTRICTED]
-        reasons = [f"{count:,} exceed the limit of {name}" for name, count in over]
-        if example := self.space.refusal(self._order, self.seed, blocks=BLOCKS):
-            count = f"{refused[RESTRICTED]:,}" if refused[RESTRICTED] else "some"
-            reasons.append(f"{count} are refused (such as: {example})")
-        return (
-            f"no new network among {refused.total() + known:,} points: "
-            f"{', '.join([*reasons, f'{known:,} are known{slow}'])}"
-        )
+        return none_left(self.space, self._order, self.seed, blocks=BLOCKS, slow=slow)
 
 
 def _step(trial: Trial) -> int:

@@ -33,18 +33,22 @@ MODELS = ("tpe", "nsga2", "nsga3", "gp")
 SAMPLERS = (*MODELS, "qmc", "random")
 #: Networks that are drawn at random before a model is asked.
 STARTUP = 6
-#: Networks of a generation.
-POPULATION = 8
+#: Networks of a generation that is bred, and of one where a quarter of them reach the end.
+POPULATION, RACED_POPULATION = 8, 4
 
 
 @dataclass(frozen=True, eq=False)
 class RowSampling:
-    """A sampler over the rows of a table, the base first; `batch` networks are proposed at once."""
+    """A sampler over the rows of a table, the base first; `batch` networks are proposed at once.
+
+    Where the networks of a batch race, a model is told of those that were trained to their end.
+    """
 
     table: Table
     sampler: str
     seed: int
     batch: int = 1
+    races: bool = False
 
     def ask(self, history: Sequence[Trial]) -> Ask:
         """The next networks, or Done where all rows are trained."""
@@ -82,9 +86,11 @@ class RowSampling:
         networks = [
             Trained(t.candidate.genotype, t.candidate.cost, estimate(t).gain("nll"))
             for t in history
+            if t.state == "complete"
         ]
         seed = int(digest(self.seed, len(history))[:8], 16)
-        return Model(self.sampler, self._space, networks, seed=seed, population=POPULATION)
+        bred = RACED_POPULATION if self.races else POPULATION
+        return Model(self.sampler, self._space, networks, seed=seed, population=bred)
 
     @cached_property
     def _rows(self) -> list[Candidate]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from expand3d.search.expansion.expansion import Expansion
 from expand3d.search.expansion.race import SEEDS, Race
 from expand3d.search.strategy import Batch, Stop, drive
 from expand3d.study.config import StudyConfig
+from tests.helpers.made_races import MadeRecord
 
 RUNGS = (125, 250, 500)
 CLIPS = 60
@@ -24,67 +26,16 @@ CLIPS = 60
 GAINS = {"gamma_w": 0.5, "gamma_t": 0.1, "gamma_b": 0.1, "gamma_s": 0.0}
 
 
-@dataclass
-class MadeRecord:
-    """A record whose trainings are made: the loss of each clip by network, seed and visits."""
-
-    spread: float = 0.001
-    trials: list[Trial] = field(default_factory=list)
-
-    def training(self, candidate: Candidate, visits: int | None) -> Training:
-        rng = np.random.default_rng(int(candidate.digest[:8], 16))
-        seed = rng.normal(0, self.spread)
-        rng = np.random.default_rng(7)  # the clips are the same for everybody
-        hard = rng.uniform(0, 1, CLIPS)
-        loss = 3 - GAINS.get(candidate.axis or "", 0.0) - 0.1 * (candidate.step or 0) + seed
-        scores = tuple(
-            ClipScore(f"clip{n:02d}", n % 4, 0, float(loss + hard[n])) for n in range(CLIPS)
-        )
-        done = visits or 1000
-        return Training("ok", None, scores, done, 3 * done * candidate.macs, 0.0, 0)
-
-    def _put(self, candidate: Candidate, visits: int | None) -> None:
-        at = next((n for n, t in enumerate(self.trials) if t.candidate == candidate), None)
-        if at is None:
-            at = len(self.trials)
-            self.trials.append(Trial(at, "running", candidate, {"macs": candidate.macs}))
-        trial = self.trials[at]
-        assert trial.state == "running"
-        key = TrainingKey(0, candidate.repeat or 0).until(visits)
-        runs = {**trial.trainings, key: self.training(candidate, visits)}
-        self.trials[at] = replace(
-            trial,
-            trainings=runs,
-            state="running" if visits else "complete",
-            reached=visits or trial.reached,
-        )
-
-    def answer(self, candidates: Sequence[Candidate]) -> None:
-        for candidate in candidates:
-            self._put(candidate, None)
-
-    def advance(self, candidates: Sequence[Candidate], visits: int) -> None:
-        for candidate in candidates:
-            self._put(candidate, visits)
-
-    def stop(self, candidates: Sequence[Candidate], reason: str) -> None:
-        digests = {candidate.digest for candidate in candidates}
-        self.trials = [
-            replace(trial, state="stopped", reason=reason)
-            if trial.candidate.digest in digests
-            else trial
-            for trial in self.trials
-        ]
-
-    def run(self, strategy: Expansion, watch: Callable[[Batch], None] = lambda _: None) -> None:
-        drive(
-            strategy,
-            lambda: self.trials,
-            self.answer,
-            watch,
-            advance=self.advance,
-            stop=self.stop,
-        )
+def made(candidate: Candidate, visits: int | None, *, spread: float = 0.001) -> Training:
+    """The loss of each clip by network, seed and visits."""
+    rng = np.random.default_rng(int(candidate.digest[:8], 16))
+    seed = rng.normal(0, spread)
+    rng = np.random.default_rng(7)  # the clips are the same for everybody
+    hard = rng.uniform(0, 1, CLIPS)
+    loss = 3 - GAINS.get(candidate.axis or "", 0.0) - 0.1 * (candidate.step or 0) + seed
+    scores = tuple(ClipScore(f"clip{n:02d}", n % 4, 0, float(loss + hard[n])) for n in range(CLIPS))
+    done = visits or 1000
+    return Training("ok", None, scores, done, 3 * done * candidate.macs, 0.0, 0)
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +45,7 @@ def strategy() -> Expansion:
 
 @pytest.fixture(scope="module")
 def raced(strategy: Expansion) -> MadeRecord:
-    record = MadeRecord()
+    record = MadeRecord(made)
     record.run(strategy)
     return record
 
@@ -106,7 +57,7 @@ def spent(record: MadeRecord) -> int:
 def test_the_winner_is_that_of_whole_trainings_for_less(
     strategy: Expansion, raced: MadeRecord
 ) -> None:
-    whole = MadeRecord()
+    whole = MadeRecord(made)
     whole.run(replace(strategy, rungs=()))
     won, winner = strategy.result(raced.trials), replace(strategy, rungs=()).result(whole.trials)
     assert won is not None and winner is not None
@@ -133,7 +84,7 @@ def test_each_step_trains_its_winner_to_the_end_and_says_who_was_stopped_when(
 def test_a_step_says_what_it_took_and_what_whole_trainings_would_have(
     strategy: Expansion, raced: MadeRecord
 ) -> None:
-    whole = MadeRecord()
+    whole = MadeRecord(made)
     whole.run(replace(strategy, rungs=()))
     there = replace(strategy, rungs=()).steps(whole.trials)
     for step, plain in zip(strategy.steps(raced.trials)[1:], there[1:], strict=True):
@@ -154,14 +105,14 @@ def test_the_base_shows_the_spread_between_seeds_which_are_no_networks(
     base = strategy.base()
     found = Race(RUNGS, "nll").spread(base, {t.candidate.digest: t for t in raced.trials}, 250)
     losses = [
-        np.mean([score.nll for score in raced.training(c, 250).scores])
+        np.mean([score.nll for score in made(c, 250).scores])
         for c in (base, *Race(RUNGS, "nll").seeds(base))
     ]
     assert found == (pytest.approx(np.std(losses, ddof=1)), SEEDS - 1)
 
 
 def test_nobody_is_stopped_where_seeds_move_scores_as_much_as_axes_do(strategy: Expansion) -> None:
-    record = MadeRecord(spread=0.5)
+    record = MadeRecord(partial(made, spread=0.5))
     record.run(strategy)
     networks = [t for t in record.trials if t.candidate.repeat is None]
     assert {t.state for t in networks} == {"complete"}
@@ -175,7 +126,7 @@ def test_a_killed_race_goes_on_as_it_was(strategy: Expansion, raced: MadeRecord)
         pass
 
     for looks in (1, 3, 5, 8):
-        record, left = MadeRecord(), looks
+        record, left = MadeRecord(made), looks
 
         def kill(batch: Any) -> None:
             nonlocal left
@@ -196,7 +147,7 @@ def test_a_killed_race_goes_on_as_it_was(strategy: Expansion, raced: MadeRecord)
 
 
 def test_of_those_to_be_stopped_some_may_be_already(strategy: Expansion, raced: MadeRecord) -> None:
-    record = MadeRecord()
+    record = MadeRecord(made)
     stops: list[Stop] = []
 
     def stop(candidates: Sequence[Candidate], reason: str) -> None:
@@ -209,7 +160,7 @@ def test_of_those_to_be_stopped_some_may_be_already(strategy: Expansion, raced: 
 
 
 def test_a_network_that_fails_has_lost(strategy: Expansion) -> None:
-    record = MadeRecord()
+    record = MadeRecord(made)
 
     def advance(candidates: Sequence[Candidate], visits: int) -> None:
         record.advance([c for c in candidates if c.axis != "gamma_w"], visits)
@@ -256,7 +207,9 @@ def _digests(record: MadeRecord) -> set[str]:
         ({"rungs": [125]}, "rungs = .* does nothing without race = true"),
         ({"race": True, "rungs": [1000]}, "rungs = 1000 must be below the recipe's 1000 visits"),
         ({"race": True, "beam": 2}, "beam = 2 expands more than the best"),
-        ({"race": True, "strategy": "tpe"}, "race = True does nothing with strategy = 'tpe'"),
+        ({"race": True, "strategy": "tpe", "batch": 1}, "batch = 1 there are no others"),
+        ({"rungs": [125], "strategy": "tpe"}, "rungs = .* does nothing without race = true"),
+        ({"race": True, "strategy": "tabulate"}, "leave it out, or choose 'expand', which uses it"),
         (
             {"race": True, "recipe": {"epochs": 3}},
             "race = true cuts a training of recipe.clip_visits into rungs",
