@@ -18,6 +18,7 @@ from expand3d.core.process import environment
 from expand3d.core.trial import BASELINE, Candidate, Trial
 from expand3d.networks import get_family
 from expand3d.report.frontier import Point, hypervolume
+from expand3d.search.expansion import compound
 from expand3d.search.samplers import sampling as samplers
 from expand3d.search.samplers import simplex, space
 from expand3d.search.samplers.sampling import Sampling
@@ -52,7 +53,8 @@ def digests(trials: tuple[Trial, ...] | list[Trial]) -> list[str]:
 def forget() -> None:
     """Take away what is remembered within a process, as a new process would."""
     of_factors = (space._legal, space._near_misses, space._grids, space._dimensions)
-    for remembered in (*of_factors, simplex._at, simplex._block, simplex._grids):
+    of_shares = (simplex._at, simplex._block, simplex._grids, compound._cost, compound._settings)
+    for remembered in (*of_factors, *of_shares):
         remembered.cache_clear()
 
 
