@@ -64,10 +64,12 @@ def _without_values() -> AbstractContextManager[Any]:
     """
     import torch
     from torch import Tensor
+    from torch.nn import init
     from torch.overrides import TorchFunctionMode
 
     layouts = {torch.conv2d: torch.channels_last, torch.conv3d: torch.channels_last_3d}
     fills = {Tensor.normal_, Tensor.uniform_, Tensor.fill_, Tensor.zero_, Tensor.lerp_, Tensor.add_}
+    draws = {init.normal_, init.uniform_, init.kaiming_uniform_}
     each = {Tensor.mul, Tensor.div, Tensor.add, Tensor.sub, Tensor.rsqrt, torch.rsqrt}
     each |= {Tensor.__rmul__, Tensor.__rsub__, Tensor.__rtruediv__, Tensor.__radd__}
 
@@ -77,6 +79,8 @@ def _without_values() -> AbstractContextManager[Any]:
         ) -> Any:
             if func in fills:
                 return args[0]
+            if func in draws:
+                return kwargs["tensor"]
             if func in each and not torch.is_grad_enabled() and not kwargs and _alike(args):
                 return torch.empty_like(args[0])
             out = func(*args, **(kwargs or {}))

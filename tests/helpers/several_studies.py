@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -73,6 +74,7 @@ def _trial(number: int, network: Made) -> Trial:
     return Trial(number, state, candidate, {}, {TrainingKey(): run}, None if ok else "diverged")  # type: ignore[arg-type]
 
 
+@functools.cache
 def searched(
     name: str, *, budget: str = "0.1GFLOPs", clips: int = 300, scores: int = 3, **keys: Any
 ) -> StudyView:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import random
 from pathlib import Path
@@ -56,6 +57,7 @@ def strategy_of(budget: str, *, seed: int = 3) -> Expansion:
     return Expansion("x3d", len(CLASSES), macs, Limits(crop=240, duration=90), seed=seed)
 
 
+@functools.cache
 def expanded(
     budget: str = "0.3GFLOPs", *, name: str = "ut-interaction", clips: int = 300, seed: int = 3
 ) -> StudyView:

@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +29,8 @@ class ArrayStore:
     class_names: Sequence[str] = ("dark", "bright")
     every: int = 1
 
-    @property
-    def identities(self) -> Sequence[str]:
+    @cached_property
+    def identities(self) -> Sequence[str]:  # a training asks for them at each checkpoint
         return [hashlib.sha256(clip.tobytes()).hexdigest() for clip in self.clips]
 
     def __len__(self) -> int:
@@ -39,6 +40,7 @@ class ArrayStore:
         return self.clips[index]
 
 
+@cache
 def make_store(count: int = 24, *, side: int = 40, frames: int = 10) -> ArrayStore:
     """Noise whose mean brightness is the class: learnable, whatever the view."""
     rng = np.random.default_rng(7)

@@ -62,14 +62,14 @@ def check(plan: X3DPlan) -> None:
 
 
 def test_equal_operator_by_operator_on_random_networks() -> None:
-    for seed in range(10):
+    for seed in range(4):
         check(random_plan(seed))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("block", range(10))
-def test_equal_operator_by_operator_on_540_random_networks(block: int) -> None:
-    for seed in range(10 + 54 * block, 64 + 54 * block):
+def test_equal_operator_by_operator_on_546_random_networks(block: int) -> None:
+    for seed in range(4, 550)[block::10]:
         check(random_plan(seed))
 
 

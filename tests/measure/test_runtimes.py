@@ -18,7 +18,7 @@ from expand3d.measure.runtimes import is_shipped, refuse_absent
 from expand3d.networks import get_family
 
 X3D = get_family("x3d")
-TINY = X3D.resolve(X3D.base.replace(gamma_s=32 / 112, gamma_w=0.34), num_classes=3)
+TINY = X3D.resolve(X3D.base.replace(gamma_s=32 / 112, gamma_w=0.34, gamma_d=0.2), num_classes=3)
 
 
 @pytest.mark.parametrize("runtime", [name for name in RUNTIMES if is_shipped(name)])

@@ -10,16 +10,12 @@ import pytest
 
 from expand3d.core.errors import ConfigError
 from expand3d.report.tabular.blackbox import OBJECTIVES, blackbox, networks
-from expand3d.report.tabular.write import write_table
 from expand3d.search.tabular.table import Table, read_table
-from tests.helpers.made_table import made_record
 
 
 @pytest.fixture(scope="module")
-def table(tmp_path_factory: pytest.TempPathFactory) -> Table:
-    root = tmp_path_factory.mktemp("made")
-    write_table(made_record(root), root / "table")
-    return read_table(root / "table")
+def table(made_table: Path) -> Table:
+    return read_table(made_table)
 
 
 def test_without_syne_tune_one_line_says_how_to_get_it(

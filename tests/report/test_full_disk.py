@@ -35,7 +35,10 @@ def _published(out: Path) -> list[Path]:
     return write_published(load_published(["c3d"]), out)
 
 
-@pytest.mark.parametrize("write", [_study, _compared, _published])
+@pytest.mark.parametrize(
+    "write",
+    [_study, *(pytest.param(each, marks=pytest.mark.slow) for each in (_compared, _published))],
+)
 def test_a_full_disk_leaves_no_cut_file(write: Write, tmp_path: Path, full_disk: FullDisk) -> None:
     old = write(tmp_path / "old")
     before = {path: path.read_bytes() for path in old}

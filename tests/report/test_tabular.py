@@ -23,14 +23,12 @@ from expand3d.search.tabular.contest import Entrant, Repetition, run
 from expand3d.search.tabular.table import Table, read_table
 from expand3d.study.config import NamedConfig
 from expand3d.study.record import Record
-from tests.helpers.made_table import BUDGET, CLIPS, VISITS, made_record
+from tests.helpers.made_table import BUDGET, CLIPS, VISITS
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("made")
-    write_table(made_record(root), root / "table")
-    return root / "table"
+def folder(made_table: Path) -> Path:
+    return made_table
 
 
 @pytest.fixture(scope="module")

@@ -19,6 +19,7 @@ from expand3d.core.process import environment
 from expand3d.core.trial import BASELINE, Candidate, Trial
 from expand3d.networks import get_family
 from expand3d.report.frontier import Point, hypervolume
+from expand3d.search.expansion import compound
 from expand3d.search.samplers import sampling as samplers
 from expand3d.search.samplers import simplex, space
 from expand3d.search.samplers.sampling import Sampling
@@ -55,7 +56,8 @@ def digests(trials: tuple[Trial, ...] | list[Trial]) -> list[str]:
 def forget() -> None:
     """Take away what is remembered within a process, as a new process would."""
     of_factors = (space._legal, space._near_misses, space._grids, space._dimensions)
-    for remembered in (*of_factors, simplex._at, simplex._block, simplex._grids):
+    of_shares = (simplex._at, simplex._block, simplex._grids, compound._cost, compound._settings)
+    for remembered in (*of_factors, *of_shares):
         remembered.cache_clear()
 
 
@@ -297,10 +299,11 @@ def test_a_sampler_that_only_repeats_itself_gives_way_to_random_networks(
         return trial, self._space.judge(X3D.base)
 
     monkeypatch.setattr(Model, "suggest", stubborn)
+    monkeypatch.setitem(samplers.ATTEMPTS, "nsga2", 20)
     history = expand_all(make("nsga2", trials=6), scored)
     assert len(history) == 6
     # Four random networks come first; then two are asked for, each as often as is allowed.
-    assert len(asked) == 2 * samplers.ATTEMPTS["nsga2"]
+    assert len(asked) == 2 * 20
 
 
 @pytest.mark.parametrize("name", ["nsga2", "nsga3"])

@@ -202,6 +202,22 @@ def test_a_search_that_finds_nothing_says_why(name: str) -> None:
         assert "it is larger than X2D" in ended.reason
 
 
+def test_what_grows_from_one_network_is_judged_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hundreds of points grow from the base, which has about a thousand settings of an axis."""
+    asked: list[Plan] = []
+    refusal = Limits.refusal
+
+    def counted(self: Limits, plan: Plan) -> str | None:
+        asked.append(plan)
+        return refusal(self, plan)
+
+    monkeypatch.setattr(Limits, "refusal", counted)
+    limits = dataclasses.replace(LIMITS, restrictions=(ONLY_THE_BASE,))
+    strategy = Sampling("random", "x3d", 6, SMALL + 1, limits, trials=14)
+    assert len(expand_all(strategy, scored)) == 1
+    assert 300 < len(asked) < 10_000
+
+
 def test_a_base_that_is_refused_is_said_at_once() -> None:
     for name in ("expand", "random"):
         with pytest.raises(ConfigError, match="refuse the base network: no network is good"):

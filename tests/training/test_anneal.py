@@ -40,48 +40,60 @@ def bits(training: Training, folder: Path) -> tuple[Any, ...]:
 def test_a_test_on_the_way_is_that_of_a_training_which_ends_there(
     anneal: str, tmp_path: Path
 ) -> None:
-    for rung in (40, 80):
-        way = run(tmp_path / "way", anneal=anneal, until=rung)
+    for rung in (24, 40):
+        way = run(tmp_path / "way", anneal=anneal, visits=80, until=rung)
         whole = run(tmp_path / f"{rung}", anneal=anneal, visits=rung)
         assert bits(way, tmp_path / "way") == bits(whole, tmp_path / f"{rung}")
         assert way.clip_visits == whole.clip_visits == rung
-    end = bits(run(tmp_path / "way", anneal=anneal), tmp_path / "way")
-    assert end == bits(run(tmp_path / "whole", anneal=anneal), tmp_path / "whole")
+    end = bits(run(tmp_path / "way", anneal=anneal, visits=80), tmp_path / "way")
+    whole = run(tmp_path / "whole", anneal=anneal, visits=80)
+    assert end == bits(whole, tmp_path / "whole")
 
 
-@pytest.mark.parametrize("anneal", KINDS)
+@pytest.fixture(scope="module", params=KINDS)
+def uninterrupted(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[str, tuple[Any, ...], int]:
+    """Two rungs: the kind, their weights and scores, and what was spent."""
+    folder = tmp_path_factory.mktemp("whole")
+    run(folder, anneal=request.param, until=24)
+    whole = run(folder, anneal=request.param, until=40)
+    return request.param, bits(whole, folder), whole.training_macs
+
+
 def test_stopped_in_a_test_on_the_way_it_trains_on_from_its_own_weights(
-    anneal: str, tmp_path: Path
+    uninterrupted: tuple[str, tuple[Any, ...], int], tmp_path: Path
 ) -> None:
     """Those that are tested, averaged or cooled down, are not those that go on."""
-    run(tmp_path / "whole", anneal=anneal, until=24)
-    whole = bits(run(tmp_path / "whole", anneal=anneal, until=40), tmp_path / "whole")
+    anneal, expected, _ = uninterrupted
     seen: list[Progress] = []
     with pytest.raises(Interrupted):
         run(
-            tmp_path / "cut",
+            tmp_path,
             anneal=anneal,
             until=24,
             on_progress=seen.append,
             stop=lambda: bool(seen) and seen[-1].phase == "test",
         )
-    run(tmp_path / "cut", anneal=anneal, until=24)
-    assert bits(run(tmp_path / "cut", anneal=anneal, until=40), tmp_path / "cut") == whole
+    run(tmp_path, anneal=anneal, until=24)
+    assert bits(run(tmp_path, anneal=anneal, until=40), tmp_path) == expected
 
 
-@pytest.mark.parametrize("anneal", KINDS)
-def test_stopped_anywhere_it_goes_on_to_the_same_bits(anneal: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "stop", [1, 3, *(pytest.param(stop, marks=pytest.mark.slow) for stop in (0, 2))]
+)
+def test_stopped_anywhere_it_goes_on_to_the_same_bits(
+    uninterrupted: tuple[str, tuple[Any, ...], int], stop: int, tmp_path: Path
+) -> None:
     """5 steps to the second rung, of which a branch takes the last; then tests."""
-    run(tmp_path / "whole", anneal=anneal, until=24)
-    whole = run(tmp_path / "whole", anneal=anneal, until=40)
-    for stop in range(4):
-        folder, asked = tmp_path / f"{stop}", iter(range(stop))
-        run(folder, anneal=anneal, until=24)
-        with pytest.raises(Interrupted):
-            run(folder, anneal=anneal, until=40, stop=lambda: next(asked, None) is None)  # noqa: B023
-        cut = run(folder, anneal=anneal, until=40)
-        assert bits(cut, folder) == bits(whole, tmp_path / "whole")
-        assert cut.training_macs == whole.training_macs
+    anneal, expected, macs = uninterrupted
+    asked = iter(range(stop))
+    run(tmp_path, anneal=anneal, until=24)
+    with pytest.raises(Interrupted):
+        run(tmp_path, anneal=anneal, until=40, stop=lambda: next(asked, None) is None)
+    cut = run(tmp_path, anneal=anneal, until=40)
+    assert bits(cut, tmp_path) == expected
+    assert cut.training_macs == macs
 
 
 def test_branches_are_thrown_away_and_paid_for(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from expand3d.core.errors import FactorError
@@ -67,10 +68,7 @@ class LayeredFamily(Family):
 
     def cost(self, plan: Plan, *, crop: int | None = None) -> Cost:
         """Arithmetic cost of one clip, from the layers' shapes; no torch."""
-        inputs = _shapes(dataclasses.replace(plan, crop=crop) if crop else plan)
-        layers = self.layers(plan)
-        clip = inputs if isinstance(layers, Several) else inputs[0]
-        return Cost(tuple(operators(layers, clip)))
+        return _cost(self, plan, crop)
 
     def grow(self, axis: str, genotype: Genotype, limits: Limits) -> Iterator[Genotype]:
         return gammas.grow(self.factors, axis, genotype, limits)
@@ -89,6 +87,15 @@ class LayeredFamily(Family):
 
         clips = tuple(zip(_shapes(old), _shapes(new), strict=True))
         follow(self.layers(old), self.layers(new), clips, into)
+
+
+@lru_cache(maxsize=64)
+def _cost(family: LayeredFamily, plan: Plan, crop: int | None) -> Cost:
+    """`LayeredFamily.cost`, remembered: who resolves a plan, which counts it, asks for it next."""
+    inputs = _shapes(dataclasses.replace(plan, crop=crop) if crop else plan)
+    layers = family.layers(plan)
+    clip = inputs if isinstance(layers, Several) else inputs[0]
+    return Cost(tuple(operators(layers, clip)))
 
 
 def require_classes(count: int) -> None:

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -57,11 +58,7 @@ def remapped(old: Plan, state: State, new: Plan, *, classifier: bool = True) -> 
     if old.family != new.family:
         raise WeightsError(f"weights of {old.family} cannot start a network of {new.family}")
     family = get_family(new.family)
-    with torch.device("meta"):
-        wanted = {
-            name: tuple(value.shape) for name, value in family.build(old).state_dict().items()
-        }
-    refuse([], state, wanted)
+    refuse([], state, _shapes(old))
     channels = Channels(family.name)
     family.follow(old, new, channels)
     fresh = family.build(new).state_dict()
@@ -80,11 +77,19 @@ def remapped(old: Plan, state: State, new: Plan, *, classifier: bool = True) -> 
         for name, value in fresh.items()
     }
     for entry in channels.entries:
-        found[entry.name] = _tensor(entry, state[entry.name], fresh[entry.name], kept)
-        is_new[entry.name] = _new(entry, state[entry.name], fresh[entry.name], kept)
+        begun = _tensor(entry, state[entry.name], fresh[entry.name], kept)
+        found[entry.name], is_new[entry.name] = begun
     forgotten = fresh.keys() ^ found.keys()
     assert not forgotten, f"{family.name}.follow says nothing of {sorted(forgotten)}"
     return Remapped({name: found[name] for name in fresh}, is_new)
+
+
+@lru_cache(maxsize=64)
+def _shapes(plan: Plan) -> dict[str, tuple[int, ...]]:
+    """The shape of each tensor of a network; many grow from one."""
+    with torch.device("meta"):
+        state = get_family(plan.family).build(plan).state_dict()
+    return {name: tuple(value.shape) for name, value in state.items()}
 
 
 def _within(name: str, modules: list[str]) -> bool:
@@ -104,9 +109,15 @@ class _Kept:
         self._classifier = classifier
         self._importance = _importance(writers, state)
         self._found: dict[Group, Tensor] = {}
+        self._places: dict[Space, Tensor] = {}
 
     def of(self, space: Space) -> Tensor:
         """The old place of each new channel of `space`."""
+        if space not in self._places:
+            self._places[space] = self._look(space)
+        return self._places[space]
+
+    def _look(self, space: Space) -> Tensor:
         places, start = [], 0
         for part in space:
             group = self._of(part.group.root)
@@ -145,35 +156,25 @@ def _importance(writers: list[Writer], state: State) -> dict[Group, Tensor]:
     return found
 
 
-def _tensor(entry: Entry, old: Tensor, fresh: Tensor, kept: _Kept) -> Tensor:
-    """The new network's tensor: the old numbers, zeros where an old row reads a new column."""
+def _tensor(entry: Entry, old: Tensor, fresh: Tensor, kept: _Kept) -> tuple[Tensor, Tensor]:
+    """The new network's tensor, and for each of its numbers whether no old weight has trained it.
+
+    The old numbers, and zeros where an old row reads a new column.
+    """
     rows = kept.of(entry.writes)
-    found, was = fresh.to(old.dtype), rows >= 0
+    found, is_new = fresh.to(old.dtype), torch.ones(fresh.shape, dtype=torch.bool)
+    was = rows >= 0
     known = old[rows[was]]
+    noise = torch.zeros_like(known, dtype=torch.bool)
     if entry.untouched:
         known[:, :, list(entry.untouched)] = 0
+        noise[:, :, list(entry.untouched)] = True
     if entry.reads is not None:
         columns = kept.of(entry.reads)
         there = columns >= 0
-        read = torch.zeros_like(found[was])
+        read, unknown = torch.zeros_like(found[was]), torch.ones_like(is_new[was])
         read[:, there] = known[:, columns[there]]
-        known = read
-    found[was] = known
-    return found
-
-
-def _new(entry: Entry, old: Tensor, fresh: Tensor, kept: _Kept) -> Tensor:
-    """True for the numbers of the new network's tensor that no old weight has trained."""
-    found, rows = torch.ones(fresh.shape, dtype=torch.bool), kept.of(entry.writes)
-    was = rows >= 0
-    known = torch.zeros_like(old[rows[was]], dtype=torch.bool)
-    if entry.untouched:
-        known[:, :, list(entry.untouched)] = True
-    if entry.reads is not None:
-        columns = kept.of(entry.reads)
-        there = columns >= 0
-        read = torch.ones_like(found[was])
-        read[:, there] = known[:, columns[there]]
-        known = read
-    found[was] = known
-    return found
+        unknown[:, there] = noise[:, columns[there]]
+        known, noise = read, unknown
+    found[was], is_new[was] = known, noise
+    return found, is_new

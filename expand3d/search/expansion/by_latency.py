@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 
-from expand3d.core.genotype import Plan
+from expand3d.core.genotype import Genotype, Plan
 from expand3d.cost.price import Price
 from expand3d.networks import activations
 
@@ -22,23 +23,33 @@ NEAR = 1.05
 
 
 def around(
-    plans: Sequence[Plan], now: Plan, *, target: int, ceiling: int | None, price: Price
+    settings: Sequence[Genotype],
+    now: Plan,
+    *,
+    resolve: Callable[[Genotype], Plan],
+    target: int,
+    ceiling: int | None,
+    price: Price,
 ) -> tuple[int, int]:
     """Numbers of the slowest known setting below `target` nanoseconds, and of the fastest above.
 
-    `plans` grow ever costlier from `now`; -1 stands for `now` itself, len(plans) for what was not
-    looked at. Unmeasured where the next look needs a measurement.
+    `settings` grow ever costlier from `now`; -1 stands for `now` itself, len(settings) for what
+    was not looked at. Unmeasured where the next look needs a measurement.
     """
-    sizes = [activations(plan) for plan in plans]
-    low, high = -1, len(plans)
+
+    @cache
+    def size(place: int) -> int:  # of hundreds of settings few are looked at
+        return activations(resolve(settings[place]))
+
+    low, high = -1, len(settings)
     points = [(activations(now), price.of(now))]
     for attempt in range(ATTEMPTS):
         if high - low <= 1:
             break
-        place = _guess(points, sizes, target, attempt, low, high)
-        cost = price.of(plans[place])
+        place = _guess(points, size, len(settings), target, attempt, low, high)
+        cost = price.of(resolve(settings[place]))
         low, high = (low, place) if cost >= target else (place, high)
-        points.append((sizes[place], cost))
+        points.append((size(place), cost))
         allowed = ceiling is None or cost <= ceiling
         if allowed and max(cost / target, target / cost) <= NEAR:
             break
@@ -47,14 +58,15 @@ def around(
 
 def _guess(
     points: Sequence[tuple[int, int]],
-    sizes: Sequence[int],
+    size_of: Callable[[int], int],
+    count: int,
     target: int,
     attempt: int,
     low: int,
     high: int,
 ) -> int:
     """The next place to try for the target, strictly between `low` and `high`."""
-    if high < len(sizes) and attempt % 3 == 2:  # guesses may creep up from one side
+    if high < count and attempt % 3 == 2:  # guesses may creep up from one side
         return (low + high) // 2
     below = max((p for p in points if p[1] < target), default=points[0])
     above = min((p for p in points if p[1] >= target), default=None)
@@ -62,4 +74,4 @@ def _guess(
     if above is not None and above[0] > below[0] and above[1] > below[1]:
         power = math.log(above[0] / below[0]) / math.log(above[1] / below[1])
     size = below[0] * (target / below[1]) ** power
-    return min(high - 1, max(low + 1, bisect_left(sizes, size)))
+    return min(high - 1, max(low + 1, bisect_left(range(count), size, key=size_of)))

@@ -77,31 +77,15 @@ class Reach:
         return self.family.resolve(setting, num_classes=self.num_classes)
 
     def cost(self, setting: Genotype) -> int:
-        return self.price.of(self.plan(setting))
+        return _cost(self, setting)
 
     def away(self, setting: Genotype, aim: float) -> float:
         """The distance of a setting's cost from `aim`, as a logarithm."""
         return abs(math.log(self.cost(setting) / aim))
 
-    def settings(self, axis: str, now: Genotype) -> list[Genotype]:
+    def settings(self, axis: str, now: Genotype) -> Sequence[Genotype]:
         """Ever costlier settings of the axis up to the ceiling; latency is left to the end."""
-        every = self.family.grow(axis, now, self.limits)
-        if self.ceiling is None:
-            return allowed(list(every), self.limits, self.plan)
-        computed = tuple(limit for limit in self.price.also if limit.quantity is not LATENCY)
-        price, ceiling = replace(self.price, also=computed), self.ceiling
-
-        def over(setting: Genotype) -> bool:
-            plan = self.plan(setting)
-            return price.of(plan) > ceiling or price.over(plan) is not None
-
-        looked_at: list[Genotype] = []
-        while more := list(itertools.islice(every, LOOK)):  # an axis may have a thousand
-            looked_at += more
-            if over(more[-1]):
-                break
-        grown = allowed(looked_at, self.limits, self.plan)
-        return grown[: bisect_left(grown, True, key=over)]
+        return _settings(self, axis, now)
 
     def refused(self, axes: Sequence[str], now: Genotype) -> str | None:
         """The reason why some single axis cannot grow further; None where nothing is refused."""
@@ -117,6 +101,35 @@ class Reach:
         above = bisect_left(grown, aim, key=self.cost)
         around = [now, *grown[max(0, above - 1) : above + 1]]
         return min(around, key=lambda setting: self.away(setting, aim))
+
+
+@lru_cache(maxsize=16384)
+def _cost(reach: Reach, setting: Genotype) -> int:
+    """`Reach.cost`, remembered: networks that share their growth otherwise meet on the way."""
+    return reach.price.of(reach.plan(setting))
+
+
+@lru_cache(maxsize=512)
+def _settings(reach: Reach, axis: str, now: Genotype) -> Sequence[Genotype]:
+    """`Reach.settings`, remembered: every network of a sequence grows from the same start."""
+    every = reach.family.grow(axis, now, reach.limits)
+    if reach.ceiling is None:
+        return allowed(list(every), reach.limits, reach.plan)
+    computed = tuple(limit for limit in reach.price.also if limit.quantity is not LATENCY)
+    price, ceiling = replace(reach.price, also=computed), reach.ceiling
+
+    def over(setting: Genotype) -> bool:
+        if reach.cost(setting) > ceiling:
+            return True
+        return bool(computed) and price.over(reach.plan(setting)) is not None
+
+    looked_at: list[Genotype] = []
+    while more := list(itertools.islice(every, LOOK)):  # an axis may have a thousand
+        looked_at += more
+        if over(more[-1]):
+            break
+    grown = allowed(looked_at, reach.limits, reach.plan)
+    return grown[: bisect_left(grown, True, key=over)]
 
 
 def _shared(reach: Reach, axes: tuple[str, ...], genotype: Genotype, target: int) -> Genotype:

@@ -102,9 +102,8 @@ def _solved(
     every = list(family.grow(axis, genotype, limits))
     settings = allowed(every, limits, plan)
     if price.measured:
-        plans = [plan(setting) for setting in settings]
         below, above = timed.around(
-            plans, plan(genotype), target=target, ceiling=ceiling, price=price
+            settings, plan(genotype), resolve=plan, target=target, ceiling=ceiling, price=price
         )
         looked_at = above + 1  # beyond it nothing is known
     else:

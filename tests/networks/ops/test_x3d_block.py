@@ -223,8 +223,9 @@ def test_frozen_batch_norms_train_by_torchs_operators() -> None:
     assert _relative(x.grad, x64.grad) < 1e-5
 
 
+@compiled
 def test_without_the_loops_a_network_gives_the_same_logits(tmp_path: Path) -> None:
-    """In a process of its own, since what is loaded stays."""
+    """Those without in a process of their own, since what is loaded stays."""
     code = (
         "import torch, expand3d\n"
         "from expand3d.networks.ops import compiled as kernels\n"
@@ -234,13 +235,12 @@ def test_without_the_loops_a_network_gives_the_same_logits(tmp_path: Path) -> No
         "x = torch.randn(2, 3, plan.frames, plan.crop, plan.crop)\n"
         "torch.save((kernels.available(), net(x), net.eval()(x)), {!r})\n"
     )
-    found = []
-    for setting in ("on", "off"):
-        path = tmp_path / setting
-        environment = {**os.environ, "EXPAND3D_KERNELS": setting}
-        subprocess.run([sys.executable, "-c", code.format(str(path))], check=True, env=environment)
-        found.append(torch.load(path))
-    assert not found[1][0]
+    here, there = str(tmp_path / "here"), str(tmp_path / "there")
+    exec(code.format(here), {})
+    environment = {**os.environ, "EXPAND3D_KERNELS": "off"}
+    subprocess.run([sys.executable, "-c", code.format(there)], check=True, env=environment)
+    found = [torch.load(path) for path in (here, there)]
+    assert found[0][0] and not found[1][0]
     for ours, plain in zip(found[0][1:], found[1][1:], strict=True):
         assert _relative(ours, plain.detach().double()) < 1e-4
 

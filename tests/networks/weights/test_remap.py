@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
+import functools
 import random
 from collections.abc import Mapping
 
@@ -42,6 +44,8 @@ LARGER: dict[str, dict[str, float]] = {
     "twostream": {"gamma_w": 0.4},
     "x3d": {"gamma_w": 1.45, "gamma_d": 2.2, "gamma_b": 2.25},
 }
+#: Families whose streams are the networks of another.
+TWICE = tuple(name for name in LARGER if name.removesuffix("_twostream") in LARGER.keys() - {name})
 #: What each family that has a base of one frame calls more of them.
 FRAMES = {
     **dict.fromkeys(("c3d", "csn", "r2plus1d", "r3d", "slowonly", "t3d", "x3d"), "gamma_t"),
@@ -70,6 +74,11 @@ def plan_of(family: str, **changes: float) -> Plan:
 
 def trained(plan: Plan, *, seed: int = 0) -> nn.Module:
     """A float64 network without dropout in which no number is as it was initialised."""
+    return copy.deepcopy(_trained(plan, seed))
+
+
+@functools.lru_cache(maxsize=24)
+def _trained(plan: Plan, seed: int) -> nn.Module:
     torch.manual_seed(seed)
     network = get_family(plan.family).build(plan, dropout=0.0)
     with torch.no_grad():
@@ -125,7 +134,12 @@ def test_every_family_is_looked_at() -> None:
 
 
 @pytest.mark.parametrize(
-    ("family", "factor"), [(name, factor) for name, each in LARGER.items() for factor in each]
+    ("family", "factor"),
+    [
+        pytest.param(name, factor, marks=pytest.mark.slow if name in TWICE else ())
+        for name, each in LARGER.items()
+        for factor in each
+    ],
 )
 def test_a_wider_or_deeper_network_computes_the_same(family: str, factor: str) -> None:
     old, new = plan_of(family), plan_of(family, **{factor: LARGER[family][factor]})
@@ -235,7 +249,9 @@ def random_plan(draw_from: random.Random, *, at_least: X3DPlan | None = None) ->
     return dataclasses.replace(at_least, **grown)
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize(
+    "seed", [*range(4), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(4, 8))]
+)
 def test_x3d_of_any_integers(seed: int) -> None:
     chance = random.Random(seed)
     old = random_plan(chance)
@@ -277,7 +293,9 @@ def kill(state: dict[str, Tensor], big: X3DPlan, small: X3DPlan, chance: random.
     state["head.lin5.weight"][dead(big.lin5, small.lin5)] = 0
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize(
+    "seed", [*range(4), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(4, 8))]
+)
 def test_a_smaller_x3d_drops_what_is_dead_wherever_it_stands(seed: int) -> None:
     chance = random.Random(seed)
     small = random_plan(chance)

@@ -141,7 +141,7 @@ def test_a_file_without_weights_says_so(tmp_path: Path) -> None:
 
 
 @CODEBASES
-@pytest.mark.parametrize("preset", ["x3d-s", "x3d-m"])
+@pytest.mark.parametrize("preset", ["x3d-s", pytest.param("x3d-m", marks=pytest.mark.slow)])
 def test_the_published_networks_start_smaller_and_larger_ones(
     theirs: Callable[[State], State], preset: str
 ) -> None:

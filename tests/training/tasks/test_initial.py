@@ -20,9 +20,15 @@ from expand3d.networks.families.x3d import X3DPlan
 from expand3d.networks.weights.initial import Initial, hash_of
 from expand3d.networks.weights.remap import remap
 from expand3d.training.tasks.classify import train
-from tests.helpers.train_toys import ArrayStore
+from tests.helpers.train_toys import ArrayStore, make_recipe
 
 EVEN, ODD = tuple(range(0, 24, 2)), tuple(range(1, 24, 2))
+
+
+@pytest.fixture
+def recipe() -> Recipe:
+    """4 steps."""
+    return make_recipe(clip_visits=32)
 
 
 def trained(
@@ -78,11 +84,11 @@ def test_a_checkpoint_belongs_to_the_weights_that_it_began_with(
     whole = trained(plan, store, recipe, out, initial=one)
     bits = load_file(out)
     for wrong in (None, other):
-        trained(plan, store, recipe, out, initial=one, checkpoint=checkpoint, until=48)
+        trained(plan, store, recipe, out, initial=one, checkpoint=checkpoint, until=16)
         ignored = trained(plan, store, recipe, out, initial=wrong, checkpoint=checkpoint)
         assert any("of another plan" in note for note in ignored.notes)
         checkpoint.unlink()
-    trained(plan, store, recipe, out, initial=one, checkpoint=checkpoint, until=48)
+    trained(plan, store, recipe, out, initial=one, checkpoint=checkpoint, until=16)
     halves = trained(plan, store, recipe, out, initial=one, checkpoint=checkpoint)
     assert halves.scores == whole.scores and not halves.notes
     assert all(torch.equal(value, bits[name]) for name, value in load_file(out).items())
@@ -177,7 +183,7 @@ def test_what_came_learns_by_the_warm_rate_and_what_is_new_by_the_whole(
     bench = dataclasses.replace(a_bench(store, recipe, initial), recipe=slow)
     wide = dataclasses.replace(plan, inners=tuple(inner + 3 for inner in plan.inners))
     outs = []
-    for name, parts in (("whole", (None,)), ("halves", (48, None))):
+    for name, parts in (("whole", (None,)), ("halves", (16, None))):
         out = tmp_path / name
         for until in parts:
             ((_, found),) = evaluate(
