@@ -37,6 +37,15 @@ def shapes(plan: Plan, recipe: Recipe) -> tuple[Plan, ...]:
     return _shapes(plan) if recipe.multigrid else (plan,)
 
 
+def readable(plan: Plan, recipe: Recipe) -> bool:
+    """True where a network can be trained by the recipe, as far as `multigrid` goes."""
+    try:
+        shapes(plan, recipe)
+    except ConfigError:
+        return False
+    return True
+
+
 def macs_of_visits(plan: Plan, visits: Sequence[int]) -> int:
     """Multiply-adds of forward passes over so many clips of each shape, or of whole ones alone."""
     plans = (plan,) if len(visits) == 1 else _shapes(plan)

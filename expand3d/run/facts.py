@@ -16,6 +16,9 @@ from expand3d.search.expansion.race import SEEDS
 from expand3d.search.statistics import NAMES, resolvable_difference
 from expand3d.study.config import StudyConfig
 
+#: The words about trainings by `multigrid`.
+SMALLER = ", smaller clips of fewer frames first (multigrid)"
+
 
 def facts(ready: Prepared) -> tuple[tuple[str, str], ...]:
     """The facts that the run stands on, as pairs of a title and a line."""
@@ -125,7 +128,8 @@ def _training(ready: Prepared) -> str:
     return (
         f"profile {recipe.profile}: {visits:,} clip visits"
         f"{f' x {len(bench.jobs)} trainings' if len(bench.jobs) > 1 else ''} a candidate, "
-        f"batch {recipe.batch}; {bench.device}, {bench.threads} threads"
+        f"batch {recipe.batch}{SMALLER if recipe.multigrid else ''}; "
+        f"{bench.device}, {bench.threads} threads"
         f"{f', the last training {last}' if config.final and last != bench.threads else ''}"
         f"{_rungs(config)}"
     )

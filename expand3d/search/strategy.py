@@ -137,7 +137,8 @@ class Strategy(Protocol):
 class Given:
     """The parts that a strategy is made of: a study's configuration, and what its data allows.
 
-    `spend` is the training limit as multiply-adds of one clip of all networks together.
+    `spend` is the training limit as multiply-adds of one clip of all networks together. `by_shape`
+    are the clip visits of a network in each shape of `multigrid`; () where all clips are whole.
     """
 
     config: StudyConfig
@@ -148,6 +149,7 @@ class Given:
     metric: Metric
     spend: int | None
     price: Price
+    by_shape: tuple[int, ...] = ()
 
 
 class StrategyBase:
@@ -159,6 +161,8 @@ class StrategyBase:
     grows: ClassVar[tuple[str, ...]] = ("budget",)
     #: Fields that are always the same in a study.
     unstored: ClassVar[tuple[str, ...]] = ()
+    #: Fields of later versions, which are not stored where nothing of them is asked for.
+    later: ClassVar[Mapping[str, Any]] = {}
 
     family: str
     num_classes: int
@@ -207,6 +211,7 @@ class StrategyBase:
             item.name: getattr(self, item.name)
             for item in fields(self)  # type: ignore[arg-type]
             if item.name not in self.unstored
+            and (item.name not in self.later or getattr(self, item.name) != self.later[item.name])
         }
         start = self.start.to_json() if self.start else None
         price = self.price.to_json()
@@ -218,7 +223,8 @@ class StrategyBase:
         price = Price.from_json(data["price"], known=known) if "price" in data else IN_MACS
         limits = Limits.from_json(data["limits"])
         start = Genotype.from_json(data["start"]) if data["start"] else None
-        return cls(**{**data, "limits": limits, "start": start, "price": price})
+        values = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
+        return cls(**{**values, "limits": limits, "start": start, "price": price})
 
 
 def answers(history: Sequence[Trial], visits: int | None = None) -> Mapping[str, Trial]:

@@ -35,6 +35,7 @@ from expand3d.study.sections import (
     is_path,
 )
 from expand3d.study.strategy_keys import (
+    refuse_multigrid_in_parts,
     refuse_unused,
     refuse_without_parents,
     refuse_without_race,
@@ -78,6 +79,7 @@ class StudyConfig(Data, Search, Training, Execution):
         refuse_unused(self)
         refuse_without_parents(self)
         refuse_without_race(self)
+        refuse_multigrid_in_parts(self)
         self.race_rungs()
         return self
 

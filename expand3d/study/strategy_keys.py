@@ -67,6 +67,18 @@ def refuse_without_race(config: Any) -> None:
         )
 
 
+def refuse_multigrid_in_parts(config: Any) -> None:
+    """ConfigError where trainings that read smaller clips first would be tested on the way."""
+    if not config.training_recipe().multigrid:
+        return
+    tests = "race = true" if config.race else f"strategy = {config.strategy!r}"
+    if config.race or config.strategy in STRATEGIES.using("draws"):
+        raise ConfigError(
+            f"recipe.multigrid = true trains on smaller clips first, so that a test on the way, as "
+            f"{tests} has them, is not that of a shorter training; leave one of them out"
+        )
+
+
 def without_unused(values: Mapping[str, Any]) -> dict[str, Any]:
     """A recorded configuration without such keys: it may be older than their refusal."""
     dropped = _unused(values.get("strategy", EXPAND))

@@ -94,6 +94,7 @@ def choose_strategy(
             num_classes=len(clips.store.class_names),
             metric=default_metric(benches.scored) if metric == "auto" else metric,
             spend=_spend(config, benches),
+            by_shape=benches.search.by_shape if benches.search.recipe.multigrid else (),
             price=space.price,
         )
     )

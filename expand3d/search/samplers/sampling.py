@@ -19,6 +19,7 @@ from expand3d.core.trial import BASELINE, Candidate, Trial
 from expand3d.cost.price import IN_MACS, Known, Price, Unmeasured, nothing
 from expand3d.networks import get_family
 from expand3d.networks.family import Limits
+from expand3d.networks.multigrid import macs_of_visits
 from expand3d.search.expansion.steps import Offer, StepSummary
 from expand3d.search.samplers.latency_guess import SLACK, guesses
 from expand3d.search.samplers.optuna import GENETIC, Model
@@ -49,8 +50,8 @@ class Sampling(StrategyBase):
 
     `batch` networks are proposed at once; a later batch knows the results of those before. A grid
     needs no results and may end before `trials`. No batch follows once the networks' multiply-adds,
-    of one clip each, add up to `spend`. `draw` "shares" proposes a cost and shares of the growth up
-    to it, "factors" each factor by itself, as earlier versions did.
+    of one clip each (of the mean one, by visits `by_shape`), add up to `spend`. `draw` "shares"
+    proposes a cost and shares of the growth up to it, "factors" each factor, as earlier versions.
     """
 
     sampler: str
@@ -66,7 +67,9 @@ class Sampling(StrategyBase):
     spend: int | None = None
     price: Price = IN_MACS
     draw: Draw = "shares"
+    by_shape: tuple[int, ...] = ()
 
+    later: ClassVar[Mapping[str, Any]] = {"by_shape": ()}
     grows: ClassVar[tuple[str, ...]] = ("budget", "trials", "spend")
 
     @classmethod
@@ -85,6 +88,7 @@ class Sampling(StrategyBase):
             trials=config.trials,
             batch=config.batch,
             spend=given.spend,
+            by_shape=given.by_shape,
             price=given.price,
         )
 
@@ -115,7 +119,8 @@ class Sampling(StrategyBase):
             return Batch((base,), f"the base, {self.price.quantity.text(base.cost)}")
         mine = [trial for trial in history if trial.candidate.role == self.sampler]
         own = {trial.candidate.digest: trial.candidate for trial in mine}
-        finished = sorted(answers(mine).values(), key=lambda t: (_step(t), t.candidate.digest))
+        done = answers(mine).values()
+        finished = sorted(done, key=lambda t: (t.candidate.step or 0, t.candidate.digest))
         trained = [known[base.digest], *finished]
         last = max((candidate.step or 0 for candidate in own.values()), default=0)
         if last and (unfinished := self._unfinished(last, own, known, trained)):
@@ -252,7 +257,12 @@ class Sampling(StrategyBase):
 
     def _spent(self, candidates: Iterable[Candidate], part: int = 1) -> bool:
         """True where training these has used up the limit, or one of so many parts of it."""
-        return self.spend is not None and part * sum(c.macs for c in candidates) >= self.spend
+        return self.spend is not None and part * sum(map(self._macs, candidates)) >= self.spend
+
+    def _macs(self, candidate: Candidate) -> int:
+        """Multiply-adds of one clip, on average over the shapes that are read."""
+        visits = self.by_shape
+        return macs_of_visits(candidate.plan, visits) // sum(visits) if visits else candidate.macs
 
     def _exact(self, verdict: Verdict) -> Verdict:
         """The verdict by what was measured, where the space could only guess what is legal."""
@@ -308,7 +318,7 @@ class Sampling(StrategyBase):
             yield from self._modelled(step, scored, taken)
         slow = 0
         for verdict in self._sequence(own):
-            if _digest(verdict) in taken:
+            if verdict.digest in taken:
                 slow = 0
                 continue
             if self._fits(verdict):
@@ -332,7 +342,7 @@ class Sampling(StrategyBase):
         while left > 0:
             asked, guessed = model.suggest()
             verdict = self._exact(guessed)
-            new = verdict.reason is None and _digest(verdict) not in taken
+            new = verdict.reason is None and verdict.digest not in taken
             if new and self._fits(verdict):
                 left = ATTEMPTS[self.sampler]
                 yield verdict
@@ -388,12 +398,3 @@ class Sampling(StrategyBase):
             f"no new network among {refused.total() + known:,} points: "
             f"{', '.join([*reasons, f'{known:,} are known{slow}'])}"
         )
-
-
-def _step(trial: Trial) -> int:
-    return trial.candidate.step or 0
-
-
-def _digest(verdict: Verdict) -> str:
-    assert verdict.plan is not None
-    return verdict.plan.digest
