@@ -183,7 +183,7 @@ class Recipe:
         return bisect_right(self._begins(steps), step) - 1
 
     def by_shape(self, taken: range, *, steps: int) -> tuple[int, ...]:
-        """How many of the steps `taken`, of a training of `steps`, read each shape."""
+        """The number of the steps `taken`, of a training of `steps`, that read each shape."""
         begins = self._begins(steps)
         ends = (*begins[1:], max(steps, taken.stop))
         return tuple(
