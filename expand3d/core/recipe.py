@@ -21,8 +21,10 @@ WARM = ("warm_lr", "shrink", "perturb", "freeze", "freeze_norm")
 #: section 3: 20% are as good as a cosine over the whole length).
 COOLDOWN = 0.2
 
-#: Shapes that clips pass through in a training with `multigrid`, the whole clip last.
-SHAPES = 4
+#: The ways in which a training begins on smaller clips, as `Recipe` says.
+Multigrid = Literal["off", "long", "sides"]
+#: The shapes that clips pass through in each, the whole clip last.
+SHAPES: Mapping[str, int] = {"off": 1, "long": 4, "sides": 3}
 
 
 def _count(value: Any) -> bool:
@@ -82,7 +84,7 @@ _RULES: Mapping[str, tuple[Callable[[Any], bool], str, str]] = {
         "be 'cosine', 'branch' or 'average'",
         "'branch'",
     ),
-    "multigrid": (lambda value: isinstance(value, bool), "be true or false", "true"),
+    "multigrid": (lambda value: value in SHAPES, "be 'off', 'long' or 'sides'", "'sides'"),
 }
 
 
@@ -101,8 +103,9 @@ class Recipe:
     this length: "branch" cools down before each test, and goes on from before the cool-down;
     "average" tests an average of the last weights.
 
-    With `multigrid` the first steps read smaller clips of fewer frames (`networks/multigrid.py`), a
-    quarter of them each shape and the last quarter whole clips; batch and rate are as without.
+    With `multigrid` the first steps read smaller clips (`networks/multigrid.py`): "long" of fewer
+    frames too, "sides" of all frames. Each shape has as many steps, the last ones read whole clips;
+    batch and rate are as without.
 
     The keys of WARM matter where a training begins with weights. What came with them learns at
     `warm_lr` times the rate, what is new at the whole. Convolutions and linear layers begin at
@@ -135,7 +138,7 @@ class Recipe:
     perturb: float = 0.0
     freeze: float = 0.0
     freeze_norm: bool = False
-    multigrid: bool = False
+    multigrid: Multigrid = "off"
 
     def __post_init__(self) -> None:
         if isinstance(self.jitter, list):  # as TOML and JSON write it
@@ -193,7 +196,13 @@ class Recipe:
 
     def _begins(self, steps: int) -> tuple[int, ...]:
         """The step from which each shape is read; what cannot be shared evenly is whole clips'."""
-        return tuple(steps * n // SHAPES for n in range(SHAPES)) if self.multigrid else (0,)
+        shapes = SHAPES[self.multigrid]
+        return tuple(steps * n // shapes for n in range(shapes))
+
+    @property
+    def smaller_first(self) -> bool:
+        """True where a training begins on smaller clips."""
+        return self.multigrid != "off"
 
     def to_json(self) -> dict[str, Any]:
         """All fields; those of later versions where they differ from earlier ones' recipes."""

@@ -106,7 +106,7 @@ class Bench:
 
     @property
     def by_shape(self) -> tuple[int, ...]:
-        """The same by the shape in which they are read; one number where all are whole."""
+        """The same by the shape in which they are read, as `recipe.multigrid` says."""
         recipe = self.recipe
         steps = [recipe.steps_for(len(job.train)) for job in self.jobs]
         counts = [recipe.by_shape(range(each), steps=each) for each in steps]
@@ -114,7 +114,7 @@ class Bench:
 
     def training_macs(self, plan: Plan) -> int:
         """Multiply-adds of all trainings of a candidate, each clip in the shape that is read."""
-        return TRAINING_FACTOR * macs_of_visits(plan, self.by_shape)
+        return TRAINING_FACTOR * macs_of_visits(plan, self.recipe.multigrid, self.by_shape)
 
     def memory(self, plan: Plan) -> int | None:
         """Predicted bytes at the peak of one training; None where a GPU holds the tensors."""

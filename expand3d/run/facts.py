@@ -16,8 +16,12 @@ from expand3d.search.expansion.race import SEEDS
 from expand3d.search.statistics import NAMES, resolvable_difference
 from expand3d.study.config import StudyConfig
 
-#: The words about trainings by `multigrid`.
-SMALLER = ", smaller clips of fewer frames first (multigrid)"
+#: The words about trainings that begin on smaller clips.
+SMALLER = {
+    "off": "",
+    "long": ", smaller clips of fewer frames first",
+    "sides": ", smaller clips first",
+}
 
 
 def facts(ready: Prepared) -> tuple[tuple[str, str], ...]:
@@ -128,7 +132,7 @@ def _training(ready: Prepared) -> str:
     return (
         f"profile {recipe.profile}: {visits:,} clip visits"
         f"{f' x {len(bench.jobs)} trainings' if len(bench.jobs) > 1 else ''} a candidate, "
-        f"batch {recipe.batch}{SMALLER if recipe.multigrid else ''}; "
+        f"batch {recipe.batch}{SMALLER[recipe.multigrid]}; "
         f"{bench.device}, {bench.threads} threads"
         f"{f', the last training {last}' if config.final and last != bench.threads else ''}"
         f"{_rungs(config)}"

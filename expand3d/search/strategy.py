@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 from expand3d.core.errors import BudgetError, ConfigError
 from expand3d.core.genotype import Genotype, Plan
+from expand3d.core.recipe import Multigrid
 from expand3d.core.trial import Candidate, Trial
 from expand3d.cost.price import IN_MACS, Known, Price, nothing
 from expand3d.networks import get_family
@@ -138,7 +139,7 @@ class Given:
     """The parts that a strategy is made of: a study's configuration, and what its data allows.
 
     `spend` is the training limit as multiply-adds of one clip of all networks together. `by_shape`
-    are the clip visits of a network in each shape of `multigrid`; () where all clips are whole.
+    are the clip visits of a network, or shares of them, in each shape of the recipe's `multigrid`.
     """
 
     config: StudyConfig
@@ -149,7 +150,8 @@ class Given:
     metric: Metric
     spend: int | None
     price: Price
-    by_shape: tuple[int, ...] = ()
+    multigrid: Multigrid = "off"
+    by_shape: tuple[int, ...] = (1,)
 
 
 class StrategyBase:

@@ -68,14 +68,14 @@ def refuse_without_race(config: Any) -> None:
 
 
 def refuse_multigrid_in_parts(config: Any) -> None:
-    """ConfigError where trainings that read smaller clips first would be tested on the way."""
-    if not config.training_recipe().multigrid:
-        return
-    tests = "race = true" if config.race else f"strategy = {config.strategy!r}"
-    if config.race or config.strategy in STRATEGIES.using("draws"):
+    """ConfigError where trainings that begin on smaller clips would be tested on the way."""
+    recipe = config.training_recipe()
+    if recipe.smaller_first and (config.race or config.strategy in STRATEGIES.using("draws")):
+        tests = "race = true" if config.race else f"strategy = {config.strategy!r}"
         raise ConfigError(
-            f"recipe.multigrid = true trains on smaller clips first, so that a test on the way, as "
-            f"{tests} has them, is not that of a shorter training; leave one of them out"
+            f"recipe.multigrid = {recipe.multigrid!r} trains on smaller clips first, so that a "
+            f"test on the way, as {tests} has them, is not that of a shorter training; leave one "
+            "of them out"
         )
 
 

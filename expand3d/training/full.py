@@ -154,7 +154,7 @@ class Besides:
         if self._average:
             kept.load_state_dict(self._average)
         count, recipe = self.full.extras.precise_bn, self.task.recipe
-        if recipe.multigrid:  # the running ones may be of smaller clips
+        if recipe.smaller_first:  # the running ones may be of smaller clips
             count = count or precise_passes(recipe)
         if count:
             first = recipe.steps_for(self.task.clips) * self.task.passes

@@ -288,7 +288,7 @@ class Loop(Generic[N, B, S]):
                 if due or self.step in (self.trunk, self.last):
                     self._save()
         require_finite(self.network)
-        if self.recipe.anneal != "cosine" or self.recipe.multigrid:
+        if self.recipe.anneal != "cosine" or self.recipe.smaller_first:
             self._settle()
 
     def _settle(self) -> None:
@@ -298,7 +298,7 @@ class Loop(Generic[N, B, S]):
         count = precise_passes(self.recipe)
         # Past the end all clips are whole, which the last ones need not have been.
         end = self.steps * self.task.passes + count
-        if not self.recipe.multigrid:
+        if not self.recipe.smaller_first:
             end = self.step * self.task.passes
         forward = partial(self.task.forward, placement=self.placement)
         batches = (self.task.batch(number) for number in range(max(0, end - count), end))

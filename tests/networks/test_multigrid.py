@@ -15,9 +15,10 @@ from expand3d.core.plugins import FAMILIES
 from expand3d.core.recipe import Recipe
 from expand3d.networks import get_family, get_preset
 from expand3d.networks.example import example
-from expand3d.networks.multigrid import macs_of_visits, shapes
+from expand3d.networks.multigrid import macs_of_visits, mean_macs, readable, shapes
 
-RECIPE = Recipe("m", 1_000, None, batch=16, bn_batch=16, lr=0.1, multigrid=True)
+RECIPE = Recipe("m", 1_000, None, batch=16, bn_batch=16, lr=0.1, multigrid="long")
+SIDES = dataclasses.replace(RECIPE, multigrid="sides")
 
 
 def preset(name: str) -> Plan:
@@ -25,8 +26,8 @@ def preset(name: str) -> Plan:
     return get_family(found.family).resolve(found, num_classes=5)
 
 
-def sizes(plan: Plan) -> list[tuple[int, int, int]]:
-    return [(each.frames, each.stride, each.crop) for each in shapes(plan, RECIPE)]
+def sizes(plan: Plan, recipe: Recipe = RECIPE) -> list[tuple[int, int, int]]:
+    return [(each.frames, each.stride, each.crop) for each in shapes(plan, recipe)]
 
 
 @pytest.mark.parametrize(
@@ -45,7 +46,7 @@ def test_shapes_of_published_networks(name: str, expected: list[tuple[int, int, 
     plan = preset(name)
     assert sizes(plan) == expected
     assert shapes(plan, RECIPE)[-1] == plan
-    assert shapes(plan, dataclasses.replace(RECIPE, multigrid=False)) == (plan,)
+    assert shapes(plan, dataclasses.replace(RECIPE, multigrid="off")) == (plan,)
     span = (plan.frames - 1) * plan.stride
     assert all((frames - 1) * stride <= span for frames, stride, _ in expected)
 
@@ -90,9 +91,13 @@ def test_multiply_adds_are_those_of_each_shape() -> None:
     assert each[0] == pytest.approx(20.67e6 - 395 * 2048, rel=1e-3)
     visits = [16 * steps for steps in taken]
     wanted = 16 * (15 * each[0] + 16 * each[1] + 16 * each[2] + 16 * each[3])
-    assert macs_of_visits(plan, visits) == wanted
+    assert macs_of_visits(plan, "long", visits) == wanted
+    assert mean_macs(plan, "long", tuple(visits)) == wanted // 1008
     assert wanted / (1008 * each[3]) == pytest.approx(0.47, abs=0.02)
-    assert macs_of_visits(plan, [1008]) == 1008 * each[3]
+    assert macs_of_visits(plan, "off", [1008]) == 1008 * each[3]
+    sides = [counted(dataclasses.replace(plan, crop=crop)) for crop in (80, 112, 160)]
+    assert macs_of_visits(plan, "sides", (1, 2, 3)) == sides[0] + 2 * sides[1] + 3 * sides[2]
+    assert sum(sides) / (3 * sides[2]) == pytest.approx(0.59, abs=0.02)
 
 
 @pytest.mark.parametrize(
@@ -106,7 +111,7 @@ def test_what_cannot_be_shared_evenly_is_larger_clips(steps: int, first: tuple[i
     for taken in (range(steps), range(steps // 2, steps), range(steps + 2), range(0)):
         counts = tuple(by_step[taken.start : taken.stop].count(k) for k in range(4))
         assert RECIPE.by_shape(taken, steps=steps) == counts
-    plain = dataclasses.replace(RECIPE, multigrid=False)
+    plain = dataclasses.replace(RECIPE, multigrid="off")
     assert plain.by_shape(range(steps), steps=steps) == (steps,)
     assert {plain.shape_at(step, steps=steps) for step in range(steps)} == {0}
 
@@ -117,8 +122,8 @@ def test_what_cannot_be_shared_evenly_is_larger_clips(steps: int, first: tuple[i
         ("c3d", "cannot read less than 16 frames of 112 pixels"),
         ("c3d-i3d", "has other weights in"),
         ("r2d-18", "has other weights in stem"),
-        ("tsn-bninception-rgb", "reads stacks, segments or optical flow"),
-        ("twostream-vgg16", "reads stacks, segments or optical flow"),
+        ("tsn-bninception-rgb", "reads segments, stacks or optical flow"),
+        ("twostream-vgg16", "reads segments, stacks or optical flow"),
     ],
 )
 def test_who_cannot_read_smaller_clips_is_refused_by_name(name: str, why: str) -> None:
@@ -127,26 +132,41 @@ def test_who_cannot_read_smaller_clips_is_refused_by_name(name: str, why: str) -
         shapes(plan, RECIPE)
 
 
+@pytest.mark.parametrize("name", ["c3d", "twostream-vgg16"])
+def test_linear_layers_over_all_pixels_read_no_smaller_side(name: str) -> None:
+    with pytest.raises(ConfigError, match=r"multigrid = 'sides' .* has other weights in"):
+        shapes(preset(name), SIDES)
+
+
+def test_sides_alone_leave_frames_as_they_are() -> None:
+    """160 / 2 is 80, 224 / 2 is 112, 224 / sqrt 2 is 158.4."""
+    assert sizes(preset("x2d"), SIDES) == [(1, 1, 56), (1, 1, 80), (1, 1, 112)]
+    assert sizes(preset("x3d-xs"), SIDES) == [(4, 12, 80), (4, 12, 112), (4, 12, 160)]
+    assert sizes(preset("tsn-bninception-rgb"), SIDES)[0] == (3, 1, 112)
+    taken = [SIDES.by_shape(range(steps), steps=steps) for steps in (1, 2, 62, 63)]
+    assert taken == [(0, 0, 1), (0, 1, 1), (20, 21, 21), (21, 21, 21)]
+
+
 def test_a_family_of_segments_is_refused_at_one_segment_too() -> None:
     family = get_family("tsn")
     with pytest.raises(ConfigError, match="segments"):
         shapes(family.resolve(family.base), RECIPE)
 
 
-READERS = [
-    name
-    for name in FAMILIES
-    if name not in ("tsn", "fusion", "hidden_twostream") and "twostream" not in name
-]
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("name", READERS)
+@pytest.mark.parametrize("name", FAMILIES)
 def test_the_weights_of_a_base_read_every_shape(name: str) -> None:
     family = get_family(name)
     plan = family.resolve(family.base, num_classes=3)
-    longer = dataclasses.replace(plan, frames=8, stride=2) if plan.frames == 1 else plan
-    with torch.device("meta"):
-        network = family.build(longer)
-    for shape in shapes(longer, RECIPE):
-        assert network(*example(shape, 2, device="meta")).shape == (2, 3)
+    kinds = ("off", "long", "sides")
+    recipes = [dataclasses.replace(RECIPE, multigrid=kind) for kind in kinds]
+    able = [recipe for recipe in recipes if readable(plan, recipe)]
+    assert len(able) >= 2
+    if len(able) == 3 and plan.frames == 1:
+        plan = dataclasses.replace(plan, frames=8, stride=2)
+    network = family.build(plan).eval()
+    for shape in {shape for recipe in able for shape in shapes(plan, recipe)}:
+        with torch.inference_mode():
+            found = network(*example(shape, 2))
+        streams = found if isinstance(found, tuple) else (found,)
+        assert all(logits.shape == (2, 3) for logits in streams)

@@ -30,7 +30,7 @@ class Planned(Watch):
 @pytest.fixture
 def config(config: StudyConfig) -> StudyConfig:
     """Four steps of eight clips, one in each shape."""
-    recipe = {**config.recipe, "clip_visits": 32, "multigrid": True}
+    recipe = {**config.recipe, "clip_visits": 32, "multigrid": "long"}
     return dataclasses.replace(config, recipe=recipe)
 
 
@@ -91,8 +91,8 @@ REFUSED: Sequence[tuple[Mapping[str, Any], str]] = [
 
 @pytest.mark.parametrize(("keys", "why"), REFUSED)
 def test_trainings_that_are_tested_on_the_way_refuse_it(keys: Mapping[str, Any], why: str) -> None:
-    recipe = {"clip_visits": 32, "multigrid": True}
-    with pytest.raises(ConfigError, match=f"recipe.multigrid = true .*{why}"):
+    recipe = {"clip_visits": 32, "multigrid": "long"}
+    with pytest.raises(ConfigError, match=f"recipe.multigrid = 'long' .*{why}"):
         StudyConfig(budget="0.04GFLOPs", recipe=recipe, **keys)
 
 
@@ -100,9 +100,9 @@ def test_trainings_that_are_tested_on_the_way_refuse_it(keys: Mapping[str, Any],
 def test_a_family_that_reads_no_smaller_clips_is_refused_before_data_is_read(
     table: str, config: StudyConfig
 ) -> None:
-    tables: dict[str, Any] = {"recipe": {}, table: {"multigrid": True}}
+    tables: dict[str, Any] = {"recipe": {}, table: {"multigrid": "long"}}
     refused = dataclasses.replace(config, family="tsn", data="nowhere", final=True, **tables)
-    with pytest.raises(ConfigError, match=r"multigrid = true .* network of tsn reads .*segments"):
+    with pytest.raises(ConfigError, match=r"'long' .* of tsn reads segments.* or take 'sides'"):
         plan_study(refused)
 
 

@@ -87,7 +87,7 @@ def test_smaller_clips_first_are_validated_and_go_on_to_the_same_bits(
     extras: Extras, calls: int, tmp_path: Path
 ) -> None:
     """Validations read whole clips, before the training does; the second epoch is at 24 pixels."""
-    recipe = dataclasses.replace(RECIPE, multigrid=True)
+    recipe = dataclasses.replace(RECIPE, multigrid="long")
     whole = run(tmp_path, Full(extras), recipe=recipe)
     files = [(tmp_path / name).read_bytes() for name in ("w.safetensors", "best.safetensors")]
     left, checkpoint = iter(range(calls)), tmp_path / "c.pt"

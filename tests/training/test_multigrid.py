@@ -29,7 +29,7 @@ BEGINS = (0, 3, 6, 9)
 
 
 def multigrid(**changes: Any) -> Recipe:
-    return make_recipe(multigrid=True, **changes)
+    return make_recipe(**{"multigrid": "long", **changes})
 
 
 def task(plan: Plan, recipe: Recipe) -> ClassifyTask:
@@ -55,6 +55,13 @@ def test_a_batch_has_the_shape_of_its_step(frames: int, shapes: list[tuple[int, 
             (views,), labels, _ = read.batch(number)
             assert (len(views), *views.shape[1:4]) == (4, *wanted, wanted[1])
             assert labels.tolist() == plain_labels(number)
+
+
+def test_a_batch_of_sides_alone_has_all_frames() -> None:
+    """32 / 2 is 16, 32 / sqrt 2 is 22.6; 12 steps are four of each."""
+    read = task(make_plan(frames=4, stride=1), multigrid(multigrid="sides"))
+    found = [tuple(read.batch(2 * step).views[0].shape[1:4]) for step in (3, 4, 7, 8, 11, 12)]
+    assert found == [(4, s, s) for s in (16, 24, 24, 32, 32, 32)]
 
 
 def plain_labels(number: int) -> list[int]:
@@ -158,16 +165,16 @@ def test_statistics_of_batch_norm_are_those_of_whole_clips(
 
 def test_a_recipe_without_it_is_named_as_before() -> None:
     assert "multigrid" not in make_recipe().to_json()
-    assert multigrid().to_json() == {**make_recipe().to_json(), "multigrid": True}
-    assert digest(make_recipe(multigrid=False).to_json()) == digest(make_recipe().to_json())
+    assert multigrid().to_json() == {**make_recipe().to_json(), "multigrid": "long"}
+    assert digest(make_recipe(multigrid="off").to_json()) == digest(make_recipe().to_json())
     assert Recipe.from_json(multigrid().to_json()) == multigrid()
-    with pytest.raises(ConfigError, match="multigrid = 1 must be true or false"):
-        make_recipe(multigrid=1)
+    with pytest.raises(ConfigError, match="multigrid = True must be 'off', 'long' or 'sides'"):
+        make_recipe(multigrid=True)
 
 
 def test_a_training_without_labels_refuses_it(tmp_path: Path) -> None:
     labelled = task(make_plan(), multigrid())
     other = Unlabelled(labelled.plan, labelled.store, (0, 1), (2, 3), labelled.recipe, 5)
     run = learned(other, log=tmp_path / "log", checkpoint=tmp_path / "checkpoint")  # type: ignore[type-var]
-    with pytest.raises(ConfigError, match="multigrid = true"), run:
+    with pytest.raises(ConfigError, match="multigrid = 'long'"), run:
         pass

@@ -15,11 +15,12 @@ from typing import Any, ClassVar, Self
 from expand3d.core.errors import ConfigError, nearest
 from expand3d.core.genotype import Genotype, digest
 from expand3d.core.plugins import STRATEGIES
+from expand3d.core.recipe import Multigrid
 from expand3d.core.trial import BASELINE, Candidate, Trial
 from expand3d.cost.price import IN_MACS, Known, Price, Unmeasured, nothing
 from expand3d.networks import get_family
 from expand3d.networks.family import Limits
-from expand3d.networks.multigrid import macs_of_visits
+from expand3d.networks.multigrid import mean_macs
 from expand3d.search.expansion.steps import Offer, StepSummary
 from expand3d.search.samplers.latency_guess import SLACK, guesses
 from expand3d.search.samplers.optuna import GENETIC, Model
@@ -67,9 +68,10 @@ class Sampling(StrategyBase):
     spend: int | None = None
     price: Price = IN_MACS
     draw: Draw = "shares"
-    by_shape: tuple[int, ...] = ()
+    multigrid: Multigrid = "off"
+    by_shape: tuple[int, ...] = (1,)
 
-    later: ClassVar[Mapping[str, Any]] = {"by_shape": ()}
+    later: ClassVar[Mapping[str, Any]] = {"multigrid": "off", "by_shape": (1,)}
     grows: ClassVar[tuple[str, ...]] = ("budget", "trials", "spend")
 
     @classmethod
@@ -88,6 +90,7 @@ class Sampling(StrategyBase):
             trials=config.trials,
             batch=config.batch,
             spend=given.spend,
+            multigrid=given.multigrid,
             by_shape=given.by_shape,
             price=given.price,
         )
@@ -257,12 +260,8 @@ class Sampling(StrategyBase):
 
     def _spent(self, candidates: Iterable[Candidate], part: int = 1) -> bool:
         """True where training these has used up the limit, or one of so many parts of it."""
-        return self.spend is not None and part * sum(map(self._macs, candidates)) >= self.spend
-
-    def _macs(self, candidate: Candidate) -> int:
-        """Multiply-adds of one clip, on average over the shapes that are read."""
-        visits = self.by_shape
-        return macs_of_visits(candidate.plan, visits) // sum(visits) if visits else candidate.macs
+        each = (mean_macs(c.plan, self.multigrid, self.by_shape) for c in candidates)
+        return self.spend is not None and part * sum(each) >= self.spend
 
     def _exact(self, verdict: Verdict) -> Verdict:
         """The verdict by what was measured, where the space could only guess what is legal."""

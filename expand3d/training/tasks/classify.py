@@ -314,7 +314,9 @@ def _visited_macs(run: Loop[Any, Any, Any], plan: Plan, *, whole: int) -> int:
     recipe = run.recipe
     by_range = [recipe.by_shape(steps, steps=run.steps) for steps in run.taken]
     visits = [sum(each) * recipe.batch for each in zip(*by_range, strict=True)]
-    return whole * visits[0] if len(visits) == 1 else macs_of_visits(plan, visits)
+    if not recipe.smaller_first:
+        return whole * sum(visits)
+    return macs_of_visits(plan, recipe.multigrid, visits)
 
 
 def _outcome(

@@ -29,7 +29,7 @@ def mean(plan: Plan) -> int:
 @pytest.mark.parametrize("batch", [1, 3])
 def test_the_limit_counts_what_smaller_clips_cost(batch: int) -> None:
     spend = 900_000_000
-    strategy = make("random", batch=batch, spend=spend, by_shape=BY_SHAPE)
+    strategy = make("random", batch=batch, spend=spend, multigrid="long", by_shape=BY_SHAPE)
     history = expand_all(strategy, scored)
     spent = [mean(trial.candidate.plan) for trial in history]
     last = [t for t in history if t.candidate.step == history[-1].candidate.step]
@@ -43,6 +43,6 @@ def test_the_limit_counts_what_smaller_clips_cost(batch: int) -> None:
 
 def test_it_is_stored_where_it_is_asked_for() -> None:
     plain = strategy_to_json(make("random"))
-    assert "by_shape" not in json.dumps(plain)
-    strategy = make("random", by_shape=BY_SHAPE)
+    assert not {"by_shape", "multigrid"} & plain.keys()
+    strategy = make("random", multigrid="long", by_shape=BY_SHAPE)
     assert strategy_from_json(json.loads(json.dumps(strategy_to_json(strategy)))) == strategy
