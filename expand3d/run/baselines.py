@@ -202,10 +202,12 @@ def _planned(
         ("data", stands_on["data"]),
         ("training", stands_on["training"]),
         ("at most", "any cost" if most is None else f"{said(most)}; costlier is left out"),
-        ("multigrid", _listed(f"{label(c)} reads no smaller clips: left out" for c in unreadable)),
         ("left out", _listed(f"{label(c)} {said(costs[c.digest])}" for c in costlier)),
         ("recorded", _listed(f"{label(c)} (trial {known[c.digest].number})" for c in recorded)),
     ]
+    if unreadable:
+        names = _listed(map(label, unreadable))
+        lines.append(("multigrid", f"left out, as they read no smaller clips: {names}"))
     for candidate in todo:
         texts = _stretched(candidate.plan, ready.report)
         lines += [(label(candidate), text) for text in texts]

@@ -112,7 +112,8 @@ def test_published_networks_that_read_no_smaller_clips_are_left_out(
     watch = Planned()
     plan_baselines(config, Selection(families=("c3d",), most=10**12), watch=watch)
     said = dict(watch.overview.lines)["multigrid"]
-    assert "c3d-ucf101 reads no smaller clips: left out" in said and "c3d-base" not in said
+    left_out = said.removeprefix("left out, as they read no smaller clips: ").split(", ")
+    assert {"c3d", "c3d-ucf101"} < {*left_out} and "c3d-base" not in left_out
     assert [row.name for row in watch.overview.steps] == ["c3d-base"]
     with pytest.raises(ConfigError, match="this network of c3d cannot read less than 16 frames"):
         plan_baselines(config, Selection(names=("c3d",)), watch=watch)
