@@ -63,12 +63,13 @@ def mean_macs(plan: Plan, kind: Multigrid, visits: tuple[int, ...]) -> int:
     return macs_of_visits(plan, kind, visits) // sum(visits)
 
 
-@lru_cache(maxsize=4096)
 def _shapes(plan: Plan, kind: Multigrid) -> tuple[Plan, ...]:
-    found = [plan]
-    if not SMALLER[kind]:
-        return (plan,)
-    family = get_family(plan.family)
+    return (plan,) if kind == "off" else _smaller_first(plan, kind)
+
+
+@lru_cache(maxsize=4096)
+def _smaller_first(plan: Plan, kind: Multigrid) -> tuple[Plan, ...]:
+    family, found = get_family(plan.family), [plan]
     clip = Input(plan.frames, plan.stride, plan.crop)
     if kind == "long" and (plan.inputs != (clip,) or SEGMENTS in family.factors):
         why = "reads segments, stacks or optical flow"
