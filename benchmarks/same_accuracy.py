@@ -23,7 +23,6 @@ from unittest import mock
 
 from scipy.stats import t as student
 
-from expand3d.core.scores import summary
 from expand3d.execute.evaluate import make_jobs, train_once
 from expand3d.networks import get_family
 from expand3d.run.events import Watch
@@ -80,7 +79,7 @@ def train(ready: Prepared, seed: int, path: str) -> dict[str, Any]:
         )
     checkpoint.unlink(missing_ok=True)
     assert training.means is not None, training.reason
-    score = summary(training.means)
+    score = training.means
     return {
         "top1": round(score.top1, 4),
         "nll": round(score.nll, 4),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from bisect import bisect_right
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
@@ -19,6 +20,11 @@ WARM = ("warm_lr", "shrink", "perturb", "freeze", "freeze_norm")
 #: The part of a branch's steps in which its learning rate goes down to zero (arXiv 2405.18392,
 #: section 3: 20% are as good as a cosine over the whole length).
 COOLDOWN = 0.2
+
+#: The ways in which a training begins on smaller clips, as `Recipe` says.
+Multigrid = Literal["off", "long", "sides"]
+#: The shapes that clips pass through in each, the whole clip last.
+SHAPES: Mapping[str, int] = {"off": 1, "long": 4, "sides": 3}
 
 
 def _count(value: Any) -> bool:
@@ -78,6 +84,7 @@ _RULES: Mapping[str, tuple[Callable[[Any], bool], str, str]] = {
         "be 'cosine', 'branch' or 'average'",
         "'branch'",
     ),
+    "multigrid": (lambda value: value in SHAPES, "be 'off', 'long' or 'sides'", "'sides'"),
 }
 
 
@@ -95,6 +102,10 @@ class Recipe:
     way is not at its end. The others keep the rate, and a test on the way is that of a training of
     this length: "branch" cools down before each test, and goes on from before the cool-down;
     "average" tests an average of the last weights.
+
+    With `multigrid` the first steps read smaller clips (`networks/multigrid.py`): "long" of fewer
+    frames too, "sides" of all frames. Each shape has as many steps, the last ones read whole clips;
+    batch and rate are as without.
 
     The keys of WARM matter where a training begins with weights. What came with them learns at
     `warm_lr` times the rate, what is new at the whole. Convolutions and linear layers begin at
@@ -127,6 +138,7 @@ class Recipe:
     perturb: float = 0.0
     freeze: float = 0.0
     freeze_norm: bool = False
+    multigrid: Multigrid = "off"
 
     def __post_init__(self) -> None:
         if isinstance(self.jitter, list):  # as TOML and JSON write it
@@ -166,11 +178,37 @@ class Recipe:
             return last
         return max(1, last - max(1, round(COOLDOWN * last)))
 
+    def shape_at(self, step: int, *, steps: int) -> int:
+        """The number, from 0, of the shape that step `step` of `steps` reads; the last is whole.
+
+        Every step past the end reads whole clips.
+        """
+        return bisect_right(self._begins(steps), step) - 1
+
+    def by_shape(self, taken: range, *, steps: int) -> tuple[int, ...]:
+        """The number of the steps `taken`, of a training of `steps`, that read each shape."""
+        begins = self._begins(steps)
+        ends = (*begins[1:], max(steps, taken.stop))
+        return tuple(
+            max(0, min(end, taken.stop) - max(begin, taken.start))
+            for begin, end in zip(begins, ends, strict=True)
+        )
+
+    def _begins(self, steps: int) -> tuple[int, ...]:
+        """The step from which each shape is read; what cannot be shared evenly is whole clips'."""
+        shapes = SHAPES[self.multigrid]
+        return tuple(steps * n // shapes for n in range(shapes))
+
+    @property
+    def smaller_first(self) -> bool:
+        """True where a training begins on smaller clips."""
+        return self.multigrid != "off"
+
     def to_json(self) -> dict[str, Any]:
         """All fields; those of later versions where they differ from earlier ones' recipes."""
         defaults = {field.name: field.default for field in dataclasses.fields(self)}
         data = dataclasses.asdict(self)
-        later = [name for name in ("anneal", *WARM) if data[name] == defaults[name]]
+        later = [name for name in ("anneal", *WARM, "multigrid") if data[name] == defaults[name]]
         return {name: value for name, value in data.items() if name not in later}
 
     @classmethod

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 from expand3d.core.errors import WeightsError
 from expand3d.core.genotype import Plan, digest
 from expand3d.core.recipe import Recipe
-from expand3d.core.result import Training, TrainingKey
+from expand3d.core.result import TRAINING_FACTOR, Training, TrainingKey
 from expand3d.core.trial import SCRATCH
 from expand3d.data.flow.store import FlowStore
 from expand3d.data.store import ClipStore
 from expand3d.networks import get_family
+from expand3d.networks.multigrid import macs_of_visits
 from expand3d.networks.weights.initial import Initial
 
 if TYPE_CHECKING:
@@ -101,7 +102,19 @@ class Bench:
     @property
     def visits(self) -> int:
         """Training clips that a candidate sees, in all its trainings."""
-        return sum(self.recipe.steps_for(len(job.train)) * self.recipe.batch for job in self.jobs)
+        return sum(self.by_shape)
+
+    @property
+    def by_shape(self) -> tuple[int, ...]:
+        """The same by the shape in which they are read, as `recipe.multigrid` says."""
+        recipe = self.recipe
+        steps = [recipe.steps_for(len(job.train)) for job in self.jobs]
+        counts = [recipe.by_shape(range(each), steps=each) for each in steps]
+        return tuple(sum(shape) * recipe.batch for shape in zip(*counts, strict=True))
+
+    def training_macs(self, plan: Plan) -> int:
+        """Multiply-adds of all trainings of a candidate, each clip in the shape that is read."""
+        return TRAINING_FACTOR * macs_of_visits(plan, self.recipe.multigrid, self.by_shape)
 
     def memory(self, plan: Plan) -> int | None:
         """Predicted bytes at the peak of one training; None where a GPU holds the tensors."""

@@ -16,6 +16,7 @@ from expand3d.data.check import CheckReport
 from expand3d.execute.base import Executor
 from expand3d.networks import get_family
 from expand3d.networks.family import Family
+from expand3d.networks.multigrid import readable, shapes
 from expand3d.run.events import Overview, Watch
 from expand3d.run.facts import facts
 from expand3d.run.plan import forecast_each, planned_study
@@ -178,7 +179,11 @@ def _planned(
     selection: Selection, ready: Prepared, trials: Sequence[Trial], watch: Watch
 ) -> tuple[Candidate, ...]:
     """The networks that take part, after the plan was shown; BudgetError where none does."""
-    everything = selected(selection, classes=len(ready.store.class_names))
+    named, recipe = selected(selection, classes=len(ready.store.class_names)), ready.bench.recipe
+    everything = tuple(c for c in named if readable(c.plan, recipe))
+    unreadable = [c for c in named if c not in everything]
+    if unreadable and (selection.names or not everything):
+        shapes(unreadable[0].plan, recipe)  # ConfigError, with the reason
     most = selection.ceiling(ready.strategy.budget)
     costs, said = _costs(selection, ready, everything)
     taken = tuple(c for c in everything if most is None or costs[c.digest] <= most)
@@ -200,6 +205,9 @@ def _planned(
         ("left out", _listed(f"{label(c)} {said(costs[c.digest])}" for c in costlier)),
         ("recorded", _listed(f"{label(c)} (trial {known[c.digest].number})" for c in recorded)),
     ]
+    if unreadable:
+        names = _listed(map(label, unreadable))
+        lines.append(("multigrid", f"left out, as they read no smaller clips: {names}"))
     for candidate in todo:
         texts = _stretched(candidate.plan, ready.report)
         lines += [(label(candidate), text) for text in texts]

@@ -18,6 +18,13 @@ from expand3d.search.statistics import NAMES, resolvable_difference
 from expand3d.study.config import StudyConfig
 from expand3d.study.strategy_keys import SAMPLERS
 
+#: The words about trainings that begin on smaller clips.
+SMALLER = {
+    "off": "",
+    "long": ", smaller clips of fewer frames first",
+    "sides": ", smaller clips first",
+}
+
 
 def facts(ready: Prepared) -> tuple[tuple[str, str], ...]:
     """The facts that the run stands on, as pairs of a title and a line."""
@@ -127,7 +134,8 @@ def _training(ready: Prepared) -> str:
     return (
         f"profile {recipe.profile}: {visits:,} clip visits"
         f"{f' x {len(bench.jobs)} trainings' if len(bench.jobs) > 1 else ''} a candidate, "
-        f"batch {recipe.batch}; {bench.device}, {bench.threads} threads"
+        f"batch {recipe.batch}{SMALLER[recipe.multigrid]}; "
+        f"{bench.device}, {bench.threads} threads"
         f"{f', the last training {last}' if config.final and last != bench.threads else ''}"
         f"{_rungs(config)}"
     )

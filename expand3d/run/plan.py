@@ -8,13 +8,14 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
+from expand3d.core.genotype import Plan
 from expand3d.core.process import cores
-from expand3d.core.result import TRAINING_FACTOR
 from expand3d.core.trial import Candidate, Trial
 from expand3d.data.contents import Contents
 from expand3d.execute.evaluate import Bench
 from expand3d.measure.pace import Pace, calibrate
 from expand3d.networks import activations
+from expand3d.networks.multigrid import shapes
 from expand3d.run.events import Overview, PlannedStep, Watch
 from expand3d.run.facts import facts, told
 from expand3d.run.prepare import Prepared, prepare
@@ -264,22 +265,26 @@ def _row(
     plans = [c.plan for c in candidates]
     # A candidate with a seed of its own has its own trainings.
     benches = [bench.only(c.repeat) for c in candidates]
-    visits = [each.visits for each in benches]
-    seconds = [
-        pace.seconds(plan, visits=each.visits, views=_views(each, tests), trainings=len(each.jobs))
-        for plan, each in zip(plans, benches, strict=True)
-    ]
-    macs = (c.macs * count for c, count in zip(candidates, visits, strict=True))
+    seconds = [_seconds(each, pace, plan, tests) for plan, each in zip(plans, benches, strict=True)]
     return PlannedStep(
         step=step,
         candidates=len(candidates),
         target=target,
-        clip_visits=sum(visits),
-        training_macs=TRAINING_FACTOR * sum(macs),
+        clip_visits=sum(each.visits for each in benches),
+        training_macs=sum(each.training_macs(p) for p, each in zip(plans, benches, strict=True)),
         seconds=side_by_side(seconds, at_a_time),
         # Memory goes with the activations.
         memory=bench.memory(max(plans, key=activations)) if memory else None,
     )
+
+
+def _seconds(bench: Bench, pace: Pace, plan: Plan, tests: int) -> float:
+    """The time of a candidate's trainings and of their tests, one after the other."""
+    *smaller, whole = zip(shapes(plan, bench.recipe), bench.by_shape, strict=True)
+    views, trainings = _views(bench, tests), len(bench.jobs)
+    before = (pace.seconds(p, visits=count, views=0, trainings=0) for p, count in smaller)
+    last = pace.seconds(plan, visits=whole[1], views=views, trainings=trainings)
+    return sum(before) + last
 
 
 def _views(bench: Bench, tests: int = 1) -> int:

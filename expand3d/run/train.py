@@ -30,6 +30,7 @@ from expand3d.execute.evaluate import Bench, Job, make_jobs, train_once
 from expand3d.interop.json_folder import NETWORK, WEIGHTS, load_export, write_description
 from expand3d.interop.network import TRAINING_CLIPS, ExportedNetwork
 from expand3d.networks import get_family
+from expand3d.networks.multigrid import shapes
 from expand3d.run.by_class import too_few, training_clips
 from expand3d.run.events import Watch
 from expand3d.run.initial import find_initial, refuse_unfit, unknown_clips
@@ -160,7 +161,7 @@ def prepare_training(wanted: Wanted, watch: Watch) -> Prepared:
 
     config, execution, recipe = wanted.data, wanted.execution, wanted.recipe
     family = get_family(wanted.genotype.family)
-    family.resolve(wanted.genotype)
+    shapes(family.resolve(wanted.genotype), recipe)  # ConfigError where it reads no smaller clips
     initial = find_initial(wanted.init, root=execution.root, storage=execution.storage)
     videos = find_videos(config, watch)
     names = videos.manifest.class_names
@@ -232,6 +233,8 @@ def plan_lines(wanted: Wanted, ready: Prepared) -> list[tuple[str, str]]:
     recipe, plan = wanted.recipe, ready.plan
     steps = recipe.steps_for(len(ready.job.train))
     extras = [f"{name} {value}" for name, value in wanted.extras.to_json().items() if value]
+    first = [f"{p.frames}x{p.stride} at {p.crop}" for p in shapes(plan, recipe)[:-1]]
+    extras += [f"clips first of {', '.join(first)} pixels (multigrid)"] if first else []
     passes = recipe.batch // recipe.bn_batch
     part = f" in {passes} passes of {recipe.bn_batch}" if passes > 1 else ""
     return [

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 from expand3d.core.errors import BudgetError, ConfigError
 from expand3d.core.genotype import Genotype, Plan
+from expand3d.core.recipe import Multigrid
 from expand3d.core.trial import Candidate, Trial
 from expand3d.cost.price import IN_MACS, Known, Price, nothing
 from expand3d.networks import get_family
@@ -138,7 +139,8 @@ class Given:
     """The parts that a strategy is made of: a study's configuration, and what its data allows.
 
     `spend` is the training limit as multiply-adds of one clip of all networks together, `visits`
-    the clip visits of one training.
+    the clip visits of one training. `by_shape` are the clip visits of a network, or shares of them,
+    in each shape of the recipe's `multigrid`.
     """
 
     config: StudyConfig
@@ -150,6 +152,8 @@ class Given:
     spend: int | None
     price: Price
     visits: int = 1
+    multigrid: Multigrid = "off"
+    by_shape: tuple[int, ...] = (1,)
 
 
 class StrategyBase:
@@ -161,6 +165,8 @@ class StrategyBase:
     grows: ClassVar[tuple[str, ...]] = ("budget",)
     #: Fields that are always the same in a study.
     unstored: ClassVar[tuple[str, ...]] = ()
+    #: Fields of later versions, which are not stored where nothing of them is asked for.
+    later: ClassVar[Mapping[str, Any]] = {}
 
     family: str
     num_classes: int
@@ -209,6 +215,7 @@ class StrategyBase:
             item.name: getattr(self, item.name)
             for item in fields(self)  # type: ignore[arg-type]
             if item.name not in self.unstored
+            and (item.name not in self.later or getattr(self, item.name) != self.later[item.name])
         }
         start = self.start.to_json() if self.start else None
         price = self.price.to_json()
@@ -220,7 +227,8 @@ class StrategyBase:
         price = Price.from_json(data["price"], known=known) if "price" in data else IN_MACS
         limits = Limits.from_json(data["limits"])
         start = Genotype.from_json(data["start"]) if data["start"] else None
-        return cls(**{**data, "limits": limits, "start": start, "price": price})
+        values = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
+        return cls(**{**values, "limits": limits, "start": start, "price": price})
 
 
 def answers(history: Sequence[Trial], visits: int | None = None) -> Mapping[str, Trial]:

@@ -38,6 +38,7 @@ from expand3d.study.sections import (
 from expand3d.study.strategy_keys import (
     GENERATION,
     SAMPLERS,
+    refuse_multigrid_in_parts,
     refuse_unused,
     refuse_without_parents,
     refuse_without_race,
@@ -93,6 +94,7 @@ class StudyConfig(Data, Search, Training, Execution):
         refuse_unused(self)
         refuse_without_parents(self)
         refuse_without_race(self)
+        refuse_multigrid_in_parts(self)
         self.race_rungs()
         return self
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import ConfigDict, WithJsonSchema
 from typing_extensions import TypedDict
 
-from expand3d.core.recipe import Anneal, Recipe, get_profile
+from expand3d.core.recipe import Anneal, Multigrid, Recipe, get_profile
 from expand3d.study.rules import Count, Example, Flag, Jitter, Legal, Number, Text, Whole
 
 _FIELD_TYPES: Mapping[str, Any] = {
@@ -20,6 +20,7 @@ _FIELD_TYPES: Mapping[str, Any] = {
     "str": Annotated[Text, WithJsonSchema({"enum": ["auto", "on", "off"]}), Example("auto")],
     "tuple[float, float]": Jitter,
     "Anneal": Anneal,
+    "Multigrid": Multigrid,
 }
 FIELDS = {
     item.name: _FIELD_TYPES[str(item.type)]

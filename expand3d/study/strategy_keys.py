@@ -86,6 +86,18 @@ def refuse_without_race(config: Any) -> None:
         )
 
 
+def refuse_multigrid_in_parts(config: Any) -> None:
+    """ConfigError where trainings that begin on smaller clips would be tested on the way."""
+    recipe = config.training_recipe()
+    if recipe.smaller_first and (config.race or config.strategy in STRATEGIES.using("draws")):
+        tests = "race = true" if config.race else f"strategy = {config.strategy!r}"
+        raise ConfigError(
+            f"recipe.multigrid = {recipe.multigrid!r} trains on smaller clips first, so that a "
+            f"test on the way, as {tests} has them, is not that of a shorter training; leave one "
+            "of them out"
+        )
+
+
 def without_unused(values: Mapping[str, Any]) -> dict[str, Any]:
     """A recorded configuration without such keys: it may be older than their refusal."""
     dropped = _unused(values.get("strategy", EXPAND))

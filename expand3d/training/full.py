@@ -30,7 +30,7 @@ from expand3d.training.beside import Log
 from expand3d.training.checkpoint import save_weights
 from expand3d.training.peers import ALONE, Peers
 from expand3d.training.placement import Placement
-from expand3d.training.precise_norm import reestimate
+from expand3d.training.precise_norm import precise_passes, reestimate
 from expand3d.training.scoring import Scorer, score_clips
 from expand3d.training.step import Pass
 
@@ -153,9 +153,11 @@ class Besides:
         kept = copy.deepcopy(network)
         if self._average:
             kept.load_state_dict(self._average)
-        count = self.full.extras.precise_bn
+        count, recipe = self.full.extras.precise_bn, self.task.recipe
+        if recipe.smaller_first:  # the running ones may be of smaller clips
+            count = count or precise_passes(recipe)
         if count:
-            first = self.task.recipe.steps_for(self.task.clips) * self.task.passes
+            first = recipe.steps_for(self.task.clips) * self.task.passes
             batches = (self.task.batch(number) for number in range(first, first + count))
 
             def forward(module: nn.Module, batch: ClipBatch) -> Pass:

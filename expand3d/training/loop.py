@@ -26,17 +26,13 @@ from expand3d.training.beside import Beside, Log
 from expand3d.training.finite import require_finite
 from expand3d.training.peers import ALONE, Peers
 from expand3d.training.placement import Placement
-from expand3d.training.precise_norm import reestimate
+from expand3d.training.precise_norm import precise_passes, reestimate
 from expand3d.training.progress import Meter, Phase, Progress, Reporter
 from expand3d.training.step import Ended, Pass, forward_backward, lr_at, set_lr
 
 N = TypeVar("N", bound=nn.Module)
 B = TypeVar("B")
 S = TypeVar("S", covariant=True)
-
-#: Training clips that give BatchNorm's statistics anew before a test, where `anneal` is not cosine.
-#: Few steps leave the running ones near where they began.
-PRECISE = 64
 
 
 class Task(Protocol[N, B, S]):
@@ -174,10 +170,10 @@ class Loop(Generic[N, B, S]):
         return self.step * self.recipe.batch
 
     @property
-    def all_visits(self) -> int:
-        """Clip visits so far, those of earlier branches included."""
-        others = sum(steps for last, steps in self.branches.items() if last != self.last)
-        return (self.step + others) * self.recipe.batch
+    def taken(self) -> tuple[range, ...]:
+        """The steps so far, those of earlier branches included."""
+        others = (item for item in self.branches.items() if item[0] != self.last)
+        return range(self.step), *(range(last - steps, last) for last, steps in others)
 
     def seconds(self) -> float:
         """Time spent on this training so far, earlier processes included."""
@@ -292,14 +288,18 @@ class Loop(Generic[N, B, S]):
                 if due or self.step in (self.trunk, self.last):
                     self._save()
         require_finite(self.network)
-        if self.recipe.anneal != "cosine":
+        if self.recipe.anneal != "cosine" or self.recipe.smaller_first:
             self._settle()
 
     def _settle(self) -> None:
         """Make the network what is tested: the average, and BatchNorm's statistics taken anew."""
         if self.averaged is not None:
             self.averaged.put(self.network)
-        end, count = self.step * self.task.passes, math.ceil(PRECISE / self.recipe.bn_batch)
+        count = precise_passes(self.recipe)
+        # Past the end all clips are whole, which the last ones need not have been.
+        end = self.steps * self.task.passes + count
+        if not self.recipe.smaller_first:
+            end = self.step * self.task.passes
         forward = partial(self.task.forward, placement=self.placement)
         batches = (self.task.batch(number) for number in range(max(0, end - count), end))
         reestimate(self.network, batches, forward)

@@ -8,15 +8,26 @@ own as in training.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from expand3d.core.recipe import Recipe
 from expand3d.training.step import BATCH_NORMS
 
 B = TypeVar("B")
+
+#: Training clips that give the statistics anew before a test, where `anneal` is not cosine, or the
+#: first clips were smaller. Few steps leave the running ones near where they began.
+PRECISE = 64
+
+
+def precise_passes(recipe: Recipe) -> int:
+    """The passes that PRECISE clips take, rounded up."""
+    return math.ceil(PRECISE / recipe.bn_batch)
 
 
 class _Moments:

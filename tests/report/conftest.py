@@ -1,4 +1,4 @@
-"""What several reports are made of, made once."""
+"""Studies and a table of which several reports are made, each made once."""
 
 from __future__ import annotations
 

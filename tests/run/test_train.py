@@ -233,6 +233,7 @@ def mistakes() -> list[tuple[list[str], str]]:
         (["tiny", "--init", "./X3D_S.pyth"], "make a folder of it first"),
         (["tiny", "--ema", "2"], "ema = 2.0 must lie in"),
         (["tiny", "--accumulate", "3"], "--accumulate 3 must divide the batch of 8"),
+        (["tiny", "--recipe", "multigrid=true"], "multigrid = True must be 'off', 'long'"),
         (["tiny", "--recipe", "epoch=3"], "did you mean 'epochs'"),
         (["tiny", "--epochs", "3"], "not allowed with argument"),
         (["tiny", "--with-val", "--keep", "best"], "--keep best needs the validation part"),

@@ -81,6 +81,25 @@ def test_a_stop_anywhere_changes_no_bit(
     assert plain == [{**row, "seconds": 0} for row in uninterrupted.curve]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(("extras", "calls"), [(Extras(), 4), (ALL, 10)], ids=["plain", "all"])
+def test_smaller_clips_first_are_validated_and_go_on_to_the_same_bits(
+    extras: Extras, calls: int, tmp_path: Path
+) -> None:
+    """Validations read whole clips, before the training does; the second epoch is at 24 pixels."""
+    recipe = dataclasses.replace(RECIPE, multigrid="long")
+    whole = run(tmp_path, Full(extras), recipe=recipe)
+    files = [(tmp_path / name).read_bytes() for name in ("w.safetensors", "best.safetensors")]
+    left, checkpoint = iter(range(calls)), tmp_path / "c.pt"
+    with pytest.raises(Interrupted):
+        stop = {"stop": lambda: next(left, None) is None}
+        run(tmp_path, Full(extras), recipe=recipe, checkpoint=checkpoint, **stop)
+    resumed = run(tmp_path, Full(extras), recipe=recipe, checkpoint=checkpoint)
+    again = [(tmp_path / name).read_bytes() for name in ("w.safetensors", "best.safetensors")]
+    assert again == files and resumed.scores == whole.scores
+    assert [row["val_nll"] for row in resumed.curve] == [row["val_nll"] for row in whole.curve]
+
+
 def test_a_checkpoint_of_other_choices_is_not_continued(tmp_path: Path) -> None:
     checkpoint = tmp_path / "c.pt"
     left = iter(range(4))

@@ -11,6 +11,7 @@ from expand3d.measure.runtimes import is_elsewhere, is_shipped, refuse_absent
 from expand3d.measure.table import read_table
 from expand3d.networks import get_family
 from expand3d.networks.family import Family, Limits
+from expand3d.networks.multigrid import shapes
 from expand3d.run.budget import overshooting, refuse_small
 from expand3d.run.start import find_start
 from expand3d.study.config import StudyConfig
@@ -67,4 +68,6 @@ def find_goal(config: StudyConfig, start: Genotype | None = None) -> Goal:
     if (reason := Limits(restrictions=config.expressible_in).refusal(base)) is not None:
         names = ", ".join(config.expressible_in)
         raise ConfigError(f"expressible_in = {names} refuses the first network: {reason}")
+    for recipe in (config.training_recipe(), *([config.last_recipe()] if config.final else [])):
+        shapes(base, recipe)  # ConfigError where it reads no smaller clips
     return goal

@@ -94,6 +94,8 @@ def choose_strategy(
             num_classes=len(clips.store.class_names),
             metric=default_metric(benches.scored) if metric == "auto" else metric,
             spend=_spend(config, benches),
+            multigrid=benches.search.recipe.multigrid,
+            by_shape=benches.search.by_shape if benches.search.recipe.smaller_first else (1,),
             price=space.price,
             visits=benches.search.visits // len(benches.search.jobs),
         )

@@ -77,6 +77,9 @@ class Expansion(StrategyBase):
     price: Price = IN_MACS
 
     unstored: ClassVar[tuple[str, ...]] = ("solver",)
+    later: ClassVar[Mapping[str, Any]] = {
+        **{"inherit": False, "rungs": (), "repeats": 1, "more_seeds": 0},
+    }
 
     @classmethod
     def configured(cls, given: Given) -> Expansion:
@@ -101,16 +104,12 @@ class Expansion(StrategyBase):
         )
 
     def to_json(self) -> dict[str, Any]:
-        data = {**super().to_json(), "axes": list(self.axes) if self.axes else None}
-        # As earlier versions wrote it, where nothing of this is asked for.
-        later = {"inherit": False, "rungs": (), "repeats": 1, "more_seeds": 0}
-        return {key: value for key, value in data.items() if value != later.get(key, ...)}
+        return {**super().to_json(), "axes": list(self.axes) if self.axes else None}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any], *, known: Known = nothing) -> Expansion:
         axes = tuple(data["axes"]) if data["axes"] else None
-        rungs = tuple(data.get("rungs", ()))
-        return super().from_json({**data, "axes": axes, "rungs": rungs}, known=known)
+        return super().from_json({**data, "axes": axes}, known=known)
 
     def __post_init__(self) -> None:
         for key, value, legal in (

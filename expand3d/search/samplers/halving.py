@@ -11,7 +11,9 @@ import math
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
+from expand3d.core.recipe import Multigrid
 from expand3d.core.trial import Candidate, Trial
+from expand3d.networks.multigrid import mean_macs
 from expand3d.search.fronts import by_fronts
 from expand3d.search.statistics import NAMES, Metric, estimate
 from expand3d.search.strategy import Batch, Stop
@@ -25,12 +27,19 @@ ETA = 2
 class Halving:
     """The rungs of a race in clip visits, of a training that has `visits`, and what decides it.
 
-    Without rungs everybody is trained to the end.
+    Without rungs everybody is trained to the end. `by_shape` are visits in each shape of the
+    recipe's `multigrid`.
     """
 
     rungs: tuple[int, ...]
     metric: Metric
     visits: int
+    multigrid: Multigrid = "off"
+    by_shape: tuple[int, ...] = (1,)
+
+    def macs(self, candidate: Candidate) -> int:
+        """Multiply-adds of a clip of a training, the mean of its shapes."""
+        return mean_macs(candidate.plan, self.multigrid, self.by_shape)
 
     def ask(
         self, field: Sequence[Candidate], mine: Sequence[Trial], known: Collection[str], note: str
@@ -95,7 +104,7 @@ class Halving:
             if self.rungs and trial.state == "stopped":
                 runs = trial.furthest.values()
                 visits = sum(run.clip_visits for run in runs) // max(1, len(runs))
-            total += trial.candidate.macs * visits
+            total += self.macs(trial.candidate) * visits
         return total
 
 

@@ -159,7 +159,7 @@ class Sampling(Settings):
         known = answers(history)
         mine = [trial for trial in known.values() if trial.candidate.role == self.sampler]
         found = {trial.candidate.digest: trial.candidate for trial in mine}
-        used = base.macs * self.visits + self.race.used(mine)
+        used = self.race.macs(base) * self.visits + self.race.used(mine)
         sequence = (verdict for verdict in self._sequence(found) if self._fits(verdict))
         while (
             len(found) < self.trials - 1
@@ -169,7 +169,7 @@ class Sampling(Settings):
             candidate = self._candidate(verdict, 1)
             if candidate.digest not in {base.digest, *known, *found}:
                 found[candidate.digest] = candidate
-                used += candidate.macs * self.race.taken(self.batch) // self.batch
+                used += self.race.macs(candidate) * self.race.taken(self.batch) // self.batch
         quantity = self.price.quantity
         offers = [Offer(0, base.cost, (base,), quantity=quantity)]
         if found:
@@ -235,7 +235,7 @@ class Sampling(Settings):
             yield from self._modelled(step, scored, taken)
         slow = 0
         for verdict in self._sequence(own):
-            if _digest(verdict) in taken:
+            if verdict.digest in taken:
                 slow = 0
                 continue
             if self._fits(verdict):
@@ -259,7 +259,7 @@ class Sampling(Settings):
         while left > 0:
             asked, guessed = model.suggest()
             verdict = self._exact(guessed)
-            new = verdict.reason is None and _digest(verdict) not in taken
+            new = verdict.reason is None and verdict.digest not in taken
             if new and self._fits(verdict):
                 left = ATTEMPTS[self.sampler]
                 yield verdict
@@ -301,8 +301,3 @@ class Sampling(Settings):
 
 def _step(trial: Trial) -> int:
     return trial.candidate.step or 0
-
-
-def _digest(verdict: Verdict) -> str:
-    assert verdict.plan is not None
-    return verdict.plan.digest

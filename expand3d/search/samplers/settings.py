@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Self
 from expand3d.core.errors import ConfigError, nearest
 from expand3d.core.genotype import Genotype
 from expand3d.core.plugins import STRATEGIES
+from expand3d.core.recipe import Multigrid
 from expand3d.cost.price import IN_MACS, Known, Price, nothing
 from expand3d.networks import get_family
 from expand3d.networks.family import Limits
@@ -25,10 +26,10 @@ from expand3d.search.strategy import Given, StrategyBase
 class Settings(StrategyBase):
     """The settings: `trials` networks in all from `sampler`, `batch` of them proposed at once.
 
-    A grid may end before `trials`. No batch follows once the networks' multiply-adds,
-    of one clip each, add up to `spend`. `draw` "shares" proposes a cost and shares of the growth up
-    to it, "factors" each factor by itself, as earlier versions did. With `rungs` (clip visits, of
-    `visits` of a training) the networks of a batch race.
+    A grid may end before `trials`. No batch follows once the networks' multiply-adds, of one clip
+    each (of the mean one, by visits `by_shape`), add up to `spend`. `draw` "shares" proposes a cost
+    and shares of the growth up to it, "factors" each factor by itself, as earlier versions did.
+    With `rungs` (clip visits, of `visits` of a training) the networks of a batch race.
     """
 
     sampler: str
@@ -46,7 +47,12 @@ class Settings(StrategyBase):
     draw: Draw = "shares"
     rungs: tuple[int, ...] = ()
     visits: int = 1
+    multigrid: Multigrid = "off"
+    by_shape: tuple[int, ...] = (1,)
 
+    later: ClassVar[Mapping[str, Any]] = {
+        **{"rungs": (), "visits": 1, "multigrid": "off", "by_shape": (1,)},
+    }
     grows: ClassVar[tuple[str, ...]] = ("budget", "trials", "spend")
 
     @classmethod
@@ -68,17 +74,13 @@ class Settings(StrategyBase):
             price=given.price,
             rungs=config.race_rungs(),
             visits=given.visits if config.race else 1,
+            multigrid=given.multigrid,
+            by_shape=given.by_shape,
         )
-
-    def to_json(self) -> dict[str, Any]:
-        # As earlier versions wrote it, where nothing races.
-        unused = () if self.rungs else ("rungs", "visits")
-        return {key: value for key, value in super().to_json().items() if key not in unused}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any], *, known: Known = nothing) -> Self:
-        rungs = tuple(data.get("rungs", ()))
-        return super().from_json({"draw": "factors", **data, "rungs": rungs}, known=known)
+        return super().from_json({"draw": "factors", **data}, known=known)
 
     def __post_init__(self) -> None:
         samplers = STRATEGIES.using("batch")
@@ -129,7 +131,7 @@ class Settings(StrategyBase):
     @property
     def race(self) -> Halving:
         """The race of a batch; one without rungs trains all of it."""
-        return Halving(self.rungs, self.metric, self.visits)
+        return Halving(self.rungs, self.metric, self.visits, self.multigrid, self.by_shape)
 
     @property
     def to_the_end(self) -> int:

@@ -97,6 +97,12 @@ class Verdict:
     point: tuple[float, ...] | None = None
 
     @property
+    def digest(self) -> str:
+        """The digest of the network."""
+        assert self.plan is not None
+        return self.plan.digest
+
+    @property
     def exceeded(self) -> str | None:
         """The first limit that is exceeded, as it stays where a factor grows; or None."""
         for name, amount in self.excess.items():

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +21,7 @@ from expand3d.core.recipe import Recipe
 from expand3d.core.result import TRAINING_FACTOR, ClipScore, Status, Training
 from expand3d.data.store import FRAMES, ClipStore
 from expand3d.networks import get_family
+from expand3d.networks.multigrid import macs_of_visits, shapes
 from expand3d.networks.weights.convert import state_digest
 from expand3d.training import checkpoint as checkpoints
 from expand3d.training.batches import ClipBatch, train_batch
@@ -100,13 +102,19 @@ class ClassifyTask:
         return train_batch(
             self.store,
             self.train_indices,
-            plan=self.plan,
+            plan=self._read_as(number // self.passes),
             recipe=self.recipe,
             seed=self.seed,
             start=number * self.recipe.bn_batch,
             count=self.recipe.bn_batch,
             extras=self.extras,
         )
+
+    def _read_as(self, step: int) -> Plan:
+        """The plan as which the clips of a step are read."""
+        recipe = self.recipe
+        shape = recipe.shape_at(step, steps=recipe.steps_for(self.clips))
+        return shapes(self.plan, recipe)[shape]
 
     def forward(self, network: nn.Module, batch: ClipBatch, placement: Placement) -> Pass:
         return classify(
@@ -286,7 +294,7 @@ def train(
             reason=reason,
             scores=scores,
             clip_visits=run.visits,
-            training_macs=TRAINING_FACTOR * forward_macs * run.all_visits,
+            training_macs=TRAINING_FACTOR * _visited_macs(run, plan, whole=forward_macs),
             seconds=run.seconds(),
             peak_memory=memory.peak(),
             curve=tuple(run.curve),
@@ -296,6 +304,19 @@ def train(
             waited_seconds=run.waited,
             test_seconds=run.tested,
         )
+
+
+def _visited_macs(run: Loop[Any, Any, Any], plan: Plan, *, whole: int) -> int:
+    """Multiply-adds of the forward passes so far, each at the shape of its clips.
+
+    `whole` are those of a whole clip.
+    """
+    recipe = run.recipe
+    by_range = [recipe.by_shape(steps, steps=run.steps) for steps in run.taken]
+    visits = [sum(each) * recipe.batch for each in zip(*by_range, strict=True)]
+    if not recipe.smaller_first:
+        return whole * sum(visits)
+    return macs_of_visits(plan, recipe.multigrid, visits)
 
 
 def _outcome(

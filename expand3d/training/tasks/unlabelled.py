@@ -110,6 +110,11 @@ def trained(
     Interrupted where `stop` says so, and the same call then goes on; ConfigError where the training
     diverges.
     """
+    if task.recipe.smaller_first:
+        raise ConfigError(
+            f"multigrid = {task.recipe.multigrid!r} trains on smaller clips first, which trainings "
+            "without labels do not; leave it out"
+        )
     placement = place(task.recipe, device=device, threads=threads)
     with placement.active():
         for module in beside:
