@@ -28,8 +28,8 @@ lint: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# One process a core; who has nothing left to do takes over from the others.
-PYTEST := $(BIN)/python -m pytest -q --numprocesses auto --dist worksteal
+# One process a core; the tests of a file share what it makes.
+PYTEST := $(BIN)/python -m pytest -q --numprocesses auto --dist loadfile
 
 # Side by side: nobody waits for mypy's minute.
 test: install

@@ -11,10 +11,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from io import StringIO
 from pathlib import Path
+from typing import IO, Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matplotlib.figure import Figure
 
 from expand3d.cli.main import main
 from expand3d.core.process import environment
@@ -58,6 +60,16 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def _cache(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EXPAND3D_CACHE", str(home / "cache"))
+
+
+@pytest.fixture(autouse=True)
+def _pictures_are_quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drawn, and not painted: this is about the files alone."""
+
+    def save(figure: Figure, file: IO[bytes], **how: Any) -> None:
+        file.write(b"<svg></svg>")
+
+    monkeypatch.setattr(Figure, "savefig", save)
 
 
 def commands(home: Path, place: str) -> dict[str, list[str]]:

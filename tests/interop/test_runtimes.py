@@ -18,19 +18,11 @@ from expand3d.networks import get_family
 from expand3d.networks.example import example
 from tests.helpers.networks import exported, grown
 
-#: Seconds each; the layers of the others are among ONNX's quick ones.
-QUICK = {("x3d", "base")}
-
 
 @pytest.mark.parametrize("target", ["torch-export", "openvino"])
-@pytest.mark.parametrize(
-    ("family", "size"),
-    [
-        pytest.param(name, size, marks=() if (name, size) in QUICK else pytest.mark.slow)
-        for name in FAMILIES
-        for size in ("base", "grown")
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("size", ["base", "grown"])
+@pytest.mark.parametrize("family", FAMILIES)
 def test_every_familys_logits_agree(target: str, family: str, size: str, tmp_path: Path) -> None:
     row = FORMATS[target]
     if absent(row.needs) or not can_verify(row):

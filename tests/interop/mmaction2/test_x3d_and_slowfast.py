@@ -147,7 +147,11 @@ def test_slowfast_refuses_by_name(field: str, wanted: Any, named: str) -> None:
         ("odd-4-se-eighth", "of another shape: res3.0.se"),
         ("odd-6-no-se", "missing: res2.0.se"),
         ("slowfast-4x16-r50-as-shipped", "missing: stem.lateral.bn.weight"),
-        ("slowfast-4x16-r101-r50-lateral-norm", "missing|unknown: res4.slow.6"),
+        pytest.param(
+            "slowfast-4x16-r101-r50-lateral-norm",
+            "missing|unknown: res4.slow.6",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_a_network_that_is_none_of_ours_is_refused_by_its_tensors(name: str, named: str) -> None:

@@ -201,8 +201,9 @@ ROWS = [
 @pytest.mark.parametrize(
     ("kind", "name"),
     [
-        pytest.param(kind, name, marks=[pytest.mark.slow] if name.startswith(SLOW) else [])
+        pytest.param(kind, name, marks=[pytest.mark.slow] if slow else [])
         for kind, name in ROWS
+        for slow in [name.startswith(SLOW) or (kind, name) == ("PTVSlowFast", "slowfast-4x16-r50")]
     ],
 )
 def test_their_weights_give_their_logits_here_and_go_back_the_same(kind: str, name: str) -> None:
