@@ -15,7 +15,7 @@ from expand3d.measure.table import read_table
 from expand3d.networks import get_family
 
 X3D = get_family("x3d")
-TINY = X3D.resolve(X3D.base.replace(gamma_s=32 / 112, gamma_w=0.34), num_classes=3)
+TINY = X3D.resolve(X3D.base.replace(gamma_s=32 / 112, gamma_w=0.34, gamma_d=0.2), num_classes=3)
 
 
 def test_the_script_needs_nothing_of_ours_and_its_csv_is_read(tmp_path: Path) -> None:
