@@ -31,6 +31,7 @@ from expand3d.core.scores import means_of
 from expand3d.execute.evaluate import Bench, make_jobs, train_once
 from expand3d.networks import get_family
 from expand3d.networks.weights.initial import Initial, hash_of
+from expand3d.run.clips import ClipsOf
 from expand3d.run.events import Watch
 from expand3d.run.prepare import Prepared, prepare
 from expand3d.study.config import NamedConfig
@@ -74,10 +75,10 @@ def networks(ready: Prepared, seed: int) -> Any:
     )
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "large.safetensors"
-        bench = bench_of(ready, seed, clip_visits=VISITS["large"])
+        bench = bench_of(ready, large, seed, clip_visits=VISITS["large"])
         yield row("large", large, trained(large, bench, file))
         initial = Initial(file, large, hash_of(file), tuple(ready.bench.store.class_names))
-        bench = bench_of(ready, seed, clip_visits=VISITS["scratch"])
+        bench = bench_of(ready, base, seed, clip_visits=VISITS["scratch"])
         yield shrunk(initial, base, bench)
         yield row("scratch", base, trained(base, bench))
         bench = dataclasses.replace(bench, initial=initial)
@@ -125,11 +126,12 @@ def gmacs(plan: Plan) -> float:
     return round(expand3d.cost(plan).macs / 1e9, 4)
 
 
-def bench_of(ready: Prepared, seed: int, **recipe: Any) -> Bench:
+def bench_of(ready: Prepared, plan: Plan, seed: int, **recipe: Any) -> Bench:
     job = ready.bench.jobs[0]
     jobs = make_jobs(train=job.train, val=job.held_out, folds=(), repeats=1, seed=seed)
     changed: Recipe = dataclasses.replace(ready.bench.recipe, **recipe)
-    return dataclasses.replace(ready.bench, jobs=jobs, recipe=changed)
+    bench = dataclasses.replace(ready.bench, jobs=jobs, recipe=changed)
+    return ClipsOf(ready, Watch()).bench(plan, bench)
 
 
 def difference(rows: list[dict[str, Any]], what: str, network: str) -> str:

@@ -1,0 +1,76 @@
+"""How long does a training step wait for its clips? X3D beside networks that read optical flow too.
+
+    python benchmarks/waiting.py [--visits 240] [--threads N] [--csv FILE]
+
+X3D with 4 x 12 frames at 112 pixels, I3D in two streams on the same clips and their flow, and the
+two-stream base are trained on the bundled clips, whose flow is computed before. Prints the share of
+the training proper that went by without the next clips.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import dataclasses
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import expand3d
+from expand3d.core.genotype import Genotype
+from expand3d.execute.evaluate import train_once
+from expand3d.networks import get_family
+from expand3d.run.clips import ClipsOf
+from expand3d.run.events import Watch
+from expand3d.run.prepare import prepare
+from expand3d.study.config import NamedConfig
+
+CLIP = {"gamma_t": 4, "gamma_tau": 12}
+NETWORKS = {"x3d": CLIP, "i3d_twostream": CLIP, "twostream": {}}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--visits", type=int, default=240, help="clip visits of a training")
+    parser.add_argument("--threads", type=int, help="CPU threads; all cores if left out")
+    parser.add_argument("--csv", type=Path, help="also write the table here")
+    options = parser.parse_args()
+    rows = []
+    for family, factors in NETWORKS.items():
+        rows.append(trained(family, get_family(family).base.replace(**factors), options))
+        print(rows[-1], flush=True)
+    if options.csv:
+        with options.csv.open("w", newline="") as file:
+            writer = csv.DictWriter(file, list(rows[0]))
+            writer.writeheader()
+            writer.writerows(rows)
+
+
+def trained(family: str, genotype: Genotype, options: argparse.Namespace) -> dict[str, Any]:
+    """Steps, seconds and the share of them without the next clips, of one training."""
+    plan = expand3d.resolve(genotype, num_classes=12)
+    config = NamedConfig(budget="1G", name="waiting", family=family, threads=options.threads)
+    bench = ClipsOf(prepare(config, Watch()), Watch()).bench(plan)
+    recipe = dataclasses.replace(bench.recipe, clip_visits=options.visits)
+    with tempfile.TemporaryDirectory() as folder:
+        training = train_once(
+            plan,
+            dataclasses.replace(bench, recipe=recipe),
+            bench.jobs[0],
+            checkpoint=Path(folder) / "checkpoint.pt",
+            stop=lambda: False,
+            on_progress=lambda *_: None,
+        )
+    assert training.status == "ok", training.reason
+    seconds = training.seconds - training.test_seconds
+    return {
+        "network": f"{family} {plan.frames}x{plan.stride} {plan.crop}px",
+        "mmacs": round(expand3d.cost(plan).macs / 1e6, 1),
+        "threads": bench.threads,
+        "seconds_a_step": round(seconds * recipe.batch / training.clip_visits, 3),
+        "waited": round(training.waited_seconds / seconds, 4),
+    }
+
+
+if __name__ == "__main__":
+    main()
