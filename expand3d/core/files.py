@@ -82,9 +82,16 @@ def _made(path: Path) -> list[Path]:
         for each in reversed((path, *path.parents)):
             if each.is_dir():
                 continue
-            if each != path and each.exists():
-                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(each))
-            each.mkdir(exist_ok=True)
+            try:
+                each.mkdir()
+            except FileExistsError:
+                if each.is_dir():  # somebody else has made it since
+                    continue
+                if each == path:
+                    raise
+                raise NotADirectoryError(
+                    errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(each)
+                ) from None
             made.append(each)
     except BaseException:
         _removed(made)

@@ -135,3 +135,22 @@ def test_folders_that_were_made_go_where_what_needs_them_fails(tmp_path: Path) -
         (made / "kept").touch()
         raise KeyboardInterrupt
     assert (tmp_path / "a" / "b" / "c" / "kept").is_file()
+
+
+def test_a_folder_that_another_makes_in_the_same_moment_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Threads that fill a cache make its folders at once; who comes second goes on, and first too."""
+    seen, look = set(), Path.is_dir
+
+    def is_dir(path: Path) -> bool:
+        there = look(path)
+        if not there and path not in seen:
+            seen.add(path)
+            path.mkdir()  # by the other, right after we looked
+        return there
+
+    monkeypatch.setattr(Path, "is_dir", is_dir)
+    inner = tmp_path / "index" / "80"
+    assert make_folder(inner) == inner and look(inner)
+    assert seen == {tmp_path / "index", inner}
