@@ -1,4 +1,4 @@
-"""How long does a training step wait for its clips? X3D beside networks that read optical flow too.
+"""The share of a training step that waits for its clips, of X3D and of networks that read flow too.
 
     python benchmarks/waiting.py [--visits 240] [--threads N] [--csv FILE]
 
