@@ -20,7 +20,6 @@ bootstrap over groups, each arm's lead over `scratch` in pairs, networks, and mu
 from __future__ import annotations
 
 import argparse
-import csv
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -29,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from proxies import write_csv
 
 import expand3d
 from expand3d.core.budget import parse_macs
@@ -246,11 +246,7 @@ def write(path: Path, outcomes: Sequence[Outcome]) -> None:
         }
         for o in outcomes
     ]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+    write_csv(path, rows)
 
 
 if __name__ == "__main__":

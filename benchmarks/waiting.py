@@ -10,17 +10,13 @@ the training proper that went by without the next clips.
 from __future__ import annotations
 
 import argparse
-import csv
-import dataclasses
-import tempfile
 from pathlib import Path
 from typing import Any
 
+from proxies import bench_of, own_seconds, trained, write_csv
+
 import expand3d
-from expand3d.core.genotype import Genotype
-from expand3d.execute.evaluate import train_once
 from expand3d.networks import get_family
-from expand3d.run.clips import ClipsOf
 from expand3d.run.events import Watch
 from expand3d.run.prepare import prepare
 from expand3d.study.config import NamedConfig
@@ -36,38 +32,26 @@ def main() -> None:
     parser.add_argument("--csv", type=Path, help="also write the table here")
     options = parser.parse_args()
     rows = []
-    for family, factors in NETWORKS.items():
-        rows.append(trained(family, get_family(family).base.replace(**factors), options))
+    for family in NETWORKS:
+        rows.append(waited(family, options))
         print(rows[-1], flush=True)
     if options.csv:
-        with options.csv.open("w", newline="") as file:
-            writer = csv.DictWriter(file, list(rows[0]))
-            writer.writeheader()
-            writer.writerows(rows)
+        write_csv(options.csv, rows)
 
 
-def trained(family: str, genotype: Genotype, options: argparse.Namespace) -> dict[str, Any]:
-    """Steps, seconds and the share of them without the next clips, of one training."""
+def waited(family: str, options: argparse.Namespace) -> dict[str, Any]:
+    """Seconds a step, and the share of them without the next clips, of one training."""
+    genotype = get_family(family).base.replace(**NETWORKS[family])
     plan = expand3d.resolve(genotype, num_classes=12)
     config = NamedConfig(budget="1G", name="waiting", family=family, threads=options.threads)
-    bench = ClipsOf(prepare(config, Watch()), Watch()).bench(plan)
-    recipe = dataclasses.replace(bench.recipe, clip_visits=options.visits)
-    with tempfile.TemporaryDirectory() as folder:
-        training = train_once(
-            plan,
-            dataclasses.replace(bench, recipe=recipe),
-            bench.jobs[0],
-            checkpoint=Path(folder) / "checkpoint.pt",
-            stop=lambda: False,
-            on_progress=lambda *_: None,
-        )
-    assert training.status == "ok", training.reason
-    seconds = training.seconds - training.test_seconds
+    bench = bench_of(prepare(config, Watch()), plan, 0, clip_visits=options.visits)
+    training = trained(plan, bench)
+    seconds = own_seconds(training)
     return {
         "network": f"{family} {plan.frames}x{plan.stride} {plan.crop}px",
         "mmacs": round(expand3d.cost(plan).macs / 1e6, 1),
         "threads": bench.threads,
-        "seconds_a_step": round(seconds * recipe.batch / training.clip_visits, 3),
+        "seconds_a_step": round(seconds * bench.recipe.batch / training.clip_visits, 3),
         "waited": round(training.waited_seconds / seconds, 4),
     }
 
