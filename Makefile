@@ -81,6 +81,7 @@ bench-full: install
 	$(BIN)/python benchmarks/draw.py --machine $(RESULTS)
 	$(BIN)/python benchmarks/commands.py --repeats 9 --csv $(RESULTS)/commands.csv
 	$(BIN)/python benchmarks/feeding.py --clips 128 --repeats 9 --csv $(RESULTS)/feeding.csv
+	$(BIN)/python benchmarks/waiting.py --csv $(RESULTS)/waiting.csv
 	$(BIN)/python benchmarks/streaming.py --csv $(RESULTS)/streaming.csv
 	$(BIN)/python benchmarks/large_data.py --csv $(RESULTS)/large_data.csv
 	$(BIN)/python benchmarks/many_clips.py --csv $(RESULTS)/many_clips.csv
