@@ -140,7 +140,7 @@ def test_folders_that_were_made_go_where_what_needs_them_fails(tmp_path: Path) -
 def test_a_folder_that_another_makes_in_the_same_moment_is_taken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Threads that fill a cache make its folders at once; who comes second goes on, and first too."""
+    """Threads that fill a cache make its folders at once: who comes second goes on."""
     seen, look = set(), Path.is_dir
 
     def is_dir(path: Path) -> bool:
