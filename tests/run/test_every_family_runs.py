@@ -37,7 +37,10 @@ def test_a_family_is_expanded_to_a_tiny_budget(
     view = load_view("tiny", root=config.root)
     assert [trial.state for trial in view.trials] == ["complete"] * len(view.trials)
     assert len(view.trials) >= 4  # the base and at least three axes
-    assert view.best is not None and 1.8 * base < view.best.candidate.macs <= 2.1 * base
+    # One step of training says nothing: the best may be any of them, the base too.
+    costs = [trial.candidate.macs for trial in view.trials]
+    assert 1.8 * base < max(costs) <= 2.1 * base
+    assert view.best is not None and view.best.candidate.macs in costs
     assert {trial.candidate.genotype.family for trial in view.trials} == {name}
     files = write_report(view, tmp_path / "report")
     assert {path.name for path in files} >= {"frontier.csv", "frontier.png", "index.html"}
