@@ -76,17 +76,21 @@ def facts(record: Record) -> list[Any]:
     )
 
 
-@pytest.fixture(scope="module")
-def whole(videos: Path, clip_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Record:
-    """The race of light networks in one process that nobody interrupts."""
+def uninterrupted(config: StudyConfig, clip_cache: Path) -> Record:
+    """The record of a study of light networks that nobody interrupts."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EXPAND3D_CACHE", str(clip_cache))
         without_timing(patch)
         with_light_networks(patch)
-        config = racing(videos, tmp_path_factory.mktemp("whole"))
         outcome = run_study(config)
         assert outcome is not None and outcome.finished
     return opened(config)
+
+
+@pytest.fixture(scope="module")
+def whole(videos: Path, clip_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Record:
+    """The race of light networks in one process that nobody interrupts."""
+    return uninterrupted(racing(videos, tmp_path_factory.mktemp("whole")), clip_cache)
 
 
 def test_half_is_stopped_at_each_rung_and_the_winner_is_trained_to_its_end(whole: Record) -> None:
@@ -260,14 +264,7 @@ def sampled(videos: Path, root: Path, **changes: Any) -> StudyConfig:
 @pytest.fixture(scope="module")
 def batch(videos: Path, clip_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Record:
     """The race of a sampler's batch of light networks, which nobody interrupts."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("EXPAND3D_CACHE", str(clip_cache))
-        without_timing(patch)
-        with_light_networks(patch)
-        config = sampled(videos, tmp_path_factory.mktemp("batch"))
-        outcome = run_study(config)
-        assert outcome is not None and outcome.finished
-    return opened(config)
+    return uninterrupted(sampled(videos, tmp_path_factory.mktemp("batch")), clip_cache)
 
 
 def by_network(record: Record) -> dict[str, Any]:

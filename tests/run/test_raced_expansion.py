@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ def trials_of(config: StudyConfig) -> list[Trial]:
     return list(Record.open("tiny", root=config.root).trials())
 
 
-def facts(trials: list[Trial]) -> list[Any]:
+def facts(trials: Sequence[Trial]) -> list[Any]:
     return [
         (
             trial.candidate.digest,
@@ -64,9 +65,16 @@ def test_a_race_is_run_stopped_and_resumed_to_the_same_record(
         if trial.state == "complete":
             assert sorted(map(str, trial.trainings)) == ["0/0", "0/0@16", "0/0@8"]
 
-    for looks in (3, 14):
-        again = dataclasses.replace(config, root=str(tmp_path / f"after{looks}"))
-        stopped = run_study(again, stop=stop_after(looks))
+    assert_the_same_after_stops(config, trials, tmp_path, looks=(3, 14))
+
+
+def assert_the_same_after_stops(
+    config: StudyConfig, trials: Sequence[Trial], folder: Path, *, looks: Sequence[int]
+) -> None:
+    """Stopped at each of these looks, and resumed, the study has these trials."""
+    for look in looks:
+        again = dataclasses.replace(config, root=str(folder / f"after{look}"))
+        stopped = run_study(again, stop=stop_after(look))
         assert stopped is not None and not stopped.finished
         assert resume_study("tiny", root=again.root).finished
         assert facts(trials_of(again)) == facts(trials)
@@ -94,12 +102,7 @@ def test_close_networks_get_a_further_seed_each_and_count_once(
     assert step.close == len(further) and view.best is not None
     assert step.winner is not None and step.winner.plan.digest in digests
 
-    for looks in (20, 40):
-        again = dataclasses.replace(config, root=str(tmp_path / f"after{looks}"))
-        stopped = run_study(again, stop=stop_after(looks))
-        assert stopped is not None and not stopped.finished
-        assert resume_study("tiny", root=again.root).finished
-        assert facts(trials_of(again)) == facts(trials)
+    assert_the_same_after_stops(config, trials, tmp_path, looks=(20, 40))
 
 
 def test_only_whole_trainings_give_their_weights_to_others(config: StudyConfig) -> None:

@@ -78,7 +78,7 @@ def test_a_baseline_that_answers_one_of_an_open_batch_adds_no_other(
         ((40, 300), (80, 300)),
         ((40, 100), (80, 300)),
         ((14, 150), (40, 300)),
-        ((30, 200), (120, 200)),
+        ((30, 200), (200, 200)),
     ],
 )
 @pytest.mark.parametrize(
