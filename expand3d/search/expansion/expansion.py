@@ -78,7 +78,10 @@ class Expansion(StrategyBase):
 
     unstored: ClassVar[tuple[str, ...]] = ("solver",)
     later: ClassVar[Mapping[str, Any]] = {
-        **{"inherit": False, "rungs": (), "repeats": 1, "more_seeds": 0},
+        "inherit": False,
+        "rungs": (),
+        "repeats": 1,
+        "more_seeds": 0,
     }
 
     @classmethod

@@ -51,7 +51,10 @@ class Settings(StrategyBase):
     by_shape: tuple[int, ...] = (1,)
 
     later: ClassVar[Mapping[str, Any]] = {
-        **{"rungs": (), "visits": 1, "multigrid": "off", "by_shape": (1,)},
+        "rungs": (),
+        "visits": 1,
+        "multigrid": "off",
+        "by_shape": (1,),
     }
     grows: ClassVar[tuple[str, ...]] = ("budget", "trials", "spend")
 
