@@ -26,11 +26,12 @@ from expand3d.cli.sections import DATA_KEYS, FLOW_KEYS, given_keys, section_of
 from expand3d.core.errors import ConfigError
 from expand3d.core.extras import BALANCES, Extras
 from expand3d.core.recipe import PROFILES, Recipe, get_profile
-from expand3d.core.trial import SCRATCH
+from expand3d.core.trial import PARENT, SCRATCH
 
 if TYPE_CHECKING:
     from expand3d.cli.live import PlainWatch
     from expand3d.interop.network import ExportedNetwork
+    from expand3d.run.inherit import Parent
     from expand3d.run.subject import Subject
     from expand3d.run.train import Wanted
 
@@ -59,8 +60,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--init",
         metavar="WEIGHTS",
-        help="weights to begin with: scratch, ./DIR, or a study for its winner's (default: those "
-        "of the study, else scratch)",
+        help="weights to begin with: scratch, ./DIR, a study for its winner's, or parent for those "
+        "that a trial of a study with --init parent began with (default: as the study, else "
+        "scratch)",
     )
     add_recipe_flags(parser)
     add_config_flags(parser, only=KEYS)
@@ -197,6 +199,7 @@ def _wanted(args: argparse.Namespace, subject: Subject) -> Wanted:
     if out is None:
         raise ConfigError(f"--out DIR is needed to train {args.network}")
     seed = section_of(Training, given).seed if "seed" in given or study is None else study.seed
+    init, parent = _begins(args, subject)
     flip = study.training_recipe().flip if own and study is not None else None
     return Wanted(
         title=subject.title,
@@ -214,7 +217,8 @@ def _wanted(args: argparse.Namespace, subject: Subject) -> Wanted:
             args.rand_magnitude,
         ),
         seed=seed,
-        init=args.init or (study.init if study is not None else SCRATCH),
+        init=init,
+        parent=parent,
         with_val=args.with_val,
         every=args.val_every,
         keep_best=args.keep == "best",
@@ -223,6 +227,18 @@ def _wanted(args: argparse.Namespace, subject: Subject) -> Wanted:
         known=subject.data if own else None,
         force=args.force,
     )
+
+
+def _begins(args: argparse.Namespace, subject: Subject) -> tuple[str, Parent | None]:
+    """The text of `init`, with a trial's parent where it began with that one's weights."""
+    from expand3d.run.inherit import parent_of
+
+    study, record, trial = subject.config, subject.record, subject.trial
+    init = args.init or (study.init if study is not None else SCRATCH)
+    if init != PARENT or record is None or trial is None or record.config().init != PARENT:
+        return init, None
+    parent = parent_of(record, trial)
+    return (SCRATCH, None) if parent is None else (PARENT, parent)
 
 
 def recipe_of(args: argparse.Namespace, *, flip: bool | None) -> Recipe:

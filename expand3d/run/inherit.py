@@ -6,22 +6,41 @@ is another training than the one whose place it has.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from expand3d.core.errors import StudyError, WeightsError
 from expand3d.core.result import TrainingKey
-from expand3d.core.trial import PARENT, SCRATCH, Candidate
+from expand3d.core.trial import PARENT, SCRATCH, Candidate, Trial
 from expand3d.data.store import ClipStore
 from expand3d.execute.evaluate import Job
 from expand3d.networks.weights.initial import Initial, hash_of
 from expand3d.search.expansion.steps import StepSummary
 from expand3d.search.strategy import answers
 from expand3d.study.folder import StudyFolder
-from expand3d.study.record import Record
+from expand3d.study.record import DATA, Record
 from expand3d.study.weights import WeightStore
 
 Inherited = tuple[tuple[TrainingKey, Initial], ...]
+
+
+@dataclass(frozen=True)
+class Parent:
+    """The weights that a trial's first training began with.
+
+    They count as having seen all of the study's clips, until `having_seen` says which. `unseen`
+    are keys of those for which the parent's training was scored.
+    """
+
+    initial: Initial
+    unseen: frozenset[str]
+
+    def having_seen(self, hashes: Mapping[str, str]) -> Initial:
+        """The weights, which saw clips of the study with these hashes, by key, less `unseen`."""
+        seen = frozenset(sha for key, sha in hashes.items() if key not in self.unseen)
+        return dataclasses.replace(self.initial, clips=seen)
 
 
 def weights_of_trials(record: Record) -> WeightStore:
@@ -39,20 +58,47 @@ def inherited(
     """
     if candidate.start == SCRATCH or record.config().init != PARENT:
         return ()
-    parent = answers(record.trials())[candidate.start]
-    kept, classes = weights_of_trials(record), tuple(store.class_names)
+    parent, classes = answers(record.trials())[candidate.start], tuple(store.class_names)
     found = []
     for key, job in jobs:
-        file = kept.get(parent.number, job.key)
-        if file is None:
-            raise StudyError(
-                f"{kept.path(parent.number, job.key)} is gone, the weights of trial "
-                f"{parent.number} with which networks of step {candidate.step} begin; a study with "
-                "--init parent goes on where its folder is"
-            )
+        file = _weights(record, parent, job.key, candidate)
         _refuse_leak(file, job, store)
         found.append((key, Initial(file, parent.candidate.plan, hash_of(file), classes)))
     return tuple(found)
+
+
+def parent_of(record: Record, trial: Trial) -> Parent | None:
+    """The parent whose weights a trial's first training began with; None where it had none.
+
+    StudyError where the weights are gone.
+    """
+    candidate = trial.candidate
+    if candidate.start == SCRATCH or record.config().init != PARENT:
+        return None
+    parent = answers(record.trials())[candidate.start]
+    key = min(parent.furthest, key=str)
+    file = _weights(record, parent, key, candidate)
+    data = record.attribute(DATA)
+    initial = Initial(
+        file,
+        parent.candidate.plan,
+        hash_of(file),
+        tuple(data["classes"]),
+        frozenset(data["clips"].values()),
+    )
+    return Parent(initial, frozenset(score.key for score in parent.furthest[key].scores))
+
+
+def _weights(record: Record, parent: Trial, key: TrainingKey, candidate: Candidate) -> Path:
+    """The file of one training of a candidate's parent; StudyError where it is gone."""
+    kept = weights_of_trials(record)
+    if (file := kept.get(parent.number, key)) is None:
+        raise StudyError(
+            f"{kept.path(parent.number, key)} is gone, the weights of trial {parent.number} with "
+            f"which networks of step {candidate.step} begin; a study with --init parent goes on "
+            "where its folder is"
+        )
+    return file
 
 
 def _refuse_leak(file: Path, job: Job, store: ClipStore) -> None:

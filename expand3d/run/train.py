@@ -33,6 +33,7 @@ from expand3d.networks import get_family
 from expand3d.networks.multigrid import shapes
 from expand3d.run.by_class import too_few, training_clips
 from expand3d.run.events import Watch
+from expand3d.run.inherit import Parent
 from expand3d.run.initial import find_initial, refuse_unfit, unknown_clips
 from expand3d.run.prepare.bench import device_for, threads_for
 from expand3d.run.prepare.data import (
@@ -62,8 +63,9 @@ class Wanted:
     """The training that is wanted; `seed` is that of parts, weights and augmentation.
 
     `title` says which network that is. `known` is what a study's record says of its data, where
-    the parts are to be the study's. With `with_val` the validation part trains too, and no best
-    weights are chosen. With `force` a folder that holds something else is taken.
+    the parts are to be the study's. `parent` is there where a trial began with its parent's
+    weights. With `with_val` the validation part trains too, and no best weights are chosen. With
+    `force` a folder that holds something else is taken.
     """
 
     title: str
@@ -75,6 +77,7 @@ class Wanted:
     extras: Extras = PLAIN
     seed: int = 0
     init: str = SCRATCH
+    parent: Parent | None = None
     with_val: bool = False
     every: int = 1
     keep_best: bool = False
@@ -162,7 +165,12 @@ def prepare_training(wanted: Wanted, watch: Watch) -> Prepared:
     config, execution, recipe = wanted.data, wanted.execution, wanted.recipe
     family = get_family(wanted.genotype.family)
     shapes(family.resolve(wanted.genotype), recipe)  # ConfigError where it reads no smaller clips
-    initial = find_initial(wanted.init, root=execution.root, storage=execution.storage)
+    parent = wanted.parent
+    initial = (
+        parent.initial
+        if parent is not None
+        else find_initial(wanted.init, root=execution.root, storage=execution.storage)
+    )
     videos = find_videos(config, watch)
     names = videos.manifest.class_names
     if recipe.flip and (note := mirror_note(names)):
@@ -196,6 +204,9 @@ def prepare_training(wanted: Wanted, watch: Watch) -> Prepared:
         store = with_flow(
             clips.store, plan, spec, of=of, files=clips.flow, workers=threads, watch=watch
         )
+    if parent is not None and wanted.known is not None:
+        trained = (*parts.train, *parts.val)
+        initial = parent.having_seen({store.keys[i]: store.shas[i][:16] for i in trained})
     train, val, held_out, part = _parts(parts, with_val=wanted.with_val)
     (job,) = make_jobs(
         train=train,

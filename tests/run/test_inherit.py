@@ -16,13 +16,21 @@ from typing import Any
 import pytest
 import torch
 
+from expand3d.cli.main import main
 from expand3d.core.errors import ConfigError, StudyError, WeightsError
 from expand3d.core.result import Training, TrainingKey
 from expand3d.core.trial import BASELINE, PARENT, SCRATCH
 from expand3d.execute.evaluate import Job, make_jobs
+from expand3d.interop.json_folder import load_export
+from expand3d.networks.weights.initial import hash_of
 from expand3d.report.study.view import load_view
 from expand3d.run.driver import plan_study, resume_study, run_study
-from expand3d.run.inherit import inherited, keep_those_that_may_be_parents, refuse_apart
+from expand3d.run.inherit import (
+    inherited,
+    keep_those_that_may_be_parents,
+    parent_of,
+    refuse_apart,
+)
 from expand3d.study.config import StudyConfig
 from expand3d.study.folder import StudyFolder
 from expand3d.study.record import Record
@@ -156,6 +164,26 @@ def test_the_plan_has_a_row_for_networks_from_scratch(
     assert more.seconds > plain.seconds
 
 
+def test_a_parents_weights_saw_all_but_the_clips_that_it_was_scored_for(tmp_path: Path) -> None:
+    class Recorded(Kept):
+        def attribute(self, key: str) -> Any:
+            return {"classes": ["a", "b"], "clips": {"c0": "s0", "c1": "s1", "c2": "s2"}}
+
+    kept = Recorded(tmp_path)
+    scores = (SimpleNamespace(key="c1"),)
+    (trial,) = kept.trials()
+    trial.furthest = {job.key: SimpleNamespace(scores=scores) for job in reversed(JOBS)}
+    child: Any = SimpleNamespace(candidate=SimpleNamespace(start="parent", step=2))
+    parent = parent_of(kept, child)  # type: ignore[arg-type]
+    assert parent is not None
+    assert parent.initial.file == kept.store.path(3, TrainingKey())
+    assert parent.initial.sha == hash_of(parent.initial.file)
+    assert parent.initial.clips == {"s0", "s1", "s2"}
+    assert parent.having_seen({"c0": "s0", "c1": "s1"}).clips == {"s0"}
+    child.candidate.start = SCRATCH
+    assert parent_of(kept, child) is None  # type: ignore[arg-type]
+
+
 # A whole study
 
 
@@ -270,3 +298,21 @@ def test_a_leak_that_was_planted_ends_a_study(videos: Path, tmp_path: Path) -> N
     shutil.copy(store.path(0, TrainingKey(1)), store.path(0, TrainingKey(0)))
     with pytest.raises(WeightsError, match="than those of fold 1, repeat 1"):
         resume_study("tiny", root=tmp_path, changes={"budget": "0.04GFLOPs"})
+
+
+@pytest.mark.slow
+def test_a_network_trained_in_full_begins_as_its_last_training_did(
+    whole: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = Record.open("tiny", root=whole)
+    base, first, *_ = record.trials()
+    words = ["train", f"tiny:{first.number}", "--root", whole, "--threads", "1", "--device", "cpu"]
+    words += ["--clip-visits", "16", "--batch", "8", "--out", str(tmp_path / "out")]
+    # Its fold's training saw some of the clips that would validate here.
+    assert main(words) == 2
+    assert "trained" in (said := capsys.readouterr().err) and len(said.splitlines()) == 1
+    assert main([*words, "--with-val"]) == 0
+    began = WeightStore(record.folder).path(base.number, TrainingKey())
+    assert load_export(tmp_path / "out").provenance["begun_from"] == hash_of(began)
+    assert main(["train", "tiny:0", *words[2:-1], str(tmp_path / "base")]) == 0
+    assert load_export(tmp_path / "base").provenance["begun_from"] == SCRATCH
