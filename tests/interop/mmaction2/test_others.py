@@ -36,7 +36,7 @@ NOT_OURS = {
     "c2d-r50": "its stem's max-pool has no padding",
 }
 #: Seconds of drawn weights, or deep.
-SLOW = ("c3d", "c3d-bn", "ircsn-r152", "ipcsn-r152")
+SLOW = ("c3d", "c3d-bn", "ircsn-r152", "ipcsn-r152", "i3d-r50", "slowonly-r50")
 #: MMAction2's CSN adds 1e-3 to a variance, our networks 1e-5.
 EPS = 1e-3 - 1e-5
 

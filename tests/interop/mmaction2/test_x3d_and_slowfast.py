@@ -27,7 +27,7 @@ NOT_OURS = {
 }
 
 #: Deep or large: their logits take seconds.
-SLOW = ("x3d-l", "slowfast-8x8")
+SLOW = ("x3d-l", "slowfast-8x8", "slowfast-4x16")
 
 
 def x3d_plan(row: dict[str, Any]) -> X3DPlan:
