@@ -45,13 +45,17 @@ PRETRAINED = {"gamma_t": 4, "gamma_tau": 6}
 
 @dataclass(frozen=True)
 class Outcome:
-    """One search and its last training: which test clips were right, and what it took."""
+    """One search and its last training: which test clips were right, and what it took.
+
+    `steps` are the factors that its steps chose, the first one first.
+    """
 
     arm: str
     fold: int
     hits: Mapping[str, bool]
     groups: Mapping[str, str]
     networks: int
+    steps: str
     winner: str
     search_macs: int
     last_macs: int
@@ -178,6 +182,7 @@ def outcome(arm: str, fold: int, options: argparse.Namespace) -> Outcome:
         hits={score.key: score.rank == 0 for score in scores},
         groups={score.key: score.group or score.key for score in scores},
         networks=len(view.trials),
+        steps=" > ".join(str(step.winner.axis) for step in view.steps[1:] if step.winner),
         winner=network_text(view.best.candidate),
         search_macs=spent(view.trials).training_macs,
         last_macs=view.final.training.training_macs,
@@ -239,6 +244,7 @@ def write(path: Path, outcomes: Sequence[Outcome]) -> None:
             "test_clips": len(o.hits),
             "right": sum(o.hits.values()),
             "networks": o.networks,
+            "steps": o.steps,
             "winner": o.winner,
             "search_macs": o.search_macs,
             "last_macs": o.last_macs,
