@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import resource
+import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -47,6 +48,27 @@ def _tables_are_made_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     database.make_tables(empty)
     tables = empty.read_bytes()
     with mock.patch.object(database, "make_tables", lambda path: path.write_bytes(tables)):
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _nobody_waits_for_the_disk() -> Iterator[None]:
+    """Tests kill processes, whose writes the system keeps, and never the machine."""
+    from expand3d.study import database
+
+    connector = database._connector
+
+    def quick(path: Path) -> Callable[[], sqlite3.Connection]:
+        connect = connector(path)
+
+        def connected() -> sqlite3.Connection:
+            connection = connect()
+            connection.execute("PRAGMA synchronous = OFF")
+            return connection
+
+        return connected
+
+    with mock.patch.object(database, "_connector", quick):
         yield
 
 

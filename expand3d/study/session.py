@@ -9,6 +9,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from functools import cache
 from importlib import metadata
 from typing import Any
 
@@ -21,6 +22,12 @@ PACKAGES = ("torch", "numpy", "av", "optuna")
 
 def versions() -> dict[str, str]:
     """Version by name of expand3d, Python and the packages that numbers depend on."""
+    return dict(_versions())
+
+
+@cache
+def _versions() -> Mapping[str, str]:
+    # Read once: every trial has them, and each is a file to be parsed.
     found = {"expand3d": __version__, "python": platform.python_version()}
     for package in PACKAGES:
         try:

@@ -89,9 +89,12 @@ class LayeredFamily(Family):
         follow(self.layers(old), self.layers(new), clips, into)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=512)
 def _cost(family: LayeredFamily, plan: Plan, crop: int | None) -> Cost:
-    """`LayeredFamily.cost`, remembered: who resolves a plan, which counts it, asks for it next."""
+    """`LayeredFamily.cost`, remembered: who resolves a plan, which counts it, asks for it next.
+
+    Enough for all presets, for the papers' classes and a user's.
+    """
     inputs = _shapes(dataclasses.replace(plan, crop=crop) if crop else plan)
     layers = family.layers(plan)
     clip = inputs if isinstance(layers, Several) else inputs[0]
