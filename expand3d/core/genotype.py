@@ -12,6 +12,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from expand3d.core.input_kinds import Source
@@ -93,7 +94,7 @@ class Plan:
         """The kind of each input."""
         return tuple(each.kind for each in self.inputs)
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """16 hex digits that two plans share exactly when they are the same network."""
         return digest(self.to_json())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Iterator, Mapping
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from expand3d.core.errors import FactorError
@@ -73,24 +73,7 @@ class X3D(Family):
         self.check(genotype)
         if num_classes < 1:
             raise FactorError(f"num_classes = {num_classes} must be at least 1")
-        frames = int(genotype["gamma_t"])
-        widths = tuple(round_width(width, genotype["gamma_w"]) for width in STAGE_WIDTHS)
-        inners = tuple(int(genotype["gamma_b"] * width) for width in widths)
-        return X3DPlan(
-            family=self.name,
-            frames=frames,
-            stride=1 if frames == 1 else int(genotype["gamma_tau"]),
-            crop=gammas.crop_side(genotype),
-            num_classes=num_classes,
-            stem=round_width(STEM_WIDTH, genotype["gamma_w"]),
-            widths=widths,
-            inners=inners,
-            depths=tuple(math.ceil(genotype["gamma_d"] * depth) for depth in STAGE_DEPTHS),
-            se_widths=tuple(round_width(inner, SE_RATIO) for inner in inners),
-            conv5=inners[-1],
-            lin5=HEAD_WIDTH,
-            res2_shortcut_bn=res2_shortcut_bn,
-        )
+        return _resolved(self.name, genotype, num_classes, res2_shortcut_bn)
 
     def plan_from_json(self, data: Mapping[str, Any]) -> X3DPlan:
         lists = {key: tuple(value) for key, value in data.items() if isinstance(value, list)}
@@ -123,6 +106,29 @@ class X3D(Family):
     @property
     def presets(self) -> Mapping[str, Preset]:  # type: ignore[override]
         return PRESETS
+
+
+@lru_cache(maxsize=8192)
+def _resolved(name: str, genotype: Genotype, num_classes: int, res2_shortcut_bn: bool) -> X3DPlan:
+    """`X3D.resolve` of a legal genotype, remembered: every step of a search asks again."""
+    frames = int(genotype["gamma_t"])
+    widths = tuple(round_width(width, genotype["gamma_w"]) for width in STAGE_WIDTHS)
+    inners = tuple(int(genotype["gamma_b"] * width) for width in widths)
+    return X3DPlan(
+        family=name,
+        frames=frames,
+        stride=1 if frames == 1 else int(genotype["gamma_tau"]),
+        crop=gammas.crop_side(genotype),
+        num_classes=num_classes,
+        stem=round_width(STEM_WIDTH, genotype["gamma_w"]),
+        widths=widths,
+        inners=inners,
+        depths=tuple(math.ceil(genotype["gamma_d"] * depth) for depth in STAGE_DEPTHS),
+        se_widths=tuple(round_width(inner, SE_RATIO) for inner in inners),
+        conv5=inners[-1],
+        lin5=HEAD_WIDTH,
+        res2_shortcut_bn=res2_shortcut_bn,
+    )
 
 
 class _X3DCost(Cost):
@@ -182,6 +188,7 @@ class _Sums(NamedTuple):
     largest: int
 
 
+@lru_cache(maxsize=8192)
 def _sums(plan: X3DPlan, crop: int) -> _Sums:
     """The sums over `_operators`, stage by stage."""
     side = -(-crop // 2)

@@ -23,4 +23,5 @@ class X3DPlan(Plan):
     res2_shortcut_bn: bool
 
     def to_json(self) -> dict[str, Any]:
-        return dict(vars(self))  # `asdict` would copy each number: half of a network's cost
+        # `asdict` would copy each number: half of a network's cost.
+        return {name: value for name, value in vars(self).items() if name != "digest"}
