@@ -134,7 +134,7 @@ def give_token(home: Path, token: str) -> None:
 
 
 def train_at(address: str, folder: Path) -> dict[str, Any]:
-    """What became of two trainings on the cluster, whose driver is a process of its own."""
+    """The ends of two trainings on the cluster, whose driver is a process of its own."""
     folder.mkdir()
     child = subprocess.run(
         [sys.executable, "-m", "tests.helpers.at_cluster", address, str(folder)],
