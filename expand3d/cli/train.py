@@ -234,8 +234,10 @@ def _begins(args: argparse.Namespace, subject: Subject) -> tuple[str, Parent | N
     from expand3d.run.inherit import parent_of
 
     study, record, trial = subject.config, subject.record, subject.trial
-    init = args.init or (study.init if study is not None else SCRATCH)
-    if init != PARENT or record is None or trial is None or record.config().init != PARENT:
+    if study is None or record is None or trial is None:
+        return args.init or SCRATCH, None
+    init = args.init or study.init
+    if init != PARENT or study.init != PARENT:
         return init, None
     parent = parent_of(record, trial)
     return (SCRATCH, None) if parent is None else (PARENT, parent)

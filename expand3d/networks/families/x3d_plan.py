@@ -23,5 +23,5 @@ class X3DPlan(Plan):
     res2_shortcut_bn: bool
 
     def to_json(self) -> dict[str, Any]:
-        # `asdict` would copy each number: half of a network's cost.
+        # `asdict` would copy each number: half of a network's cost. A kept digest is none of them.
         return {name: value for name, value in vars(self).items() if name != "digest"}
